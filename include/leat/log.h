@@ -1,0 +1,189 @@
+/* leat/log.h - the log: partitioned, ordered, durable topics with transactions.
+ *
+ * The log is the truth: what must survive is a record in it, everything else can be rebuilt.
+ * One contract, several drivers, one conformance suite (R29):
+ *
+ *     embedded:DIR      topics in a local RocksDB; an epoch is one synced write
+ *     sim:NAME          in memory, driven from outside; the model is the specification
+ *     kafka:HOST:PORT   librdkafka transactions
+ *
+ *        topic "clicks"                                  committed end
+ *        partition 0   [0][1][2][3]...                        │
+ *        partition 1   [0][1][C][3]...   C: removed by compaction or retention, offsets have gaps
+ *                       ^begin              readers see committed records only, in offset order
+ *
+ * Threads: a leat_log may be used from any thread.  A reader, a member and a transaction belong to one
+ * thread at a time.
+ */
+#ifndef LEAT_LOG_H
+#define LEAT_LOG_H
+#include <leat/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct leat_log leat_log;
+typedef struct leat_log_reader leat_log_reader;
+typedef struct leat_log_member leat_log_member;
+typedef struct leat_log_txn leat_log_txn;
+
+typedef struct leat_log_opts {
+    bool read_only; /* read while another process holds the log; writing calls give LEAT_EACCES */
+    bool must_exist; /* LEAT_ENOTFOUND instead of creating a new, empty log */
+    bool no_sync;   /* tests only: do not wait for the disk */
+} leat_log_opts;
+
+/* Opens (creates) the log named by url.  A log held for writing by another process is LEAT_ELOCKED and
+ * the message names that process; damaged files are LEAT_ECORRUPT; opts may be NULL. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_open(leat_log **log, const char *url,
+                                                   const leat_log_opts *opts, leat_error *error);
+/* Every reader, member and transaction must be closed before. NULL is allowed. */
+LEAT_API void leat_log_close(leat_log *log);
+
+/* ------------------------------------------------------------------ topics */
+
+typedef struct leat_topic_opts {
+    uint32_t partition_count;  /* 0: 1; at most 1024 */
+    bool compacted;            /* keep the latest record of each key (tombstones stay a while) */
+    int64_t retention_ms;      /* 0: for ever; else records older than this (by timestamp) may go */
+    int64_t retention_bytes;   /* 0: no bound; per partition */
+} leat_topic_opts;
+
+/* Names: 1-249 of [a-zA-Z0-9._-], not "." or "..".  Existing topic: LEAT_EEXISTS. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_topic_create(leat_log *log, const char *topic,
+                                                       const leat_topic_opts *opts, leat_error *error);
+/* *opts gets what the topic was created with. LEAT_ENOTFOUND names near misses. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_topic_describe(leat_log *log, const char *topic,
+                                                         leat_topic_opts *opts, leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_topic_delete(leat_log *log, const char *topic, leat_error *error);
+/* Calls fn for each topic in name order; fn returns false to stop. fn must not call into the log. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_topic_each(leat_log *log,
+                                                     bool (*fn)(void *arg, const char *topic,
+                                                                const leat_topic_opts *opts),
+                                                     void *arg, leat_error *error);
+/* Committed bounds: *begin is the first offset that may still exist, *end one past the last committed. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_bounds(leat_log *log, const char *topic, uint32_t partition,
+                                                     int64_t *begin, int64_t *end, leat_error *error);
+/* Applies retention and compaction now (drivers also do it by themselves in the background). */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_clean(leat_log *log, leat_error *error);
+
+/* ------------------------------------------------------------------ records */
+
+#define LEAT_PARTITION_BY_KEY UINT32_MAX /* murmur2(key) mod partitions; no key: spread round robin */
+#define LEAT_OFFSET_BEGIN INT64_C(-2)
+#define LEAT_OFFSET_END INT64_C(-1)
+
+typedef struct leat_log_record {
+    const char *topic;
+    uint32_t partition;
+    int64_t offset;       /* written by the log */
+    int64_t timestamp_ms; /* event time, given by the writer */
+    leat_str key;         /* data NULL: no key */
+    leat_str value;       /* data NULL: tombstone */
+} leat_log_record;
+
+/* Appends outside any transaction; durable and visible when it returns, all or nothing.  Writes each record's
+ * partition and offset back.  Key + value over 1 MiB: LEAT_ETOOBIG, nothing is written. Concurrent
+ * callers share one disk sync. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_append(leat_log *log, leat_log_record *records, size_t count,
+                                                     leat_error *error);
+
+/* wake(arg) is called from any thread, quickly and without locks of the caller held, when a poll that found
+ * nothing may find something now (new records, assignment events). May be NULL. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_new(leat_log *log, void (*wake)(void *arg), void *arg,
+                                                         leat_log_reader **reader, leat_error *error);
+LEAT_API void leat_log_reader_free(leat_log_reader *reader);
+/* Adds the partition or moves it; the next record polled from it is the first committed one at or after offset
+ * (LEAT_OFFSET_BEGIN, LEAT_OFFSET_END). An offset past the end waits for it. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_seek(leat_log_reader *reader, const char *topic,
+                                                          uint32_t partition, int64_t offset, leat_error *error);
+LEAT_API void leat_log_reader_remove(leat_log_reader *reader, const char *topic, uint32_t partition);
+/* Never blocks: up to max records, possibly of several partitions (fairly), in offset order per partition;
+ * *count 0 if there is nothing.  Keys, values and topic names are lent until the next call on this reader. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_poll(leat_log_reader *reader, leat_log_record *records,
+                                                          size_t max, size_t *count, leat_error *error);
+/* The offset that the next poll of this partition continues at (past gaps it has seen). */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_position(leat_log_reader *reader, const char *topic,
+                                                              uint32_t partition, int64_t *offset,
+                                                              leat_error *error);
+
+/* ------------------------------------------------------------------ groups and transactions
+ *
+ *   join ─► ASSIGNED(generation, partitions) ─► begin ─ add ─ offsets ─ commit ─► begin ...
+ *                 ▲                                 │ LEAT_EABORTED: nothing of it happened, rewind
+ *                 └── REVOKED / LOST ◄──────────────┘ LEAT_EFENCED: a newer instance exists, exit
+ */
+typedef struct leat_log_group {
+    const char *group;              /* the job's name: offsets are kept under it */
+    const char *instance;           /* stable name of this process; joining again under it fences the former */
+    const char *const *topics;      /* subscribed */
+    size_t topic_count;
+    int64_t transaction_timeout_ms; /* 0: 10 s */
+} leat_log_group;
+
+typedef struct leat_log_partition {
+    const char *topic;
+    uint32_t partition;
+} leat_log_partition;
+
+typedef enum leat_log_event_kind {
+    LEAT_LOG_NOTHING = 0,
+    LEAT_LOG_ASSIGNED, /* own these partitions from now on (all owned ones are listed) */
+    LEAT_LOG_REVOKED,  /* finish or abort the running transaction, then call leat_log_member_ack */
+    LEAT_LOG_LOST,     /* already taken away: abort without offsets */
+} leat_log_event_kind;
+
+typedef struct leat_log_event {
+    leat_log_event_kind kind;
+    int64_t generation;                    /* R7: goes into leat_log_begin */
+    const leat_log_partition *partitions;  /* lent until the next call on the member */
+    size_t partition_count;
+} leat_log_event;
+
+typedef struct leat_log_offset {
+    const char *topic;
+    uint32_t partition;
+    int64_t offset;       /* the next one to read; -1: none committed yet */
+    leat_str metadata;    /* up to 4096 bytes, given back as committed */
+} leat_log_offset;
+
+/* A missing topic is LEAT_ENOTFOUND. The first event is ASSIGNED, possibly of nothing. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_join(leat_log *log, const leat_log_group *group,
+                                                   void (*wake)(void *arg), void *arg,
+                                                   leat_log_member **member, leat_error *error);
+LEAT_API void leat_log_leave(leat_log_member *member);
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_member_poll(leat_log_member *member, leat_log_event *event,
+                                                          leat_error *error);
+LEAT_API void leat_log_member_ack(leat_log_member *member); /* the revoked partitions are let go */
+/* The committed offset of an owned partition. metadata is lent until the next call on the member. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_committed(leat_log_member *member, const char *topic,
+                                                        uint32_t partition, leat_log_offset *offset,
+                                                        leat_error *error);
+
+/* One transaction at a time per member. generation as captured when the epoch opened; no longer current:
+ * LEAT_EABORTED (R7). */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_begin(leat_log_member *member, int64_t generation,
+                                                    leat_log_txn **txn, leat_error *error);
+/* Buffers or sends records; they are copied. Invisible to every reader until the commit. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_add(leat_log_txn *txn, const leat_log_record *records,
+                                                      size_t count, leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_offsets(leat_log_txn *txn, const leat_log_offset *offsets,
+                                                          size_t count, leat_error *error);
+/* All or nothing, durable when it returns LEAT_OK. Frees txn in every case. May block: call it from a thread of
+ * its own (R3). */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_commit(leat_log_txn *txn, leat_error *error);
+LEAT_API void leat_log_txn_abort(leat_log_txn *txn);
+
+/* Committed offsets of any group, for tools: fn per (topic, partition). */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_group_offsets(leat_log *log, const char *group,
+                                                            bool (*fn)(void *arg, const leat_log_offset *offset),
+                                                            void *arg, leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_group_each(leat_log *log,
+                                                         bool (*fn)(void *arg, const char *group),
+                                                         void *arg, leat_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* LEAT_LOG_H */
