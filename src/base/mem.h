@@ -1,6 +1,6 @@
 /* base/mem.h - allocation that does not fail: out of memory prints one line and exits(70), as
  * a stream processor rewinds to the last committed epoch anyway.  Sizes are checked for
- * overflow.  leat__alloc_fail_at(n) makes the n-th allocation from now fail (tests). */
+ * overflow. */
 #ifndef LEAT_BASE_MEM_H
 #define LEAT_BASE_MEM_H
 #include <stddef.h>
