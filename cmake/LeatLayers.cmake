@@ -21,7 +21,9 @@ function(leat_layer name)
     target_link_libraries(leat_${name} ${scope} leat_${layer})
   endforeach()
   target_link_libraries(leat_${name} ${scope} ${ARG_LIBRARIES} Threads::Threads m)
-  set(LEAT_SYSTEM_LIBRARIES ${LEAT_SYSTEM_LIBRARIES} ${ARG_LIBRARIES} PARENT_SCOPE)
+  set(known ${LEAT_SYSTEM_LIBRARIES} ${ARG_LIBRARIES})
+  list(REMOVE_DUPLICATES known)
+  set(LEAT_SYSTEM_LIBRARIES ${known} PARENT_SCOPE)
 endfunction()
 
 # The one library that users link: all layers, static and shared.
@@ -38,6 +40,29 @@ function(leat_library name)
     target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/include)
     target_link_libraries(${target} PUBLIC ${LEAT_SYSTEM_LIBRARIES} Threads::Threads m)
   endforeach()
+  # Symbols are hidden at compile time; the script also keeps C++ template instances inside.
+  target_link_options(${name}_shared PRIVATE
+                      -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/leat.map)
+  if(NOT LEAT_SANITIZE AND NOT LEAT_FUZZ) # their run time is in the program, not in the library
+    target_link_options(${name}_shared PRIVATE -Wl,--no-undefined)
+  endif()
+  set_target_properties(${name}_shared PROPERTIES LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/leat.map)
+endfunction()
+
+# leat_program(NAME sources... [LIBRARIES targets...]): a program in bin/ that links the library.
+# In a release build it is one stripped file with RocksDB and the HTTP server inside; in an
+# instrumented build it takes the system's shared libraries.
+function(leat_program name)
+  cmake_parse_arguments(ARG "" "" "LIBRARIES" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/apps)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} leat_static)
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX LEAT_PROGRAM ON
+                        LEAT_SELF_CONTAINED ${LEAT_SELF_CONTAINED})
+  if(LEAT_SELF_CONTAINED)
+    target_link_options(${name} PRIVATE -Wl,--strip-all -Wl,--as-needed)
+  endif()
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
 # apps/*: one program a folder; examples/*.c: one program a file, in bin/examples.

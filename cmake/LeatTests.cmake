@@ -1,39 +1,140 @@
-# tests/unit/LAYER/test_X.c: a cmocka program test_LAYER_X that links only src/LAYER and what is
-# below it.  tests/{conformance,integration}/test_X.c link the whole library.
+# Tests are found by their place:
+#   tests/unit/LAYER/test_X.c                  cmocka, links only src/LAYER and what is below it
+#   tests/{conformance,integration,simulation}/test_X.c   cmocka, links the whole library
+#   tests/{integration,crash}/test_X.py        Python 3 without packages; LEAT_BIN_DIR says where the
+#                                              programs are, LEAT_SOURCE_DIR where the sources are
+#   tests/fuzz/fuzz_LAYER_X.c                  libFuzzer; in other builds it replays tests/fuzz/corpus/LAYER_X
+#   tests/lint/lint_X.py                       rules about the sources and documents (LEAT_LINT)
+# Exit status 77 means skipped: the test says why.
+set(LEAT_TEST_ENVIRONMENT
+    "LEAT_BIN_DIR=${CMAKE_BINARY_DIR}/bin"
+    "LEAT_SOURCE_DIR=${CMAKE_SOURCE_DIR}"
+    "LEAT_SANITIZE=${LEAT_SANITIZE}"
+    "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1"
+    "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
+    "UBSAN_OPTIONS=print_stacktrace=1")
+
+function(leat_test_settings name label timeout_s)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout_s} LABELS ${label} SKIP_RETURN_CODE 77
+                       ENVIRONMENT "${LEAT_TEST_ENVIRONMENT}")
+endfunction()
+
 function(leat_test source name)
+  cmake_parse_arguments(ARG "" "LABEL" "LIBRARIES" ${ARGN})
   add_executable(${name} ${source})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}
-                             ${CMAKE_SOURCE_DIR}/tests)
-  target_link_libraries(${name} PRIVATE ${ARGN} cmocka)
+                             ${CMAKE_SOURCE_DIR}/apps ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} cmocka)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX
                         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  leat_test_settings(${name} ${ARG_LABEL} 300)
 endfunction()
 
-function(leat_tests)
-  enable_testing()
+# The targets that a test of `layer` links: src/LAYER, or that part of the recommender.
+function(leat_layer_of result layer)
+  if(TARGET leat_${layer})
+    set(${result} leat_${layer} PARENT_SCOPE)
+  elseif(TARGET recommender_${layer})
+    set(${result} recommender_${layer} PARENT_SCOPE)
+  else()
+    set(${result} "" PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(leat_unit_tests)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*/test_*.c)
   foreach(source ${sources})
     get_filename_component(name ${source} NAME_WE)
     get_filename_component(folder ${source} DIRECTORY)
     get_filename_component(layer ${folder} NAME)
     string(REGEX REPLACE "^test_" "" name ${name})
-    if(TARGET leat_${layer})
-      leat_test(${source} test_${layer}_${name} leat_${layer})
-    elseif(TARGET recommender_${layer})
-      leat_test(${source} test_${layer}_${name} recommender_${layer})
-    else()
+    leat_layer_of(library ${layer})
+    if(NOT library)
       message(FATAL_ERROR "tests/unit/${layer}: there is no such layer")
     endif()
+    leat_test(${source} test_${layer}_${name} LABEL unit LIBRARIES ${library})
   endforeach()
-  foreach(folder conformance integration)
+endfunction()
+
+function(leat_whole_library_tests)
+  foreach(folder conformance integration simulation)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.c)
     foreach(source ${sources})
       get_filename_component(name ${source} NAME_WE)
       string(REGEX REPLACE "^test_" "" name ${name})
-      leat_test(${source} test_${folder}_${name} leat_testing)
+      leat_test(${source} test_${folder}_${name} LABEL ${folder} LIBRARIES leat_testing)
     endforeach()
   endforeach()
+endfunction()
+
+function(leat_script_test source name label timeout_s)
+  add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} ${source} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+  leat_test_settings(${name} ${label} ${timeout_s})
+endfunction()
+
+function(leat_script_tests)
+  foreach(folder integration crash)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.py)
+    foreach(source ${sources})
+      get_filename_component(name ${source} NAME_WE)
+      string(REGEX REPLACE "^test_" "" name ${name})
+      leat_script_test(${source} test_${folder}_${name} ${folder} 900)
+    endforeach()
+  endforeach()
+endfunction()
+
+function(leat_lint_tests)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/lint/lint_*.py)
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    leat_script_test(${source} ${name} lint 300)
+  endforeach()
+  if(EXISTS ${CMAKE_SOURCE_DIR}/tests/install/test_install.py)
+    leat_script_test(${CMAKE_SOURCE_DIR}/tests/install/test_install.py test_install install 300)
+  endif()
+endfunction()
+
+# A fuzzer defines LLVMFuzzerTestOneInput.  Elsewhere the same file replays its corpus once, so
+# that what a fuzzer found stays found.
+function(leat_fuzzers)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
+  foreach(source ${sources})
+    get_filename_component(target ${source} NAME_WE)
+    string(REGEX REPLACE "^fuzz_" "" name ${target})
+    string(REGEX REPLACE "_.*$" "" layer ${name})
+    leat_layer_of(library ${layer})
+    if(NOT library)
+      set(library leat_testing)
+    endif()
+    add_executable(${target} ${source})
+    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/apps)
+    target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+    target_link_libraries(${target} PRIVATE ${library})
+    set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX
+                          RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    if(LEAT_FUZZ)
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    else()
+      target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+      add_test(NAME ${target} COMMAND ${target} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+      leat_test_settings(${target} fuzz 120)
+    endif()
+  endforeach()
+endfunction()
+
+function(leat_tests)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  enable_testing()
+  leat_fuzzers()
+  if(LEAT_FUZZ)
+    return()
+  endif()
+  leat_unit_tests()
+  leat_whole_library_tests()
+  leat_script_tests()
+  if(LEAT_LINT)
+    leat_lint_tests()
+  endif()
 endfunction()
