@@ -1,0 +1,97 @@
+/* graph/graph.h - the job as it was built (nodes) and as it will run (stages).
+ *
+ *   nodes    source clicks ─► filter views ─► key_by item ─► window per-item ─► sink counts
+ *   stages   [0: clicks, views, key_by item] ══HASH══► [1: per-item, counts]
+ *
+ * A stage is what one task runs by function calls; stages are connected by exchanges. A new stage starts at each source,
+ * behind each key_by that the source's partitioning does not already satisfy (HASH), and at a union whose inputs
+ * lie in different stages (FORWARD: partition p to p mod P). The graph is acyclic by construction (R23).
+ */
+#ifndef LEAT_GRAPH_GRAPH_H
+#define LEAT_GRAPH_GRAPH_H
+#include "base/arena.h"
+#include "leat/job.h"
+#include "ops/op.h"
+
+typedef enum leat__node_kind {
+    LEAT__NODE_SOURCE_LOG, LEAT__NODE_SOURCE_GENERATOR, LEAT__NODE_SOURCE_ARRAY,
+    LEAT__NODE_OP,           /* spec */
+    LEAT__NODE_SINK_LOG, LEAT__NODE_SINK_FN, LEAT__NODE_SINK_FILE,
+} leat__node_kind;
+
+typedef struct leat__input { uint32_t node, output; } leat__input;
+
+typedef struct leat__node {
+    uint32_t id;
+    leat__node_kind kind;
+    const char *name;
+    leat__input inputs[2];
+    size_t input_count;
+    const leat_type *type;           /* of its main output (sources, ops), of its input (sinks) */
+    const leat_field *time_field;    /* sources; NULL: the log record's timestamp or the index */
+    const leat_field *partitioned_by;/* sources */
+    const leat_field *key_field;     /* log sinks; NULL: the element's key */
+    leat_str key_of;                 /* field name by which the main output is keyed; data NULL: it is not */
+    union {
+        leat_log_source log;
+        leat_generator generator;
+        leat_array array;
+        leat__op_spec op;
+        leat_log_sink sink;
+        struct { void (*fn)(void *arg, const void *record); void *arg; } sink_fn;
+        FILE *sink_file;
+    } as;
+} leat__node;
+
+typedef enum leat__exchange { LEAT__EXCHANGE_HASH, LEAT__EXCHANGE_FORWARD } leat__exchange;
+
+typedef struct leat__edge { /* between stages */
+    leat__exchange exchange;
+    uint32_t from_stage, to_stage;
+    leat__input from;        /* node and output whose elements cross */
+    uint32_t to_node;
+    const leat_type *type;
+} leat__edge;
+
+typedef struct leat__stage {
+    uint32_t number;
+    const char *name;        /* of its first keyed operator, else of its first node: names the changelog */
+    uint16_t state_number;   /* murmur2(name) & 0xffff, unique in the job */
+    uint32_t *nodes;         /* ids in topological order: an operator's number is its place here (T2) */
+    size_t node_count;
+    uint32_t partition_count;/* 0: as the source topic's, known when the log is open */
+    bool has_state;
+} leat__stage;
+
+typedef struct leat__plan {
+    leat__stage *stages;
+    size_t stage_count;
+    leat__edge *edges;
+    size_t edge_count;
+} leat__plan;
+
+typedef struct leat__graph_table { const char *name; leat_table table; } leat__graph_table;
+
+typedef struct leat__graph {
+    leat__arena arena;
+    leat_job_opts opts;      /* strings copied */
+    leat__node *nodes;
+    size_t node_count, node_capacity;
+    leat__graph_table *tables;
+    size_t table_count;
+    leat_error error;        /* the first mistake; status LEAT_OK: none */
+    leat__plan plan;         /* filled by leat__graph_plan */
+    bool planned;
+} leat__graph;
+
+/* The job as the engine extends it: `run` is the engine's, NULL until the job starts. */
+struct leat_job {
+    leat__graph graph;
+    void *run;
+};
+
+/* Checks the whole graph (unused outputs are fine, a job without a sink or table is not), and cuts it into stages. Once; later
+ * calls return the same. */
+leat_status leat__graph_plan(leat__graph *graph, leat_error *error);
+const char *leat__exchange_name(leat__exchange exchange);
+#endif
