@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# check.sh [STEP...] - what `make check` does: every step runs, failures are told at the end.
+#
+#   format  clang-format leaves the sources alone     werror  gcc, a warning is an error
+#   lint    the rules of tests/lint                   asan    clang -Werror, tests under ASan + UBSan
+#   tidy    clang-tidy, the list in .clang-tidy       tsan    clang -Werror, tests under TSan
+set -uo pipefail
+cd "$(dirname "$0")/.."
+jobs=${JOBS:-$(nproc)}
+passed=0
+failed=""
+
+sources() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+    [ -e "$file" ] && echo "$file"
+done; }
+
+step_format() { sources '*.c' '*.h' '*.cc' | xargs -P "$jobs" -n 20 clang-format-14 --dry-run -Werror; }
+
+step_lint() { tools/build.sh release && ctest --preset release -L 'lint|install' -j "$jobs"; }
+
+step_werror() { tools/build.sh werror; }
+
+# Uses clang's own compile commands, so that no gcc flag is foreign to it.
+step_tidy() {
+    cmake --preset asan >/dev/null || return 1
+    sources 'src/*.c' 'apps/*.c' 'examples/*.c' |
+        xargs -P "$jobs" -n 4 clang-tidy-14 --quiet -p build/asan --warnings-as-errors='*' 2>&1 |
+        grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header-filter'
+    return "${PIPESTATUS[1]}"
+}
+
+sanitized() { tools/build.sh "$1" && ctest --preset "$1" -j "$jobs"; }
+step_asan() { sanitized asan; }
+step_tsan() { sanitized tsan; }
+
+for step in ${*:-format lint werror tidy asan tsan}; do
+    started=$SECONDS
+    echo "== check $step"
+    if "step_$step"; then
+        passed=$((passed + 1))
+        echo "== check $step: ok ($((SECONDS - started)) s)"
+    else
+        failed="$failed $step"
+        echo "== check $step: FAILED ($((SECONDS - started)) s)"
+    fi
+done
+[ -z "$failed" ] || echo "check failed:$failed"
+echo "check: $passed passed, $(wc -w <<<"$failed") failed"
+[ -z "$failed" ]

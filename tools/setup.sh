@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# setup.sh - everything that building, testing and checking needs, on Debian 12 as root or with sudo.
+#
+# Idempotent: asks dpkg once and does nothing when all is there.  A package that cannot be had costs
+# one line that says what is lost; the exit status is 1 only if leat cannot be built without it.
+set -uo pipefail
+
+# package | what is lost without it; "needed" means that nothing can be built
+packages="
+build-essential         | needed: compiler and make
+cmake                   | needed: the build
+ninja-build             | needed: the build
+pkg-config              | needed: the test of the installed library
+librocksdb-dev          | needed: state and the embedded log
+libsimdjson-dev         | needed: JSON
+libmicrohttpd-dev       | needed: the HTTP server
+libcurl4-openssl-dev    | needed: HTTP clients
+libcmocka-dev           | needed: the tests
+libxxhash-dev           | needed: hash tables
+libzstd-dev             | needed: compression inside RocksDB
+zlib1g-dev              | needed: compression inside RocksDB
+libbz2-dev              | needed: compression inside RocksDB
+liblz4-dev              | needed: compression inside RocksDB
+libsnappy-dev           | needed: compression inside RocksDB
+libgflags-dev           | needed: RocksDB inside the programs
+python3                 | needed: the lint, crash and integration tests
+clang-14                | make check (sanitizers, second compiler) and make fuzz
+libclang-rt-14-dev      | make check (ASan, UBSan, TSan) and make fuzz
+clang-tidy-14           | the clang-tidy step of make check
+clang-format-14         | make fmt and the format step of make check
+universal-ctags         | the lint test of function lengths
+curl                    | the documents' HTTP examples
+git                     | nothing but make check's list of files
+"
+names=$(sed -n 's/^\([a-z0-9.+-]*\) .*|.*/\1/p' <<<"$packages")
+
+missing_packages() {
+    comm -23 <(sort <<<"$names") \
+        <(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $names 2>/dev/null |
+            sed -n 's/ installed$//p' | sort)
+}
+
+# Runs a command with root rights; never waits for a password that nobody can type.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        return 1
+    elif [ -t 0 ]; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+install_packages() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+        >>"$log" 2>&1 </dev/null
+}
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "setup: not a Debian system; install by hand: $(echo $names)"
+    exit 0
+fi
+missing=$(missing_packages)
+if [ -z "$missing" ]; then
+    echo "setup: nothing missing"
+    exit 0
+fi
+log=$(mktemp "${TMPDIR:-/tmp}/leat-setup.XXXXXX")
+echo "setup: installing" $missing
+as_root apt-get update -qq >"$log" 2>&1 </dev/null
+# One unknown name makes apt refuse the whole list: then try them singly.
+install_packages $missing || for name in $missing; do install_packages "$name"; done
+
+status=0
+for name in $(missing_packages); do
+    lost=$(sed -n "s/^$name *| *//p" <<<"$packages")
+    echo "setup: cannot get $name; lost: $lost"
+    case $lost in needed*) status=1 ;; esac
+done
+if [ -n "$(missing_packages)" ]; then
+    echo "setup: what apt said is in $log (root rights or sudo are needed, and a package source)"
+else
+    rm -f "$log"
+    echo "setup: done"
+fi
+exit $status
