@@ -10,6 +10,9 @@ enum {
     LEAT__RECORD_BYTES_MAX = 1 << 20,       /* one record's key + value: Kafka's default message.max.bytes */
     LEAT__NESTING_MAX = 16,                 /* records in records: bounds recursion in the codecs */
     LEAT__LIST_ITEMS_MAX = 1 << 20,         /* one list value */
+    LEAT__DECODED_BYTES_MAX = 64 << 20,     /* list items of one decoded record: small input, big structs */
+    LEAT__JSON_BYTES_MAX = 64 << 20,        /* one JSON document: offsets are 32 bits, bodies arrays of events */
+    LEAT__JSON_DEPTH_MAX = 64,              /* nesting of JSON text: one bit each while skipping */
     LEAT__EPOCH_BYTES_MAX = 64 << 20,       /* R9: outputs + changelog buffered before an early barrier */
     LEAT__CHANNEL_BATCHES = 64,             /* batches in flight between two tasks */
 };
