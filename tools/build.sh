@@ -7,8 +7,10 @@ shift
 log=build/$preset.log
 mkdir -p build
 jobs=${JOBS:-$(nproc)}
-if ! { cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}; } \
-    >"$log" 2>&1; then
+build() {
+    cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}
+}
+if ! build "$@" >"$log" 2>&1; then
     grep -E -A 12 'FAILED|error|Error' "$log" | tail -n 80
     echo "build $preset: failed (all of it: $log)"
     exit 1

@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
 # check.sh [STEP...] - what `make check` does: every step runs, failures are told at the end.
 #
-#   format  clang-format leaves the sources alone     werror  gcc, a warning is an error
-#   lint    the rules of tests/lint                   asan    clang -Werror, tests under ASan + UBSan
-#   tidy    clang-tidy, the list in .clang-tidy       tsan    clang -Werror, tests under TSan
+#   format  clang-format leaves the sources alone   werror  gcc, a warning is an error
+#   lint    the rules of tests/lint                 asan    clang -Werror, ASan and UBSan tests
+#   tidy    clang-tidy, the list in .clang-tidy     tsan    clang -Werror, TSan tests
 set -uo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
 passed=0
 failed=""
 
-sources() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
-    [ -e "$file" ] && echo "$file"
-done; }
+sources() {
+    git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+        [ ! -e "$file" ] || echo "$file"
+    done
+}
 
-step_format() { sources '*.c' '*.h' '*.cc' | xargs -P "$jobs" -n 20 clang-format-14 --dry-run -Werror; }
+step_format() {
+    sources '*.c' '*.h' '*.cc' | xargs -P "$jobs" -n 20 clang-format-14 --dry-run -Werror
+}
 
 step_lint() { tools/build.sh release && ctest --preset release -L 'lint|install' -j "$jobs"; }
 

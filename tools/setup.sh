@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh - everything that building, testing and checking needs, on Debian 12 as root or with sudo.
+# setup.sh - all that building, testing and checking need, on Debian 12 as root or with sudo.
 #
 # Idempotent: asks dpkg once and does nothing when all is there.  A package that cannot be had costs
 # one line that says what is lost; the exit status is 1 only if leat cannot be built without it.
