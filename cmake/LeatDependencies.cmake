@@ -41,3 +41,5 @@ leat_dependency(simdjson) # Debian has no archive of it: see docs/decisions.md
 leat_dependency(rocksdb STATIC rocksdb snappy lz4 zstd bz2 z gflags)
 leat_dependency(microhttpd STATIC microhttpd ALSO gnutls)
 leat_dependency(curl)
+leat_dependency(zstd STATIC zstd)
+leat_dependency(z STATIC z)

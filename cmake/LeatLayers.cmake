@@ -55,7 +55,8 @@ endfunction()
 function(leat_program name)
   cmake_parse_arguments(ARG "" "" "LIBRARIES" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
-  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/apps)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src
+                             ${CMAKE_SOURCE_DIR}/apps)
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} leat_static)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX LEAT_PROGRAM ON
                         LEAT_SELF_CONTAINED ${LEAT_SELF_CONTAINED})

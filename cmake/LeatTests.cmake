@@ -109,7 +109,7 @@ function(leat_fuzzers)
       set(library leat_testing)
     endif()
     add_executable(${target} ${source})
-    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/apps)
+    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
     target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
     target_link_libraries(${target} PRIVATE ${library})
     set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX
