@@ -1,0 +1,408 @@
+/* candidates/session_query.c - the reading half: one prediction.
+ *
+ *   clicks ─► lists ─► merge, newest first, at most m ─► k most similar ─► sums per item ─► best n
+ *     a:  9 7 4 2        9:a  8:b  7:ab  4:a ...            count by          integers       heap
+ *     b:  8 7 3                                             weight
+ *
+ * Weights are whole numbers until the end: r = w / U with w a sum of (L - p), and λ = (10 - q) / 10.
+ * So the k best are found by counting candidates per w (Q2) without a sort or a heap, and
+ * the sums per item are integers that do not depend on the order of addition (I1).
+ * A candidate's mark holds w (low 16 bits) and the set of clicks it shares (bit p of the high 16):
+ * merging equal sessions is one addition. */
+#include "apps/recommender/candidates/session_index_private.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+enum {
+    WEIGHTS = SESSION_QUERY_ITEMS_MAX * (SESSION_QUERY_ITEMS_MAX + 1) / 2 + 1,
+    LAMBDA_STEPS = 10,
+    PREFETCH_AHEAD = 8,
+};
+
+typedef struct candidate_list {
+    uint64_t *entries; /* newest first */
+    uint32_t *marks;
+} candidate_list;
+
+typedef struct neighbour {
+    uint32_t block;
+    uint32_t mark;
+} neighbour;
+
+struct session_workspace {
+    session_index *index;
+    uint32_t lock_slot;
+    uint32_t item_capacity;
+    uint32_t *sums;          /* [item]; all 0 between queries */
+    uint32_t *touched;       /* items with a sum, in the order they were met */
+    candidate_list merged, spare;
+    neighbour *neighbours;   /* newest first */
+    uint32_t neighbour_count;
+    uint64_t *best;          /* heap of (score, order of meeting) */
+    uint32_t best_capacity;
+};
+
+/* One of the query's lists. */
+typedef struct click_list {
+    const posting_list *list;
+    uint32_t expired; /* oldest entries to leave out (I4) */
+    uint32_t mark;
+} click_list;
+
+typedef struct click_lists {
+    click_list lists[SESSION_QUERY_ITEMS_MAX]; /* by click, newest first */
+    uint32_t count;
+    uint32_t distinct; /* U, unknown items too */
+    uint32_t current;  /* item number of the newest click, or INTERNER_NONE */
+} click_lists;
+
+session_query session_query_defaults(const leat_str *clicks, size_t click_count) {
+    return (session_query){.clicks = clicks,
+                           .click_count = click_count,
+                           .max_items = 3,
+                           .candidates = 500,
+                           .neighbours = 100,
+                           .exclude_current = true};
+}
+
+session_workspace *session_workspace_new(session_index *index) {
+    session_workspace *workspace = leat__calloc(1, sizeof *workspace);
+    uint32_t m = index->options.sessions_per_item;
+    workspace->index = index;
+    workspace->lock_slot = reader_lock_slot(&index->lock);
+    workspace->merged.entries = leat__alloc(m * sizeof(uint64_t));
+    workspace->merged.marks = leat__alloc(m * sizeof(uint32_t));
+    workspace->spare.entries = leat__alloc(m * sizeof(uint64_t));
+    workspace->spare.marks = leat__alloc(m * sizeof(uint32_t));
+    workspace->neighbours = leat__alloc((m + 1) * sizeof(neighbour));
+    return workspace;
+}
+
+void session_workspace_free(session_workspace *workspace) {
+    if (workspace == NULL) return;
+    leat__free(workspace->sums);
+    leat__free(workspace->touched);
+    leat__free(workspace->merged.entries);
+    leat__free(workspace->merged.marks);
+    leat__free(workspace->spare.entries);
+    leat__free(workspace->spare.marks);
+    leat__free(workspace->neighbours);
+    leat__free(workspace->best);
+    leat__free(workspace);
+}
+
+static void fit_workspace(session_workspace *workspace, size_t result_capacity) {
+    uint32_t items = workspace->index->item_capacity;
+    if (workspace->item_capacity < items) {
+        leat__free(workspace->sums);
+        leat__free(workspace->touched);
+        workspace->sums = leat__calloc(items, sizeof(uint32_t));
+        workspace->touched = leat__alloc(((size_t)items + 1) * sizeof(uint32_t));
+        workspace->item_capacity = items;
+    }
+    if (workspace->best_capacity < result_capacity) {
+        leat__free(workspace->best);
+        workspace->best = leat__alloc(result_capacity * sizeof(uint64_t));
+        workspace->best_capacity = (uint32_t)result_capacity;
+    }
+}
+
+/* ------------------------------------------------------------------ Q1: candidates */
+
+static bool is_repeat(const session_query *query, size_t place) {
+
+    for (size_t newer = place + 1; newer < query->click_count; newer++)
+        if (leat_str_equal(query->clicks[newer], query->clicks[place])) return true;
+    return false;
+}
+
+static void find_lists(const session_index *index, const session_query *query, click_lists *found) {
+    uint32_t longest = query->max_items;
+    if (longest == 0) longest = 1;
+    if (longest > SESSION_QUERY_ITEMS_MAX) longest = SESSION_QUERY_ITEMS_MAX;
+    uint32_t clicks = query->click_count < longest ? (uint32_t)query->click_count : longest;
+    *found = (click_lists){.current = INTERNER_NONE};
+    for (uint32_t ago = 0; ago < clicks; ago++) {
+        size_t place = query->click_count - 1 - ago;
+        if (is_repeat(query, place)) continue;
+        found->distinct++;
+        uint32_t item = interner_find(&index->names, query->clicks[place]);
+        if (ago == 0) found->current = item;
+        if (item == INTERNER_NONE || index->lists[item].count == 0) continue;
+        const posting_list *list = &index->lists[item];
+        uint32_t expired =
+            index->cutoff_ms == INT64_MIN ? 0 : session_expired_entries(index, list);
+        if (expired == list->count) continue;
+        found->lists[found->count++] = (click_list){
+            .list = list, .expired = expired, .mark = (1u << (16 + ago)) | (clicks - ago)};
+    }
+}
+
+static uint32_t copy_list(const session_index *index, const click_list *from, uint32_t limit,
+                          candidate_list *out) {
+    const uint64_t *newest = entries_of(index, from->list) + from->list->count - 1;
+    uint32_t count = from->list->count - from->expired;
+    if (count > limit) count = limit;
+    for (uint32_t i = 0; i < count; i++) {
+        out->entries[i] = newest[-(ptrdiff_t)i];
+        out->marks[i] = from->mark;
+    }
+    return count;
+}
+
+/* Merges two lists that are sorted newest first; a session in both adds its marks.  Without
+ * branches but for two different sessions of about the same time. */
+static uint32_t merge_list(const session_index *index, const candidate_list *have,
+                           uint32_t have_count, const click_list *from, uint32_t limit,
+                           candidate_list *out) {
+    const uint64_t *other = entries_of(index, from->list) + from->list->count - 1;
+    uint32_t other_count = from->list->count - from->expired;
+    uint32_t mine = 0, theirs = 0, count = 0;
+    const uint32_t mark = from->mark;
+    while (mine < have_count && theirs < other_count && count < limit) {
+        uint64_t left = have->entries[mine], right = other[-(ptrdiff_t)theirs];
+        uint64_t difference = left ^ right;
+        bool take_left = left >= right, take_right = right >= left;
+        if (__builtin_expect(difference >> 32 == 0 && difference != 0, 0)) {
+            take_left = session_order_exactly(index, left, right) > 0;
+            take_right = !take_left;
+        }
+        out->entries[count] = take_left ? left : right;
+        out->marks[count] =
+            (have->marks[mine] & (0u - (uint32_t)take_left)) + (mark & (0u - (uint32_t)take_right));
+        mine += take_left;
+        theirs += take_right;
+        count++;
+    }
+    for (; mine < have_count && count < limit; mine++, count++) {
+        out->entries[count] = have->entries[mine];
+        out->marks[count] = have->marks[mine];
+    }
+    for (; theirs < other_count && count < limit; theirs++, count++) {
+        out->entries[count] = other[-(ptrdiff_t)theirs];
+        out->marks[count] = mark;
+    }
+    return count;
+}
+
+static uint32_t merge_lists(session_workspace *workspace, const click_lists *found,
+                            uint32_t limit) {
+    const session_index *index = workspace->index;
+    uint32_t count = copy_list(index, &found->lists[0], limit, &workspace->merged);
+    for (uint32_t i = 1; i < found->count; i++) {
+        count = merge_list(index, &workspace->merged, count, &found->lists[i], limit,
+                           &workspace->spare);
+        candidate_list merged = workspace->spare;
+        workspace->spare = workspace->merged;
+        workspace->merged = merged;
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ Q2: neighbours */
+
+static inline uint32_t mark_weight(uint32_t mark) {
+    return mark & 0xffffu;
+}
+static inline uint32_t mark_clicks_ago(uint32_t mark) { /* q */
+    return (uint32_t)__builtin_ctz(mark >> 16) + 1;
+}
+
+static void choose_neighbours(session_workspace *workspace, uint32_t candidates, uint32_t k) {
+    const candidate_list *from = &workspace->merged;
+    uint32_t least = 0, of_least = candidates; /* take all above `least`, and so many equal to it */
+    if (candidates > k) {
+        uint32_t per_weight[WEIGHTS] = {0};
+        for (uint32_t i = 0; i < candidates; i++) per_weight[mark_weight(from->marks[i])]++;
+        uint32_t room = k;
+        for (least = WEIGHTS - 1; per_weight[least] < room; least--) room -= per_weight[least];
+        of_least = room;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < candidates; i++) {
+        uint32_t mark = from->marks[i], weight = mark_weight(mark);
+        bool equal = weight == least;
+        bool take = (weight > least) | (equal & (of_least != 0));
+        of_least -= equal & (of_least != 0);
+        workspace->neighbours[count] = (neighbour){(uint32_t)from->entries[i], mark};
+        count += take;
+    }
+    workspace->neighbour_count = count;
+}
+
+/* ------------------------------------------------------------------ Q3: scores */
+
+/* λ · r in units of 1 / (10 U) */
+static inline uint32_t neighbour_value(uint32_t mark) {
+    uint32_t q = mark_clicks_ago(mark);
+    return q < LAMBDA_STEPS ? mark_weight(mark) * (LAMBDA_STEPS - q) : 0;
+}
+
+static uint32_t sum_items(session_workspace *workspace) {
+    const session_index *index = workspace->index;
+    uint32_t *sums = workspace->sums, *touched = workspace->touched, touched_count = 0;
+    const neighbour *neighbours = workspace->neighbours;
+    uint32_t count = workspace->neighbour_count;
+    for (uint32_t i = 0; i < count && i < PREFETCH_AHEAD; i++)
+        __builtin_prefetch(session_at(index, neighbours[i].block));
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + PREFETCH_AHEAD < count)
+            __builtin_prefetch(session_at(index, neighbours[i + PREFETCH_AHEAD].block));
+        uint32_t value = neighbour_value(neighbours[i].mark);
+        if (value == 0) continue;
+        const session_block *session = session_at(index, neighbours[i].block);
+        for (uint32_t j = 0; j < session->item_count; j++) {
+            uint32_t item = session->items[j], sum = sums[item];
+            touched[touched_count] = item;
+            touched_count += sum == 0;
+            sums[item] = sum + value;
+        }
+    }
+    return touched_count;
+}
+
+/* ------------------------------------------------------------------ Q4: the best n */
+
+/* Scores are positive, so their bits are in the order of their values; met earlier is better. */
+static inline uint64_t rank_of(float score, uint32_t met) {
+    uint32_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    return (uint64_t)bits << 32 | (UINT32_MAX - met);
+}
+static inline uint32_t rank_met(uint64_t rank) {
+    return UINT32_MAX - (uint32_t)rank;
+}
+static inline float rank_score(uint64_t rank) {
+    uint32_t bits = (uint32_t)(rank >> 32);
+    float score;
+    memcpy(&score, &bits, sizeof score);
+    return score;
+}
+
+static void sift_down(uint64_t *heap, uint32_t count, uint32_t place, uint64_t rank) {
+    for (;;) {
+        uint32_t child = place * 2 + 1;
+        if (child >= count) break;
+        child += child + 1 < count && heap[child + 1] < heap[child];
+        if (heap[child] >= rank) break;
+        heap[place] = heap[child];
+        place = child;
+    }
+    heap[place] = rank;
+}
+
+static void sift_up(uint64_t *heap, uint32_t place, uint64_t rank) {
+    while (place > 0) {
+        uint32_t parent = (place - 1) / 2;
+        if (heap[parent] <= rank) break;
+        heap[place] = heap[parent];
+        place = parent;
+    }
+    heap[place] = rank;
+}
+
+/* The heap holds the best so far, the worst of them on top; the sums go back to 0. */
+static uint32_t choose_best(session_workspace *workspace, uint32_t touched_count, uint32_t left_out,
+                            float unit, uint32_t capacity) {
+    const session_index *index = workspace->index;
+    uint64_t *heap = workspace->best;
+    uint32_t count = 0;
+    for (uint32_t met = 0; met < touched_count; met++) {
+        uint32_t item = workspace->touched[met];
+        float idf = index->ln_sessions - index->ln_sessions_of[item];
+        float weight = idf > SESSION_IDF_MIN ? idf : SESSION_IDF_MIN;
+        uint64_t rank = rank_of((float)workspace->sums[item] * weight * unit, met);
+        workspace->sums[item] = 0;
+        if (item == left_out) continue;
+        if (count < capacity) {
+            sift_up(heap, count++, rank);
+        } else if (rank > heap[0]) {
+            sift_down(heap, count, 0, rank);
+        }
+    }
+    return count;
+}
+
+/* Empties the heap from the worst to the best into `out`, best first. */
+static void report_best(session_workspace *workspace, uint32_t count, scored_item *out) {
+    uint64_t *heap = workspace->best;
+    for (uint32_t left = count; left-- > 0;) {
+        uint32_t item = workspace->touched[rank_met(heap[0])];
+        out[left] = (scored_item){.item = interner_name(&workspace->index->names, item),
+                                  .number = item,
+                                  .score = rank_score(heap[0])};
+        sift_down(heap, left, 0, heap[left]);
+    }
+}
+
+static size_t query_locked(session_workspace *workspace, const session_query *query,
+                           scored_item *out, size_t capacity) {
+    const session_index *index = workspace->index;
+    fit_workspace(workspace, capacity);
+    workspace->neighbour_count = 0;
+    click_lists found;
+    find_lists(index, query, &found);
+    if (found.count == 0 || capacity == 0 || query->neighbours == 0) return 0;
+    uint32_t m = index->options.sessions_per_item;
+    if (query->candidates != 0 && query->candidates < m) m = query->candidates;
+    uint32_t candidates = merge_lists(workspace, &found, m);
+    choose_neighbours(workspace, candidates, query->neighbours);
+    uint32_t touched = sum_items(workspace);
+    uint32_t left_out = query->exclude_current ? found.current : INTERNER_NONE;
+    float unit = 1.0f / (float)(LAMBDA_STEPS * found.distinct);
+    uint32_t count = choose_best(workspace, touched, left_out, unit, (uint32_t)capacity);
+    report_best(workspace, count, out);
+    return count;
+}
+
+size_t session_index_query(session_index *index, session_workspace *workspace,
+                           const session_query *query, scored_item *out, size_t capacity) {
+    LEAT_ASSERT(workspace->index == index && capacity <= UINT32_MAX);
+    reader_lock_read_begin(&index->lock, workspace->lock_slot);
+    size_t count = query_locked(workspace, query, out, capacity);
+    reader_lock_read_end(&index->lock, workspace->lock_slot);
+    return count;
+}
+
+/* ------------------------------------------------------------------ why */
+
+static bool contains(const session_block *session, uint32_t item) {
+    for (uint32_t i = 0; i < session->item_count; i++)
+        if (session->items[i] == item) return true;
+    return false;
+}
+
+static void explain(const session_workspace *workspace, uint32_t item, session_reason *reasons) {
+    session_reason by_click[SESSION_QUERY_ITEMS_MAX] = {0};
+    uint64_t sums[SESSION_QUERY_ITEMS_MAX] = {0}, total = 0;
+    for (uint32_t i = 0; i < workspace->neighbour_count; i++) {
+        neighbour by = workspace->neighbours[i];
+        const session_block *session = session_at(workspace->index, by.block);
+        if (neighbour_value(by.mark) == 0 || !contains(session, item)) continue;
+        uint32_t q = mark_clicks_ago(by.mark);
+        session_reason *reason = &by_click[q - 1];
+        if (reason->sessions++ == 0) reason->last_time_ms = session->last_time_ms;
+        reason->clicks_ago = q;
+        sums[q - 1] += neighbour_value(by.mark);
+        total += neighbour_value(by.mark);
+    }
+    memset(reasons, 0, SESSION_QUERY_ITEMS_MAX * sizeof *reasons);
+    for (uint32_t click = 0; click < SESSION_QUERY_ITEMS_MAX; click++) {
+        if (by_click[click].sessions == 0) continue;
+        by_click[click].share = (float)((double)sums[click] / (double)total);
+        *reasons++ = by_click[click];
+    }
+}
+
+size_t session_index_query_explained(session_index *index, session_workspace *workspace,
+                                     const session_query *query, scored_item *out, size_t capacity,
+                                     session_reason *reasons) {
+    LEAT_ASSERT(workspace->index == index && capacity <= UINT32_MAX);
+    reader_lock_read_begin(&index->lock, workspace->lock_slot);
+    size_t count = query_locked(workspace, query, out, capacity);
+    for (size_t i = 0; i < count; i++)
+        explain(workspace, out[i].number, reasons + i * SESSION_QUERY_ITEMS_MAX);
+    reader_lock_read_end(&index->lock, workspace->lock_slot);
+    return count;
+}
