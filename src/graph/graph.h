@@ -31,7 +31,7 @@ typedef struct leat__node {
     const leat_field *time_field;    /* sources; NULL: the log record's timestamp or the index */
     const leat_field *partitioned_by;/* sources */
     const leat_field *key_field;     /* log sinks; NULL: the element's key */
-    leat_str key_of;                 /* field name by which the main output is keyed; data NULL: it is not */
+    leat_str key_of;                 /* field name by which the outputs are keyed; data NULL: they are not */
     union {
         leat_log_source log;
         leat_generator generator;
@@ -59,7 +59,8 @@ typedef struct leat__stage {
     uint16_t state_number;   /* murmur2(name) & 0xffff, unique in the job */
     uint32_t *nodes;         /* ids in topological order: an operator's number is its place here (T2) */
     size_t node_count;
-    uint32_t partition_count;/* 0: as the source topic's, known when the log is open */
+    uint32_t partition_count;/* 0: known when the log is open: with a source its topic's; behind a HASH exchange
+                                the widest source's; behind FORWARD exchanges only the widest input's */
     bool has_state;
 } leat__stage;
 
@@ -74,7 +75,8 @@ typedef struct leat__graph_table { const char *name; leat_table table; } leat__g
 
 typedef struct leat__graph {
     leat__arena arena;
-    leat_job_opts opts;      /* strings copied */
+    leat_job_opts opts;      /* strings copied, defaults filled in; zero is left to the engine in worker_count,
+                                partition_count, epoch_ms and, without log_handle, in log */
     leat__node *nodes;
     size_t node_count, node_capacity;
     leat__graph_table *tables;
@@ -90,8 +92,18 @@ struct leat_job {
     void *run;
 };
 
+/* An empty graph, ready for the build functions of leat/job.h. A mistake in the options is its sticky error, and what
+ * is returned; the graph can be used (and must be freed) all the same. opts NULL: a mistake like any other. */
+leat_status leat__graph_init(leat__graph *graph, const leat_job_opts *opts);
+void leat__graph_free(leat__graph *graph);
+
+/* What flows through an output; NULL if the operator has no such output. */
+const leat_type *leat__graph_type_of(const leat__graph *graph, leat__input from);
+
 /* Checks the whole graph (unused outputs are fine, a job without a sink or table is not), and cuts it into stages. Once; later
  * calls return the same. */
 leat_status leat__graph_plan(leat__graph *graph, leat_error *error);
+/* The same into `plan`, with memory from `arena`; the graph is not touched. */
+leat_status leat__graph_cut(const leat__graph *graph, leat__arena *arena, leat__plan *plan, leat_error *error);
 const char *leat__exchange_name(leat__exchange exchange);
 #endif

@@ -1,0 +1,70 @@
+/* graph/graph.c - the graph's life: options with their defaults, and what it owns. */
+#include "graph/graph.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "graph/builder.h"
+
+static const size_t default_cache_bytes = (size_t)64 << 20; /* of decoded state, all tasks */
+static const uint32_t default_restart_limit = 10;           /* R30 */
+
+static const char *or_default(leat__graph *graph, const char *text, const char *otherwise)
+{
+    return text == NULL ? otherwise : leat__build_text(graph, text);
+}
+
+static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
+{
+    leat_job_opts *own = &graph->opts;
+    *own = *opts;
+    own->name = leat__build_text(graph, opts->name);
+    own->log = leat__build_text(graph, opts->log);
+    own->state_dir = leat__build_text(graph, opts->state_dir);
+    own->instance = or_default(graph, opts->instance, "0");
+    own->dead_letters = or_default(graph, opts->dead_letters, "dead-letters");
+    if (own->buffer_bytes == 0)
+        own->buffer_bytes = LEAT__EPOCH_BYTES_MAX; /* R9 */
+    if (own->cache_bytes == 0)
+        own->cache_bytes = default_cache_bytes;
+    if (own->restart_limit == 0)
+        own->restart_limit = default_restart_limit;
+}
+
+static bool check_opts(leat__graph *graph)
+{
+    const leat_job_opts *opts = &graph->opts;
+    if (!leat__build_name_ok(graph, "job", "job (leat_job_opts.name)", opts->name) ||
+        !leat__build_name_ok(graph, opts->name, "instance", opts->instance))
+        return false;
+    leat__draft draft = {.graph = graph, .node = {.name = opts->name}};
+    if (opts->log != NULL && opts->log_handle != NULL)
+        return leat__build_fail(&draft, LEAT_EINVAL, "has both .log and .log_handle; set one");
+    return leat__build_topic_ok(&draft, opts->dead_letters) &&
+           leat__build_not_negative(&draft, "epoch_ms", opts->epoch_ms) &&
+           leat__build_partitions_ok(&draft, opts->partition_count);
+}
+
+leat_status leat__graph_init(leat__graph *graph, const leat_job_opts *opts)
+{
+    *graph = (leat__graph){0};
+    copy_opts(graph, opts != NULL ? opts : &(leat_job_opts){0});
+    (void)check_opts(graph);
+    return graph->error.status;
+}
+
+void leat__graph_free(leat__graph *graph)
+{
+    leat__free(graph->nodes);
+    leat__free(graph->tables);
+    leat__arena_free(&graph->arena);
+    *graph = (leat__graph){0};
+}
+
+const leat_type *leat__graph_type_of(const leat__graph *graph, leat__input from)
+{
+    const leat__node *node = &graph->nodes[from.node];
+    if (from.output == 0)
+        return node->kind <= LEAT__NODE_OP ? node->type : NULL;
+    if (node->kind != LEAT__NODE_OP || from.output > LEAT_SLOTS_MAX)
+        return NULL;
+    return node->as.op.side[from.output - 1].type;
+}
