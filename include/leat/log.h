@@ -13,7 +13,8 @@
  *                       ^begin              readers see committed records only, in offset order
  *
  * Threads: a leat_log may be used from any thread.  A reader, a member and a transaction belong to
- * one thread at a time; several readers and members may run at once.
+ * one thread at a time; several readers and members may run at once, and a member may be polled
+ * while another thread commits its transaction.
  *
  * Writes that fail: after a failed write or sync the log takes no more writes (R17), every later
  * writing call gives the same error; reading goes on. Close it, end the process, start again.
@@ -42,9 +43,10 @@ typedef struct leat_log_opts {
     bool no_sync;   /* tests only: do not wait for the disk */
 } leat_log_opts;
 
-/* Opens (creates) the log named by url; opts may be NULL.  A log held for writing by another process
- * is LEAT_ELOCKED and the message names that process; damaged files are LEAT_ECORRUPT, a format
- * newer than this library LEAT_EVERSION (R26), a directory that may not be written LEAT_EACCES.
+/* Opens (creates) the log named by url; opts may be NULL.  A log held for writing by another
+ * process is LEAT_ELOCKED and the message names that process; damaged files are LEAT_ECORRUPT, a
+ * format newer than this library LEAT_EVERSION (R26), a directory that may not be written
+ * LEAT_EACCES.
  * read_only: sees what the writing process has written, whole transactions only, a few ms late. It
  * may see a transaction just before the writer has seen it synced. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_open(leat_log **log, const char *url,
@@ -77,7 +79,7 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_topic_describe(leat_log *log, const ch
  * it; a topic created again under the name is another one. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_topic_delete(leat_log *log, const char *topic,
                                                        leat_error *error);
-/* Calls fn for each topic in name order; fn returns false to stop. fn must not call into the log. */
+/* Calls fn for each topic in name order; fn returns false to stop, and must not use the log. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_topic_each(leat_log *log,
                                                      bool (*fn)(void *arg, const char *topic,
                                                                 const leat_topic_opts *opts),
@@ -92,7 +94,7 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_clean(leat_log *log, leat_error *e
 
 /* ------------------------------------------------------------------ records */
 
-#define LEAT_PARTITION_BY_KEY UINT32_MAX /* murmur2(key) mod partitions; no key: spread round robin */
+#define LEAT_PARTITION_BY_KEY UINT32_MAX /* murmur2(key) mod partitions; no key: round robin */
 #define LEAT_OFFSET_BEGIN INT64_C(-2)
 #define LEAT_OFFSET_END INT64_C(-1)
 
@@ -186,12 +188,13 @@ typedef struct leat_log_offset {
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_join(leat_log *log, const leat_log_group *group,
                                                    void (*wake)(void *arg), void *arg,
                                                    leat_log_member **member, leat_error *error);
-/* Its partitions go to the others. A transaction still open can no longer commit (LEAT_EABORTED), but
- * leat_log_txn_commit or _abort must still be called to free it. NULL is allowed. */
+/* Its partitions go to the others. A transaction still open can no longer commit (LEAT_EABORTED),
+ * but leat_log_txn_commit or _abort must still be called to free it. NULL is allowed. */
 LEAT_API void leat_log_leave(leat_log_member *member);
 /* Never blocks; call it often (at least every second, wake or not): it also notices time-outs.
  * LEAT_EFENCED: a newer instance took this one's place. */
-LEAT_API LEAT_MUST_CHECK leat_status leat_log_member_poll(leat_log_member *member, leat_log_event *event,
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_member_poll(leat_log_member *member,
+                                                          leat_log_event *event,
                                                           leat_error *error);
 LEAT_API void leat_log_member_ack(leat_log_member *member); /* the revoked partitions are let go */
 /* The committed offset of an owned partition (not owned: LEAT_EABORTED). metadata is lent until the

@@ -1,0 +1,133 @@
+/* log/driver.h - what a log driver is: a table of functions, and the helpers all drivers share.
+ *
+ *     leat_log_append ──► log.c: arguments checked once ──► driver->append
+ *                                                           ├── embedded/  RocksDB
+ *                                                           ├── sim/       the model
+ *                                                           └── kafka/     (not built yet)
+ *
+ * A driver's objects begin with the base structs below.  A driver may rely on: no NULL arguments,
+ * names well spelt, sizes within bounds, writing calls refused on a read-only log, offsets >= 0 in
+ * transactions, partition numbers NOT checked against the topic (only the driver knows it).
+ */
+#ifndef LEAT_LOG_DRIVER_H
+#define LEAT_LOG_DRIVER_H
+#include "base/env.h"
+#include "leat/log.h"
+
+typedef struct leat__log_driver leat__log_driver;
+typedef void (*leat__wake_fn)(void *arg);
+typedef bool (*leat__topic_fn)(void *arg, const char *topic, const leat_topic_opts *opts);
+typedef bool (*leat__offset_fn)(void *arg, const leat_log_offset *offset);
+typedef bool (*leat__group_fn)(void *arg, const char *group);
+typedef void (*leat__written_fn)(void *arg, const char *topic, uint32_t partition, int64_t first,
+                                 int64_t next);
+
+struct leat_log {
+    const leat__log_driver *driver;
+    bool read_only;
+};
+struct leat_log_reader {
+    leat_log *log;
+};
+struct leat_log_member {
+    leat_log *log;
+};
+struct leat_log_txn {
+    leat_log *log;
+};
+
+struct leat__log_driver {
+    const char *scheme;
+    leat_status (*open)(leat_log **log, const char *rest, const leat_log_opts *opts,
+                        const leat_env *env, leat_error *error);
+    void (*close)(leat_log *log);
+
+    leat_status (*topic_create)(leat_log *log, const char *topic, const leat_topic_opts *opts,
+                                leat_error *error);
+    leat_status (*topic_describe)(leat_log *log, const char *topic, leat_topic_opts *opts,
+                                  leat_error *error);
+    leat_status (*topic_delete)(leat_log *log, const char *topic, leat_error *error);
+    leat_status (*topic_each)(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error);
+    leat_status (*bounds)(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
+                          int64_t *end, leat_error *error);
+    leat_status (*clean)(leat_log *log, leat_error *error);
+    leat_status (*append)(leat_log *log, leat_log_record *records, size_t count,
+                          leat_error *error);
+
+    leat_status (*reader_new)(leat_log *log, leat__wake_fn wake, void *arg,
+                              leat_log_reader **reader, leat_error *error);
+    void (*reader_free)(leat_log_reader *reader);
+    leat_status (*reader_seek)(leat_log_reader *reader, const char *topic, uint32_t partition,
+                               int64_t offset, leat_error *error);
+    void (*reader_remove)(leat_log_reader *reader, const char *topic, uint32_t partition);
+    leat_status (*reader_poll)(leat_log_reader *reader, leat_log_record *records, size_t max,
+                               size_t *count, leat_error *error);
+    leat_status (*reader_position)(leat_log_reader *reader, const char *topic, uint32_t partition,
+                                   int64_t *offset, leat_error *error);
+
+    leat_status (*join)(leat_log *log, const leat_log_group *group, leat__wake_fn wake, void *arg,
+                        leat_log_member **member, leat_error *error);
+    void (*leave)(leat_log_member *member);
+    leat_status (*member_poll)(leat_log_member *member, leat_log_event *event, leat_error *error);
+    void (*member_ack)(leat_log_member *member);
+    leat_status (*committed)(leat_log_member *member, const char *topic, uint32_t partition,
+                             leat_log_offset *offset, leat_error *error);
+    leat_status (*begin)(leat_log_member *member, int64_t generation, leat_log_txn **txn,
+                         leat_error *error);
+    leat_status (*txn_add)(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                           leat_error *error);
+    leat_status (*txn_offsets)(leat_log_txn *txn, const leat_log_offset *offsets, size_t count,
+                               leat_error *error);
+    leat_status (*txn_commit)(leat_log_txn *txn, leat__written_fn written, void *arg,
+                              leat_error *error);
+    void (*txn_abort)(leat_log_txn *txn);
+    leat_status (*group_offsets)(leat_log *log, const char *group, leat__offset_fn fn, void *arg,
+                                 leat_error *error);
+    leat_status (*group_each)(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
+};
+
+extern const leat__log_driver leat__embedded_driver;
+extern const leat__log_driver leat__sim_driver;
+
+/* leat_log_open with a clock of the caller's: the simulator, and tests of retention. env is
+ * borrowed until the close; NULL: the system's. */
+leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_opts *opts,
+                               const leat_env *env, leat_error *error);
+
+/* ------------------------------------------------------------------ helpers for drivers */
+
+/* LEAT_ENOTFOUND for a topic, with up to three similar ones out of names. */
+leat_status leat__log_unknown_topic(leat_error *error, const char *topic, const char *const *names,
+                                    size_t name_count);
+leat_status leat__log_topic_exists(leat_error *error, const char *topic);
+leat_status leat__log_topic_deleted(leat_error *error, const char *topic);
+leat_status leat__log_not_read(leat_error *error, const char *topic, uint32_t partition);
+leat_status leat__log_not_owned(leat_error *error, const char *topic, uint32_t partition);
+leat_status leat__log_txn_is_open(leat_error *error, const char *group);
+leat_status leat__log_member_left(leat_error *error);
+leat_status leat__log_bad_partition(leat_error *error, const char *topic, uint32_t partition,
+                                    uint32_t partition_count);
+/* Where the record goes; *round_robin counts records without a key. LEAT_EINVAL if the topic has
+ * no such partition, or is compacted and the record has no key. */
+leat_status leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
+                            uint32_t *round_robin, uint32_t *partition, leat_error *error);
+
+/* A wake callback that several threads may want to call while its owner may go away.
+ *
+ *     poll finds nothing ── arm ──► [armed] ── fire: calls fn once ──► [idle]
+ */
+typedef struct leat__waker leat__waker;
+leat__waker *leat__waker_new(leat__wake_fn wake, void *arg); /* one reference, the owner's */
+void leat__waker_arm(leat__waker *waker);
+void leat__waker_disarm(leat__waker *waker);
+void leat__waker_close(leat__waker *waker); /* owner: waits for a running fn, gives it back */
+
+/* Wakers to fire once the driver's locks are released. {0} is empty. */
+typedef struct leat__wakes {
+    leat__waker **wakers;
+    size_t count, capacity;
+} leat__wakes;
+void leat__wakes_add(leat__wakes *wakes, leat__waker *waker); /* if armed; disarms */
+void leat__wakes_fire(leat__wakes *wakes); /* with no lock held; empties, keeps the memory */
+void leat__wakes_free(leat__wakes *wakes);
+#endif
