@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "record/keys.h"
+#include "record/kinds.h"
 #include <stdarg.h>
 #include <string.h>
 
@@ -59,16 +60,8 @@ const char *leat__build_qualified(leat__draft *draft, const char *part)
     return text;
 }
 
-const char *leat__kind_name(leat_kind kind)
-{
-    static const char *const names[] = {
-        [LEAT_KIND_NONE] = "unknown", [LEAT_KIND_BOOL] = "bool", [LEAT_KIND_I8] = "i8",
-        [LEAT_KIND_I16] = "i16",      [LEAT_KIND_I32] = "i32",   [LEAT_KIND_I64] = "i64",
-        [LEAT_KIND_U8] = "u8",        [LEAT_KIND_U16] = "u16",   [LEAT_KIND_U32] = "u32",
-        [LEAT_KIND_U64] = "u64",      [LEAT_KIND_F32] = "f32",   [LEAT_KIND_F64] = "f64",
-        [LEAT_KIND_TEXT] = "text",    [LEAT_KIND_STR] = "str",   [LEAT_KIND_LIST] = "list",
-        [LEAT_KIND_RECORD] = "record"};
-    return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : names[0];
+const char *leat__kind_name(leat_kind kind) {
+    return leat__kind_known(kind) ? leat__kinds[kind].name : "unknown kind";
 }
 
 /* ------------------------------------------------------------------ names and values */
