@@ -6,7 +6,13 @@
 #   tests/fuzz/fuzz_LAYER_X.c                  libFuzzer; in other builds it replays tests/fuzz/corpus/LAYER_X
 #   tests/lint/lint_X.py                       rules about the sources and documents (LEAT_LINT)
 # Exit status 77 means skipped: the test says why.
+# LEAT_CRASH_ROUNDS is how often a crash test should kill; a sanitizer slows each round tenfold.
+set(LEAT_CRASH_ROUNDS 50)
+if(LEAT_SANITIZE OR LEAT_COVERAGE)
+  set(LEAT_CRASH_ROUNDS 3)
+endif()
 set(LEAT_TEST_ENVIRONMENT
+    "LEAT_CRASH_ROUNDS=${LEAT_CRASH_ROUNDS}"
     "LEAT_BIN_DIR=${CMAKE_BINARY_DIR}/bin"
     "LEAT_SOURCE_DIR=${CMAKE_SOURCE_DIR}"
     "LEAT_SANITIZE=${LEAT_SANITIZE}"

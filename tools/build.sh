@@ -11,7 +11,7 @@ build() {
     cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}
 }
 if ! build "$@" >"$log" 2>&1; then
-    grep -E -A 12 'FAILED|error|Error' "$log" | tail -n 80
+    grep -E -A 12 'FAILED: |error: |CMake Error|undefined reference' "$log" | tail -n 80
     echo "build $preset: failed (all of it: $log)"
     exit 1
 fi

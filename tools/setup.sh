@@ -5,7 +5,7 @@
 # one line that says what is lost; the exit status is 1 only if leat cannot be built without it.
 set -uo pipefail
 
-# package | what is lost without it; "needed" means that nothing can be built
+# package | what there is not without it; "needed" means that nothing can be built
 packages="
 build-essential         | needed: compiler and make
 cmake                   | needed: the build
@@ -26,11 +26,11 @@ libgflags-dev           | needed: RocksDB inside the programs
 python3                 | needed: the lint, crash and integration tests
 clang-14                | make check (sanitizers, second compiler) and make fuzz
 libclang-rt-14-dev      | make check (ASan, UBSan, TSan) and make fuzz
-clang-tidy-14           | the clang-tidy step of make check
-clang-format-14         | make fmt and the format step of make check
-universal-ctags         | the lint test of function lengths
-curl                    | the documents' HTTP examples
-git                     | nothing but make check's list of files
+clang-tidy-14           | clang-tidy step of make check
+clang-format-14         | make fmt and no format step of make check
+universal-ctags         | lint test of function lengths
+curl                    | test of the documents' HTTP examples
+git                     | list of files for make fmt and make check
 "
 names=$(sed -n 's/^\([a-z0-9.+-]*\) .*|.*/\1/p' <<<"$packages")
 
@@ -76,8 +76,13 @@ install_packages $missing || for name in $missing; do install_packages "$name"; 
 status=0
 for name in $(missing_packages); do
     lost=$(sed -n "s/^$name *| *//p" <<<"$packages")
-    echo "setup: cannot get $name; lost: $lost"
-    case $lost in needed*) status=1 ;; esac
+    case $lost in
+    needed:*)
+        echo "setup: cannot get $name; leat cannot be built without it (${lost#needed: })"
+        status=1
+        ;;
+    *) echo "setup: cannot get $name; without it there is no $lost" ;;
+    esac
 done
 if [ -n "$(missing_packages)" ]; then
     echo "setup: what apt said is in $log (root rights or sudo are needed, and a package source)"
