@@ -118,6 +118,14 @@ size_t leat__utf8_length(const char *bytes, size_t available) {
     return 0;
 }
 
+/* ASCII from the space on, but the quote (0x22) and the backslash (0x5c). */
+static const bool is_plain[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+};
+
 /* How many bytes from the start are plain: ASCII that JSON writes as it is.  Eight at a time:
  * a byte's high bit is set in `odd` if it is a control, a quote, a backslash or not ASCII (the
  * carry of a subtraction can only mark too much above a true hit, and the first hit counts). */
@@ -131,9 +139,7 @@ static size_t plain_prefix(const char *bytes, size_t length) {
         uint64_t odd = ((word - ones * 0x20) | (quote - ones) | (slash - ones) | word) & highs;
         if (odd != 0) break;
     }
-    while (i < length && (unsigned char)bytes[i] >= 0x20 && (unsigned char)bytes[i] < 0x80 &&
-           bytes[i] != '"' && bytes[i] != '\\')
-        i++;
+    while (i < length && is_plain[(unsigned char)bytes[i]]) i++;
     return i;
 }
 
