@@ -8,7 +8,7 @@
 #define RECOMMENDER_INTERNER_H
 #include "base/arena.h"
 
-enum { INTERNER_NONE = UINT32_MAX };
+#define INTERNER_NONE UINT32_MAX /* no number */
 
 typedef struct interner {
     uint64_t *table;
