@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 
-from lint_common import BIN, ROOT, Problems, files, lines
+from sources import BIN, ROOT, Problems, files, lines
 
 TIMEOUT_S = 120
 MARK = re.compile(r"^<!-- (test|output) -->$")

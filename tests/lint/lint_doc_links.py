@@ -2,7 +2,7 @@
 import os
 import re
 
-from lint_common import ROOT, Problems, files, lines, text
+from sources import ROOT, Problems, files, lines, text
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^\s*```")

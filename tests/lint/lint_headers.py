@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-from lint_common import ROOT, Problems, files
+from sources import ROOT, Problems, files
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-D_GNU_SOURCE"]
 CC = os.environ.get("CC", "gcc")

@@ -2,7 +2,7 @@
 depends on; drivers' own headers and third-party headers stay where they belong."""
 import re
 
-from lint_common import Problems, files, lines, text
+from sources import Problems, files, lines, text
 
 # src/LAYER may stand on these, and nothing else: the order of ARCHITECTURE.md.
 BELOW = {

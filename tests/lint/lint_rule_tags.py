@@ -9,7 +9,7 @@ import re
 import sys
 from collections import defaultdict
 
-from lint_common import Problems, files, lines, text
+from sources import Problems, files, lines, text
 
 DOCUMENTS = ("docs/semantics.md", "docs/exactly-once.md")
 ROW = re.compile(r"^\| *([WNTJSGR]\d{1,2}) *\| *(\w+) *\|")

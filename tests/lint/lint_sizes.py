@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from lint_common import ROOT, Problems, files, lines, skip, text
+from sources import ROOT, Problems, files, lines, skip, text
 
 FUNCTION_LINES = 70
 FILE_LINES = 800

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from lint_common import BIN, ROOT, Problems, files, skip, text
+from sources import BIN, ROOT, Problems, files, skip, text
 
 LIST = "tests/lint/symbols.txt"
 LIBRARY = os.path.join(os.path.dirname(BIN), "libleat.so")

@@ -1,7 +1,7 @@
 """Words that must not be in the repository: open ends, paths of one machine, package hosts."""
 import re
 
-from lint_common import Problems, files, lines
+from sources import Problems, files, lines
 
 # Put together here so that this file does not find itself.
 OPEN_ENDS = re.compile(r"\b(" + "|".join(("TO" "DO", "FIX" "ME", "X" "XX")) + r")\b")
