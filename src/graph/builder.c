@@ -174,7 +174,7 @@ bool leat__build_type_ok(leat__draft *draft, const char *what, const leat_type *
         return leat__build_fail(draft, LEAT_EINVAL, "needs %s", what);
     leat_error error = {0};
     leat_status status = leat_type_check(type, &error);
-    return status == LEAT_OK || leat__build_fail(draft, status, "%s: %s", what, error.message);
+    return status == LEAT_OK || leat__build_fail(draft, status, "%s", error.message);
 }
 
 bool leat__build_takes(leat__draft *draft, const leat_type *declared)

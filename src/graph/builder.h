@@ -36,7 +36,7 @@ bool leat__build_fail(leat__draft *draft, leat_status status, const char *format
 bool leat__build_fail_at(leat__graph *graph, leat_status status, const char *where,
                          const char *format, ...) LEAT_PRINTF(4, 5);
 
-/* Checks; false after a mistake was recorded. `what` names the thing in the message: "topic". */
+/* Checks; false after a mistake was recorded. `what` completes "needs ...": "a record type". */
 bool leat__name_character(char c);
 bool leat__build_name_ok(leat__graph *graph, const char *where, const char *what, const char *name);
 bool leat__build_topic_ok(leat__draft *draft, const char *topic);

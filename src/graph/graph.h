@@ -87,9 +87,13 @@ typedef struct leat__graph {
 } leat__graph;
 
 /* The job as the engine extends it: `run` is the engine's, NULL until the job starts. */
+typedef struct leat_env leat_env;
 struct leat_job {
     leat__graph graph;
     void *run;
+    const leat_env *env; /* the outside world; NULL: the real one */
+    _Atomic bool stop_before_start; /* leat_job_stop came first */
+    leat_job_stats last_stats;      /* when it does not run */
 };
 
 /* An empty graph, ready for the build functions of leat/job.h. A mistake in the options is its sticky error, and what

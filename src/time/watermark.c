@@ -83,7 +83,7 @@ bool leat__partition_time_signal(leat__partition_time *time, int64_t clock_ms,
     int64_t before_ms = time->watermark.promised_ms;
     bool silent = leat__time_sub(clock_ms, time->last_record_ms) >= time->idle_ms;
     bool idle = time->idle_ms != 0 && silent && before_ms != LEAT_TIME_MAX; /* W4 */
-    bool turned = idle && !time->idle;
+    bool turned = idle != time->idle;
     time->idle = idle;
     *signal = (leat__time_signal){leat__watermark_now(&time->watermark), idle};
     bool due = leat__time_sub(clock_ms, time->last_signal_ms) >= LEAT__WATERMARK_INTERVAL_MS;

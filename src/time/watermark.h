@@ -66,7 +66,7 @@ typedef struct leat__partition_time {
     int64_t idle_ms;        /* W4; 0: never idle */
     int64_t last_record_ms; /* clock */
     int64_t last_signal_ms; /* clock */
-    bool idle;
+    bool idle;              /* as it was last told */
 } leat__partition_time;
 
 typedef struct leat__time_signal { /* what the stages behind are told */
@@ -80,7 +80,6 @@ static inline void leat__partition_time_record(leat__partition_time *time, int64
                                                int64_t timestamp_ms, const void *record)
 {
     time->last_record_ms = clock_ms;
-    time->idle = false;
     leat__watermark_record(&time->watermark, timestamp_ms, record);
 }
 /* Fills *signal with how things stand; true if that is news or the interval has passed. */
