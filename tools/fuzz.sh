@@ -3,7 +3,7 @@
 # build/fuzz-corpus; a finding stops with its file, to be kept in tests/fuzz/corpus/NAME.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-tools/build.sh fuzz || exit 1
+tools/build.sh fuzz fuzzers || exit 1
 passed=0
 failed=0
 for target in build/fuzz/fuzz/fuzz_*; do
