@@ -307,10 +307,11 @@ typedef struct leat_job_stats {
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
 
-/* The committed value of a key in an operator's VALUE state, decoded into *record; strings live in *memory (free() it).
- * Needs state_dir. LEAT_ENOTFOUND: the key has none. Any thread. */
+/* The committed value of a key in an operator's VALUE state, decoded into *record; strings and lists live in *memory
+ * until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none. Any thread. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key,
                                                     void *record, void **memory, leat_error *error);
+LEAT_API void leat_memory_free(void *memory); /* NULL is allowed */
 
 #ifdef __cplusplus
 }
