@@ -1,8 +1,9 @@
 # Tests are found by their place:
 #   tests/unit/LAYER/test_X.c                  cmocka, links only src/LAYER and what is below it
 #   tests/{conformance,integration,simulation}/test_X.c   cmocka, links the whole library
-#   tests/{integration,crash}/test_X.py        Python 3 without packages; LEAT_BIN_DIR says where the
-#                                              programs are, LEAT_SOURCE_DIR where the sources are
+#   tests/integration/recommender/test_X.c     cmocka, links the recommender's folders too
+#   tests/{integration,crash}/[FOLDER/]test_X.py   Python 3 without packages;
+#                                              LEAT_BIN_DIR: programs, LEAT_SOURCE_DIR: sources
 #   tests/fuzz/fuzz_LAYER_X.c                  libFuzzer; in other builds it replays tests/fuzz/corpus/LAYER_X
 #   tests/lint/lint_X.py                       rules about the sources and documents (LEAT_LINT)
 # Exit status 77 means skipped: the test says why.
@@ -70,12 +71,24 @@ function(leat_unit_tests)
 endfunction()
 
 function(leat_whole_library_tests)
-  foreach(folder conformance integration simulation)
+  set(recommender "")
+  foreach(part candidates events evaluate job serve commands)
+    if(TARGET recommender_${part})
+      list(APPEND recommender recommender_${part})
+    endif()
+  endforeach()
+  foreach(folder conformance integration simulation integration/recommender)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.c)
+    string(REPLACE "/" "_" prefix ${folder})
     foreach(source ${sources})
       get_filename_component(name ${source} NAME_WE)
       string(REGEX REPLACE "^test_" "" name ${name})
-      leat_test(${source} test_${folder}_${name} LABEL ${folder} LIBRARIES leat_testing)
+      if(folder MATCHES recommender)
+        leat_test(${source} test_${prefix}_${name} LABEL integration
+                  LIBRARIES ${recommender} leat_testing)
+      else()
+        leat_test(${source} test_${prefix}_${name} LABEL ${folder} LIBRARIES leat_testing)
+      endif()
     endforeach()
   endforeach()
 endfunction()
@@ -87,11 +100,13 @@ endfunction()
 
 function(leat_script_tests)
   foreach(folder integration crash)
-    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.py)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.py
+         ${CMAKE_SOURCE_DIR}/tests/${folder}/*/test_*.py)
     foreach(source ${sources})
-      get_filename_component(name ${source} NAME_WE)
-      string(REGEX REPLACE "^test_" "" name ${name})
-      leat_script_test(${source} test_${folder}_${name} ${folder} 900)
+      file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/tests ${source})
+      string(REGEX REPLACE "(test_|\\.py)" "" name ${name})
+      string(REPLACE "/" "_" name ${name})
+      leat_script_test(${source} test_${name} ${folder} 900)
     endforeach()
   endforeach()
 endfunction()
