@@ -9,7 +9,8 @@ struct leat__arena_chunk {
     _Alignas(16) char bytes[];
 };
 
-static void use_chunk(leat__arena *arena, leat__arena_chunk *chunk) {
+static void use_chunk(leat__arena *arena, leat__arena_chunk *chunk)
+{
     arena->current = chunk;
     arena->next = chunk->bytes;
     arena->end = chunk->bytes + chunk->size_bytes;
@@ -17,10 +18,12 @@ static void use_chunk(leat__arena *arena, leat__arena_chunk *chunk) {
 
 /* Called when `current` is too full.  Chunks kept by a reset are used again in their order; one
  * that is too small for this request is left for the next reset. */
-void *leat__arena_grow(leat__arena *arena, size_t size_bytes) {
+void *leat__arena_grow(leat__arena *arena, size_t size_bytes)
+{
     size_t rounded = (size_bytes + 15u) & ~(size_t)15u;
     size_t header = sizeof(leat__arena_chunk);
-    if (rounded < size_bytes || rounded > SIZE_MAX - header) rounded = SIZE_MAX / 2;
+    if (rounded < size_bytes || rounded > SIZE_MAX - header)
+        rounded = SIZE_MAX / 2;
     leat__arena_chunk *last = arena->current;
     leat__arena_chunk *chunk = last == NULL ? arena->first : last->next;
     while (chunk != NULL && chunk->size_bytes < rounded) {
@@ -29,7 +32,8 @@ void *leat__arena_grow(leat__arena *arena, size_t size_bytes) {
     }
     if (chunk == NULL) {
         size_t chunk_bytes = arena->chunk_bytes != 0 ? arena->chunk_bytes : DEFAULT_CHUNK_BYTES;
-        if (chunk_bytes < rounded) chunk_bytes = rounded;
+        if (chunk_bytes < rounded)
+            chunk_bytes = rounded;
         chunk = leat__alloc(header + chunk_bytes);
         chunk->size_bytes = chunk_bytes;
         chunk->next = NULL;
@@ -45,12 +49,15 @@ void *leat__arena_grow(leat__arena *arena, size_t size_bytes) {
     return block;
 }
 
-void leat__arena_reset(leat__arena *arena) {
+void leat__arena_reset(leat__arena *arena)
+{
     arena->used_bytes = 0;
-    if (arena->first != NULL) use_chunk(arena, arena->first);
+    if (arena->first != NULL)
+        use_chunk(arena, arena->first);
 }
 
-void leat__arena_free(leat__arena *arena) {
+void leat__arena_free(leat__arena *arena)
+{
     leat__arena_chunk *chunk = arena->first;
     while (chunk != NULL) {
         leat__arena_chunk *next = chunk->next;

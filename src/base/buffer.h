@@ -2,9 +2,9 @@
  * reader over bytes that never runs past the end (its error is sticky). */
 #ifndef LEAT_BASE_BUFFER_H
 #define LEAT_BASE_BUFFER_H
+#include "leat/base.h"
 #include <stdarg.h>
 #include <string.h>
-#include "leat/base.h"
 
 typedef struct leat__buffer {
     char *data;
@@ -15,45 +15,58 @@ void leat__buffer_reserve(leat__buffer *buffer, size_t extra_bytes); /* room for
 void leat__buffer_free(leat__buffer *buffer);
 void leat__buffer_format(leat__buffer *buffer, const char *format, ...) LEAT_PRINTF(2, 3);
 
-static inline void leat__buffer_bytes(leat__buffer *buffer, const void *bytes, size_t length) {
-    if (buffer->capacity - buffer->length < length) leat__buffer_reserve(buffer, length);
-    if (length != 0) memcpy(buffer->data + buffer->length, bytes, length);
+static inline void leat__buffer_bytes(leat__buffer *buffer, const void *bytes, size_t length)
+{
+    if (buffer->capacity - buffer->length < length)
+        leat__buffer_reserve(buffer, length);
+    if (length != 0)
+        memcpy(buffer->data + buffer->length, bytes, length);
     buffer->length += length;
 }
-static inline void leat__buffer_u8(leat__buffer *buffer, uint8_t value) {
+static inline void leat__buffer_u8(leat__buffer *buffer, uint8_t value)
+{
     leat__buffer_bytes(buffer, &value, 1);
 }
-static inline void leat__buffer_text(leat__buffer *buffer, const char *text) {
+static inline void leat__buffer_text(leat__buffer *buffer, const char *text)
+{
     leat__buffer_bytes(buffer, text, strlen(text));
 }
-static inline void leat__buffer_u16(leat__buffer *buffer, uint16_t value) { /* little endian */
+static inline void leat__buffer_u16(leat__buffer *buffer, uint16_t value)
+{ /* little endian */
     unsigned char bytes[2] = {(unsigned char)value, (unsigned char)(value >> 8)};
     leat__buffer_bytes(buffer, bytes, sizeof bytes);
 }
-static inline void leat__buffer_u32(leat__buffer *buffer, uint32_t value) {
+static inline void leat__buffer_u32(leat__buffer *buffer, uint32_t value)
+{
     unsigned char bytes[4] = {(unsigned char)value, (unsigned char)(value >> 8),
                               (unsigned char)(value >> 16), (unsigned char)(value >> 24)};
     leat__buffer_bytes(buffer, bytes, sizeof bytes);
 }
-static inline void leat__buffer_u64(leat__buffer *buffer, uint64_t value) {
+static inline void leat__buffer_u64(leat__buffer *buffer, uint64_t value)
+{
     unsigned char bytes[8] = {(unsigned char)value,         (unsigned char)(value >> 8),
                               (unsigned char)(value >> 16), (unsigned char)(value >> 24),
                               (unsigned char)(value >> 32), (unsigned char)(value >> 40),
                               (unsigned char)(value >> 48), (unsigned char)(value >> 56)};
     leat__buffer_bytes(buffer, bytes, sizeof bytes);
 }
-static inline void leat__buffer_varint(leat__buffer *buffer, uint64_t value) { /* LEB128 */
-    if (buffer->capacity - buffer->length < 10) leat__buffer_reserve(buffer, 10);
+static inline void leat__buffer_varint(leat__buffer *buffer, uint64_t value)
+{ /* LEB128 */
+    if (buffer->capacity - buffer->length < 10)
+        leat__buffer_reserve(buffer, 10);
     char *next = buffer->data + buffer->length;
-    for (; value >= 0x80; value >>= 7) *next++ = (char)(value | 0x80);
+    for (; value >= 0x80; value >>= 7)
+        *next++ = (char)(value | 0x80);
     *next++ = (char)value;
     buffer->length = (size_t)(next - buffer->data);
 }
-static inline void leat__buffer_zigzag(leat__buffer *buffer, int64_t value) {
+static inline void leat__buffer_zigzag(leat__buffer *buffer, int64_t value)
+{
     leat__buffer_varint(buffer, (uint64_t)value << 1 ^ (uint64_t)(value >> 63));
 }
 /* varint length + 1 and the bytes; 0 = absent */
-static inline void leat__buffer_str(leat__buffer *buffer, leat_str text) {
+static inline void leat__buffer_str(leat__buffer *buffer, leat_str text)
+{
     leat__buffer_varint(buffer, text.data == NULL ? 0 : (uint64_t)text.length + 1);
     leat__buffer_bytes(buffer, text.data, text.data == NULL ? 0 : text.length);
 }
@@ -77,7 +90,8 @@ typedef struct leat__reader {
 leat_str leat__read_bytes(leat__reader *reader, size_t length); /* borrows from the input */
 uint64_t leat__read_varint_slow(leat__reader *reader);          /* two bytes and more */
 
-static inline uint64_t leat__read_fixed(leat__reader *reader, unsigned size_bytes) {
+static inline uint64_t leat__read_fixed(leat__reader *reader, unsigned size_bytes)
+{
     if (reader->failed || (size_t)(reader->end - reader->next) < size_bytes) {
         reader->failed = true;
         return 0;
@@ -88,29 +102,36 @@ static inline uint64_t leat__read_fixed(leat__reader *reader, unsigned size_byte
     reader->next += size_bytes;
     return value;
 }
-static inline uint8_t leat__read_u8(leat__reader *reader) {
+static inline uint8_t leat__read_u8(leat__reader *reader)
+{
     return (uint8_t)leat__read_fixed(reader, 1);
 }
-static inline uint16_t leat__read_u16(leat__reader *reader) {
+static inline uint16_t leat__read_u16(leat__reader *reader)
+{
     return (uint16_t)leat__read_fixed(reader, 2);
 }
-static inline uint32_t leat__read_u32(leat__reader *reader) {
+static inline uint32_t leat__read_u32(leat__reader *reader)
+{
     return (uint32_t)leat__read_fixed(reader, 4);
 }
-static inline uint64_t leat__read_u64(leat__reader *reader) {
+static inline uint64_t leat__read_u64(leat__reader *reader)
+{
     return leat__read_fixed(reader, 8);
 }
-static inline uint64_t leat__read_varint(leat__reader *reader) {
+static inline uint64_t leat__read_varint(leat__reader *reader)
+{
     if (!reader->failed && reader->next < reader->end && (unsigned char)*reader->next < 0x80)
         return (unsigned char)*reader->next++;
     return leat__read_varint_slow(reader);
 }
-static inline int64_t leat__read_zigzag(leat__reader *reader) {
+static inline int64_t leat__read_zigzag(leat__reader *reader)
+{
     uint64_t value = leat__read_varint(reader);
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 /* {NULL, 0} is also what an absent string reads as: ask `failed` to tell. */
-static inline leat_str leat__read_str(leat__reader *reader) {
+static inline leat_str leat__read_str(leat__reader *reader)
+{
     uint64_t coded = leat__read_varint(reader);
     return coded == 0 ? (leat_str){NULL, 0} : leat__read_bytes(reader, (size_t)(coded - 1));
 }

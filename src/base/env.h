@@ -6,8 +6,8 @@
 
 typedef struct leat_env {
     void *arg;
-    int64_t (*now_ms)(void *arg);           /* wall clock, ms since 1970 */
-    int64_t (*monotonic_us)(void *arg);     /* never goes back */
+    int64_t (*now_ms)(void *arg);       /* wall clock, ms since 1970 */
+    int64_t (*monotonic_us)(void *arg); /* never goes back */
     uint64_t (*random_u64)(void *arg);
 } leat_env;
 

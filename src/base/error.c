@@ -13,44 +13,55 @@ static const status_row statuses[] = {
 #undef X
 };
 
-static const status_row *row_of(leat_status status) {
+static const status_row *row_of(leat_status status)
+{
     size_t count = sizeof statuses / sizeof statuses[0];
     return (size_t)status < count ? &statuses[status] : &statuses[LEAT_EINTERNAL];
 }
 
-const char *leat_status_name(leat_status status) {
+const char *leat_status_name(leat_status status)
+{
     return row_of(status)->name;
 }
 
-const char *leat_status_text(leat_status status) {
+const char *leat_status_text(leat_status status)
+{
     return row_of(status)->text;
 }
 
-int leat_status_exit_code(leat_status status) {
+int leat_status_exit_code(leat_status status)
+{
     return row_of(status)->exit_code;
 }
 
-const char *leat_version(void) {
+const char *leat_version(void)
+{
     return LEAT_VERSION_TEXT;
 }
 
-leat_str leat_str_from(const char *text) {
+leat_str leat_str_from(const char *text)
+{
     return text == NULL ? (leat_str){NULL, 0} : (leat_str){text, strlen(text)};
 }
 
-bool leat_str_equal(leat_str a, leat_str b) {
+bool leat_str_equal(leat_str a, leat_str b)
+{
     return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
 }
 
 /* A message is one line, whatever the data that it quotes. */
-static void keep_one_line(char *text) {
+static void keep_one_line(char *text)
+{
     for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f) *text = ' ';
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' ';
 }
 
 leat_status leat__fail(leat_error *error, leat_status status, leat_recovery recovery,
-                       const char *where, const char *format, ...) {
-    if (error == NULL) return status;
+                       const char *where, const char *format, ...)
+{
+    if (error == NULL)
+        return status;
     leat_error filled = {.status = status, .recovery = recovery}; /* the args may quote *error */
     va_list args;
     va_start(args, format);

@@ -7,13 +7,15 @@
 
 /* ---------------------------------------------------------------- murmur2 */
 
-static uint32_t load_u32(const unsigned char *bytes) {
+static uint32_t load_u32(const unsigned char *bytes)
+{
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
            (uint32_t)bytes[3] << 24;
 }
 
 /* MurmurHash2 (A. Appleby, public domain) with Kafka's seed. */
-uint32_t leat__murmur2(const void *bytes, size_t length) {
+uint32_t leat__murmur2(const void *bytes, size_t length)
+{
     const uint32_t multiplier = 0x5bd1e995;
     const unsigned char *next = bytes;
     uint32_t hash = 0x9747b28cu ^ (uint32_t)length;
@@ -22,14 +24,18 @@ uint32_t leat__murmur2(const void *bytes, size_t length) {
         word = (word ^ (word >> 24)) * multiplier;
         hash = hash * multiplier ^ word;
     }
-    if (length >= 3) hash ^= (uint32_t)next[2] << 16;
-    if (length >= 2) hash ^= (uint32_t)next[1] << 8;
-    if (length >= 1) hash = (hash ^ next[0]) * multiplier;
+    if (length >= 3)
+        hash ^= (uint32_t)next[2] << 16;
+    if (length >= 2)
+        hash ^= (uint32_t)next[1] << 8;
+    if (length >= 1)
+        hash = (hash ^ next[0]) * multiplier;
     hash = (hash ^ (hash >> 13)) * multiplier;
     return hash ^ (hash >> 15);
 }
 
-uint32_t leat__partition_of(leat_str key, uint32_t partition_count) {
+uint32_t leat__partition_of(leat_str key, uint32_t partition_count)
+{
     return (leat__murmur2(key.data, key.length) & 0x7fffffffu) % partition_count;
 }
 
@@ -38,10 +44,12 @@ uint32_t leat__partition_of(leat_str key, uint32_t partition_count) {
 static uint32_t tables[8][256]; /* tables[k][b]: byte b followed by k zero bytes */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-static void fill_tables(void) {
+static void fill_tables(void)
+{
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint32_t crc = byte;
-        for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
         tables[0][byte] = crc;
     }
     for (uint32_t byte = 0; byte < 256; byte++)
@@ -49,7 +57,8 @@ static void fill_tables(void) {
             tables[k][byte] = (tables[k - 1][byte] >> 8) ^ tables[0][tables[k - 1][byte] & 0xff];
 }
 
-uint32_t leat__crc32c_portable(uint32_t crc, const void *bytes, size_t length) {
+uint32_t leat__crc32c_portable(uint32_t crc, const void *bytes, size_t length)
+{
     pthread_once(&tables_once, fill_tables);
     const unsigned char *next = bytes;
     crc = ~crc;
@@ -59,13 +68,15 @@ uint32_t leat__crc32c_portable(uint32_t crc, const void *bytes, size_t length) {
               tables[4][low >> 24] ^ tables[3][high & 0xff] ^ tables[2][high >> 8 & 0xff] ^
               tables[1][high >> 16 & 0xff] ^ tables[0][high >> 24];
     }
-    for (; length > 0; next++, length--) crc = (crc >> 8) ^ tables[0][(crc ^ *next) & 0xff];
+    for (; length > 0; next++, length--)
+        crc = (crc >> 8) ^ tables[0][(crc ^ *next) & 0xff];
     return ~crc;
 }
 
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const void *bytes,
-                                                               size_t length) {
+                                                               size_t length)
+{
     const unsigned char *next = bytes;
     uint64_t state = (uint32_t)~crc;
     for (; length >= 8; next += 8, length -= 8) {
@@ -74,14 +85,17 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, con
         state = _mm_crc32_u64(state, word);
     }
     uint32_t tail = (uint32_t)state;
-    for (; length > 0; next++, length--) tail = _mm_crc32_u8(tail, *next);
+    for (; length > 0; next++, length--)
+        tail = _mm_crc32_u8(tail, *next);
     return ~tail;
 }
 #endif
 
-uint32_t leat__crc32c(uint32_t crc, const void *bytes, size_t length) {
+uint32_t leat__crc32c(uint32_t crc, const void *bytes, size_t length)
+{
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2")) return crc32c_sse42(crc, bytes, length);
+    if (__builtin_cpu_supports("sse4.2"))
+        return crc32c_sse42(crc, bytes, length);
 #endif
     return leat__crc32c_portable(crc, bytes, length);
 }

@@ -6,15 +6,17 @@
 #ifndef LEAT_BASE_HASH_H
 #define LEAT_BASE_HASH_H
 #define XXH_INLINE_ALL
-#include <xxhash.h>
 #include "leat/base.h"
+#include <xxhash.h>
 
 uint32_t leat__murmur2(const void *bytes, size_t length);
-uint32_t leat__partition_of(leat_str key, uint32_t partition_count); /* (murmur2 & 0x7fffffff) % n */
+uint32_t leat__partition_of(leat_str key,
+                            uint32_t partition_count); /* (murmur2 & 0x7fffffff) % n */
 uint32_t leat__crc32c(uint32_t crc, const void *bytes, size_t length); /* start with crc 0 */
 uint32_t leat__crc32c_portable(uint32_t crc, const void *bytes, size_t length); /* without SSE */
 
-static inline uint64_t leat__hash64(const void *bytes, size_t length) {
+static inline uint64_t leat__hash64(const void *bytes, size_t length)
+{
     return XXH3_64bits(bytes, length);
 }
 #endif

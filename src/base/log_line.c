@@ -1,4 +1,5 @@
 #include "base/log_line.h"
+#include "base/buffer.h"
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -6,7 +7,6 @@
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/buffer.h"
 
 enum { TEXT_BYTES_MAX = 2048 }; /* one write(2) stays one line in a pipe (PIPE_BUF is 4096) */
 
@@ -15,19 +15,23 @@ static leat__log_level lowest = LEAT__INFO;
 static bool as_json;
 static pthread_once_t configured = PTHREAD_ONCE_INIT;
 
-static void configure(void) {
+static void configure(void)
+{
     const char *level = getenv("LEAT_LOG_LEVEL"), *format = getenv("LEAT_LOG_FORMAT");
     for (int i = LEAT__DEBUG; level != NULL && i <= LEAT__ERROR; i++)
-        if (strcasecmp(level, level_names[i]) == 0) lowest = (leat__log_level)i;
+        if (strcasecmp(level, level_names[i]) == 0)
+            lowest = (leat__log_level)i;
     as_json = format != NULL && strcasecmp(format, "json") == 0;
 }
 
-bool leat__log_enabled(leat__log_level level) {
+bool leat__log_enabled(leat__log_level level)
+{
     pthread_once(&configured, configure);
     return level >= lowest;
 }
 
-static void append_time(leat__buffer *line) {
+static void append_time(leat__buffer *line)
+{
     struct timespec now;
     struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -37,7 +41,8 @@ static void append_time(leat__buffer *line) {
     leat__buffer_format(line, "%s.%03dZ", text, (int)(now.tv_nsec / 1000000));
 }
 
-static void append_json(leat__buffer *line, const char *level, const char *area, const char *text) {
+static void append_json(leat__buffer *line, const char *level, const char *area, const char *text)
+{
     leat__buffer_text(line, "{\"time\":\"");
     append_time(line);
     leat__buffer_format(line, "\",\"level\":\"%s\",\"area\":", level);
@@ -47,7 +52,8 @@ static void append_json(leat__buffer *line, const char *level, const char *area,
     leat__buffer_text(line, "}\n");
 }
 
-static void append_text(leat__buffer *line, const char *level, const char *area, const char *text) {
+static void append_text(leat__buffer *line, const char *level, const char *area, const char *text)
+{
     append_time(line);
     leat__buffer_format(line, " %-5s %-7s ", level, area);
     for (; *text != '\0'; text++)
@@ -55,8 +61,10 @@ static void append_text(leat__buffer *line, const char *level, const char *area,
     leat__buffer_text(line, "\n");
 }
 
-void leat__log_line(leat__log_level level, const char *area, const char *format, ...) {
-    if (!leat__log_enabled(level)) return;
+void leat__log_line(leat__log_level level, const char *area, const char *format, ...)
+{
+    if (!leat__log_enabled(level))
+        return;
     char text[TEXT_BYTES_MAX];
     va_list args;
     va_start(args, format);

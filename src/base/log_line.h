@@ -5,6 +5,7 @@
 #define LEAT_BASE_LOG_LINE_H
 #include "leat/base.h"
 typedef enum leat__log_level { LEAT__DEBUG, LEAT__INFO, LEAT__WARN, LEAT__ERROR } leat__log_level;
-void leat__log_line(leat__log_level level, const char *area, const char *format, ...) LEAT_PRINTF(3, 4);
+void leat__log_line(leat__log_level level, const char *area, const char *format, ...)
+    LEAT_PRINTF(3, 4);
 bool leat__log_enabled(leat__log_level level);
 #endif

@@ -5,11 +5,11 @@
 #define LEAT_BASE_MEM_H
 #include <stddef.h>
 
-void *leat__alloc(size_t size_bytes);                       /* not zeroed */
-void *leat__calloc(size_t count, size_t size_bytes);        /* zeroed */
+void *leat__alloc(size_t size_bytes);                /* not zeroed */
+void *leat__calloc(size_t count, size_t size_bytes); /* zeroed */
 void *leat__realloc(void *block, size_t count, size_t size_bytes);
-char *leat__strdup(const char *text);                       /* NULL gives NULL */
+char *leat__strdup(const char *text); /* NULL gives NULL */
 char *leat__strndup(const char *text, size_t length);
 char *leat__format(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void leat__free(void *block);                               /* NULL is allowed */
+void leat__free(void *block); /* NULL is allowed */
 #endif

@@ -24,7 +24,8 @@ enum { FORMAT_VERSION = 1 };
 
 static void append_fields(leat__buffer *buffer, const leat_type *type, const char *record);
 
-static void append_list(leat__buffer *buffer, const leat_type *element, const char *at) {
+static void append_list(leat__buffer *buffer, const leat_type *element, const char *at)
+{
     leat_list list;
     memcpy(&list, at, sizeof list);
     leat__buffer_varint(buffer, list.count);
@@ -33,24 +34,32 @@ static void append_list(leat__buffer *buffer, const leat_type *element, const ch
         append_fields(buffer, element, items + i * element->size_bytes);
 }
 
-static void append_text(leat__buffer *buffer, const leat_field *field, const char *at) {
+static void append_text(leat__buffer *buffer, const leat_field *field, const char *at)
+{
     leat_str text = leat__load_text(at, field->size_bytes);
     leat__buffer_varint(buffer, text.length);
     leat__buffer_bytes(buffer, text.data, text.length);
 }
 
-static void append_field(leat__buffer *buffer, const leat_field *field, const char *at) {
+static void append_field(leat__buffer *buffer, const leat_field *field, const char *at)
+{
     uint32_t bits32;
     uint64_t bits64;
     leat_str text;
     switch (field->kind) {
-    case LEAT_KIND_BOOL: case LEAT_KIND_I8: case LEAT_KIND_U8:
+    case LEAT_KIND_BOOL:
+    case LEAT_KIND_I8:
+    case LEAT_KIND_U8:
         leat__buffer_u8(buffer, (uint8_t)leat__load_integer(at, field->kind));
         break;
-    case LEAT_KIND_I16: case LEAT_KIND_I32: case LEAT_KIND_I64:
+    case LEAT_KIND_I16:
+    case LEAT_KIND_I32:
+    case LEAT_KIND_I64:
         leat__buffer_zigzag(buffer, (int64_t)leat__load_integer(at, field->kind));
         break;
-    case LEAT_KIND_U16: case LEAT_KIND_U32: case LEAT_KIND_U64:
+    case LEAT_KIND_U16:
+    case LEAT_KIND_U32:
+    case LEAT_KIND_U64:
         leat__buffer_varint(buffer, leat__load_integer(at, field->kind));
         break;
     case LEAT_KIND_F32:
@@ -61,28 +70,38 @@ static void append_field(leat__buffer *buffer, const leat_field *field, const ch
         memcpy(&bits64, at, sizeof bits64);
         leat__buffer_u64(buffer, bits64);
         break;
-    case LEAT_KIND_TEXT: append_text(buffer, field, at); break;
+    case LEAT_KIND_TEXT:
+        append_text(buffer, field, at);
+        break;
     case LEAT_KIND_STR:
         memcpy(&text, at, sizeof text);
         leat__buffer_str(buffer, text);
         break;
-    case LEAT_KIND_LIST: append_list(buffer, field->element, at); break;
-    case LEAT_KIND_RECORD: append_fields(buffer, field->element, at); break;
-    case LEAT_KIND_NONE: break;
+    case LEAT_KIND_LIST:
+        append_list(buffer, field->element, at);
+        break;
+    case LEAT_KIND_RECORD:
+        append_fields(buffer, field->element, at);
+        break;
+    case LEAT_KIND_NONE:
+        break;
     }
 }
 
-static void append_fields(leat__buffer *buffer, const leat_type *type, const char *record) {
+static void append_fields(leat__buffer *buffer, const leat_type *type, const char *record)
+{
     for (uint32_t i = 0; i < type->field_count; i++)
         append_field(buffer, &type->fields[i], record + type->fields[i].offset_bytes);
 }
 
-void leat__binary_append(leat__buffer *buffer, const leat_type *type, const void *record) {
+void leat__binary_append(leat__buffer *buffer, const leat_type *type, const void *record)
+{
     leat__buffer_u8(buffer, FORMAT_VERSION);
     append_fields(buffer, type, record);
 }
 
-void leat_binary_encode(const leat_type *type, const void *record, leat_str *out) {
+void leat_binary_encode(const leat_type *type, const void *record, leat_str *out)
+{
     leat__buffer buffer = {0};
     leat__binary_append(&buffer, type, record);
     *out = (leat_str){buffer.data, buffer.length};
@@ -100,7 +119,8 @@ typedef struct decoding {
 static bool decode_fields(decoding *d, const leat_type *type, char *record);
 
 /* Every value takes a byte at least: this bounds the count of a list before it is allocated. */
-static size_t bytes_min(const leat_type *type) {
+static size_t bytes_min(const leat_type *type)
+{
     size_t bytes = 0;
     for (uint32_t i = 0; i < type->field_count; i++) {
         const leat_field *field = &type->fields[i];
@@ -109,31 +129,37 @@ static size_t bytes_min(const leat_type *type) {
     return bytes;
 }
 
-static bool decode_list(decoding *d, const leat_type *element, char *at) {
+static bool decode_list(decoding *d, const leat_type *element, char *at)
+{
     uint64_t count = leat__read_varint(&d->reader);
     size_t left = (size_t)(d->reader.end - d->reader.next), item_bytes = element->size_bytes;
     if (d->reader.failed || count > LEAT__LIST_ITEMS_MAX || count * bytes_min(element) > left ||
         count * item_bytes > d->list_bytes_left)
         return false;
-    if (count == 0) return true; /* the record is zeroed */
+    if (count == 0)
+        return true; /* the record is zeroed */
     d->list_bytes_left -= (size_t)count * item_bytes;
     char *items = leat__arena_alloc(d->arena, (size_t)count * item_bytes);
     memset(items, 0, (size_t)count * item_bytes);
     for (size_t i = 0; i < count; i++)
-        if (!decode_fields(d, element, items + i * item_bytes)) return false;
+        if (!decode_fields(d, element, items + i * item_bytes))
+            return false;
     leat_list list = {items, (size_t)count};
     memcpy(at, &list, sizeof list);
     return true;
 }
 
-static bool decode_text(decoding *d, const leat_field *field, char *at) {
+static bool decode_text(decoding *d, const leat_field *field, char *at)
+{
     uint64_t length = leat__read_varint(&d->reader);
-    if (length > field->size_bytes) return false;
+    if (length > field->size_bytes)
+        return false;
     leat_str text = leat__read_bytes(&d->reader, (size_t)length);
     return !d->reader.failed && leat__store_text(at, field->size_bytes, text);
 }
 
-static bool decode_str(decoding *d, char *at) {
+static bool decode_str(decoding *d, char *at)
+{
     leat_str text = leat__read_str(&d->reader);
     if (d->lend == LEAT__STRINGS_IN_ARENA && !d->reader.failed)
         text = leat__arena_str(d->arena, text);
@@ -141,7 +167,8 @@ static bool decode_str(decoding *d, char *at) {
     return !d->reader.failed;
 }
 
-static bool decode_field(decoding *d, const leat_field *field, char *at) {
+static bool decode_field(decoding *d, const leat_field *field, char *at)
+{
     leat__reader *reader = &d->reader;
     uint8_t byte;
     uint32_t bits32;
@@ -151,12 +178,17 @@ static bool decode_field(decoding *d, const leat_field *field, char *at) {
         byte = leat__read_u8(reader);
         *at = (char)byte;
         return byte <= 1 && !reader->failed;
-    case LEAT_KIND_I8: case LEAT_KIND_U8:
+    case LEAT_KIND_I8:
+    case LEAT_KIND_U8:
         *at = (char)leat__read_u8(reader);
         return !reader->failed;
-    case LEAT_KIND_I16: case LEAT_KIND_I32: case LEAT_KIND_I64:
+    case LEAT_KIND_I16:
+    case LEAT_KIND_I32:
+    case LEAT_KIND_I64:
         return leat__store_i64(at, field->kind, leat__read_zigzag(reader)) && !reader->failed;
-    case LEAT_KIND_U16: case LEAT_KIND_U32: case LEAT_KIND_U64:
+    case LEAT_KIND_U16:
+    case LEAT_KIND_U32:
+    case LEAT_KIND_U64:
         return leat__store_u64(at, field->kind, leat__read_varint(reader)) && !reader->failed;
     case LEAT_KIND_F32:
         bits32 = leat__read_u32(reader);
@@ -166,23 +198,31 @@ static bool decode_field(decoding *d, const leat_field *field, char *at) {
         bits64 = leat__read_u64(reader);
         memcpy(at, &bits64, sizeof bits64);
         return !reader->failed;
-    case LEAT_KIND_TEXT: return decode_text(d, field, at);
-    case LEAT_KIND_STR: return decode_str(d, at);
-    case LEAT_KIND_LIST: return decode_list(d, field->element, at);
-    case LEAT_KIND_RECORD: return decode_fields(d, field->element, at);
-    case LEAT_KIND_NONE: break;
+    case LEAT_KIND_TEXT:
+        return decode_text(d, field, at);
+    case LEAT_KIND_STR:
+        return decode_str(d, at);
+    case LEAT_KIND_LIST:
+        return decode_list(d, field->element, at);
+    case LEAT_KIND_RECORD:
+        return decode_fields(d, field->element, at);
+    case LEAT_KIND_NONE:
+        break;
     }
     return false;
 }
 
-static bool decode_fields(decoding *d, const leat_type *type, char *record) {
+static bool decode_fields(decoding *d, const leat_type *type, char *record)
+{
     for (uint32_t i = 0; i < type->field_count; i++)
-        if (!decode_field(d, &type->fields[i], record + type->fields[i].offset_bytes)) return false;
+        if (!decode_field(d, &type->fields[i], record + type->fields[i].offset_bytes))
+            return false;
     return true;
 }
 
 leat_status leat__binary_decode_into(leat__arena *arena, const leat_type *type, leat_str bytes,
-                                     leat__lend lend, void *record, leat_error *error) {
+                                     leat__lend lend, void *record, leat_error *error)
+{
     decoding d = {.arena = arena, .lend = lend, .list_bytes_left = LEAT__DECODED_BYTES_MAX};
     memset(record, 0, type->size_bytes);
     if (bytes.length == 0)
@@ -195,7 +235,8 @@ leat_status leat__binary_decode_into(leat__arena *arena, const leat_type *type, 
                           version, FORMAT_VERSION);
     d.reader = (leat__reader){.next = bytes.data + 1, .end = bytes.data + bytes.length};
     bool whole = decode_fields(&d, type, record) && d.reader.next == d.reader.end;
-    if (whole) return LEAT_OK;
+    if (whole)
+        return LEAT_OK;
     return leat__fail(error, LEAT_EDATA, LEAT_RECOVERY_FATAL, type->name,
                       "damaged binary record: %zu bytes, wrong at byte %zu", bytes.length,
                       (size_t)(d.reader.next - bytes.data));
@@ -205,18 +246,22 @@ struct leat_binary_decoder {
     leat__arena arena;
 };
 
-leat_binary_decoder *leat_binary_decoder_new(void) {
+leat_binary_decoder *leat_binary_decoder_new(void)
+{
     return leat__calloc(1, sizeof(leat_binary_decoder));
 }
 
-void leat_binary_decoder_free(leat_binary_decoder *decoder) {
-    if (decoder == NULL) return;
+void leat_binary_decoder_free(leat_binary_decoder *decoder)
+{
+    if (decoder == NULL)
+        return;
     leat__arena_free(&decoder->arena);
     leat__free(decoder);
 }
 
 leat_status leat_binary_decode(leat_binary_decoder *decoder, const leat_type *type, leat_str bytes,
-                               void *record, leat_error *error) {
+                               void *record, leat_error *error)
+{
     leat__arena_reset(&decoder->arena);
     return leat__binary_decode_into(&decoder->arena, type, bytes, LEAT__STRINGS_IN_INPUT, record,
                                     error);

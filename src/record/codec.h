@@ -10,7 +10,8 @@
  * ask once and keep the answer. */
 bool leat__type_is_flat(const leat_type *type);
 /* A scalar type (leat_type_u64 ...): one field without a name, a bare value in JSON. */
-static inline bool leat__type_is_scalar(const leat_type *type) {
+static inline bool leat__type_is_scalar(const leat_type *type)
+{
     return type->field_count == 1 && type->fields[0].name == NULL;
 }
 uint32_t leat__type_align(const leat_type *type);

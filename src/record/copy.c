@@ -1,7 +1,8 @@
 #include "record/codec.h"
 
 /* The fixed part is copied already; what it points to is not. */
-static void own_lent_members(leat__arena *arena, const leat_type *type, char *record) {
+static void own_lent_members(leat__arena *arena, const leat_type *type, char *record)
+{
     for (uint32_t i = 0; i < type->field_count; i++) {
         const leat_field *field = &type->fields[i];
         char *at = record + field->offset_bytes;
@@ -26,7 +27,8 @@ static void own_lent_members(leat__arena *arena, const leat_type *type, char *re
     }
 }
 
-void leat__record_copy(leat__arena *arena, const leat_type *type, const void *source, void *copy) {
+void leat__record_copy(leat__arena *arena, const leat_type *type, const void *source, void *copy)
+{
     memcpy(copy, source, type->size_bytes);
     own_lent_members(arena, type, copy);
 }

@@ -35,7 +35,8 @@ leat__json_type leat__json_type_of(leat__json value);
 const char *leat__json_type_name(leat__json_type type); /* "a string", for messages */
 leat_str leat__json_text(leat__json value);             /* its JSON text, e.g. to keep or pass on */
 
-/* False (and *out untouched) if the value is of another type or does not fit.  1.0 is an integer. */
+/* False (and *out untouched) if the value is of another type or does not fit.  1.0 is an integer.
+ */
 bool leat__json_get_bool(leat__json value, bool *out);
 bool leat__json_get_i64(leat__json value, int64_t *out);
 bool leat__json_get_u64(leat__json value, uint64_t *out);

@@ -29,28 +29,34 @@ uint32_t leat__json_problem(leat__json_doc *doc, uint32_t token, const char *pro
 uint32_t leat__json_skip(leat__json_doc *doc, uint32_t token, uint32_t *after);
 
 /* First byte of the token; '\0' after the last. */
-static inline char leat__json_at(const leat__json_doc *doc, uint32_t token) {
+static inline char leat__json_at(const leat__json_doc *doc, uint32_t token)
+{
     return doc->text[doc->tokens[token]];
 }
 
-static inline bool leat__json_space(char letter) {
+static inline bool leat__json_space(char letter)
+{
     return letter == ' ' || letter == '\n' || letter == '\r' || letter == '\t';
 }
 
 /* The text of a scalar or string token, quotes included. */
-static inline leat_str leat__json_span(const leat__json_doc *doc, uint32_t token) {
+static inline leat_str leat__json_span(const leat__json_doc *doc, uint32_t token)
+{
     const char *start = doc->text + doc->tokens[token], *end = doc->text + doc->tokens[token + 1];
-    while (end > start && leat__json_space(end[-1])) end--;
+    while (end > start && leat__json_space(end[-1]))
+        end--;
     return (leat_str){start, (size_t)(end - start)};
 }
 
 /* The text between the quotes, escapes as they are.  The token must be a string. */
-static inline leat_str leat__json_raw_string(const leat__json_doc *doc, uint32_t token) {
+static inline leat_str leat__json_raw_string(const leat__json_doc *doc, uint32_t token)
+{
     leat_str span = leat__json_span(doc, token);
     return (leat_str){span.data + 1, span.length - 2};
 }
 
-static inline bool leat__json_has_escape(const leat__json_doc *doc, leat_str raw) {
+static inline bool leat__json_has_escape(const leat__json_doc *doc, leat_str raw)
+{
     return doc->has_escapes && memchr(raw.data, '\\', raw.length) != NULL;
 }
 
@@ -59,9 +65,11 @@ bool leat__json_unescaped(leat_str raw, leat__arena *arena, leat_str *out);
 /* The string without escapes: in the document's text or, if it had any, in the arena.  False if an
  * escape is not valid (then *out is untouched). */
 static inline bool leat__json_string(const leat__json_doc *doc, uint32_t token, leat__arena *arena,
-                                     leat_str *out) {
+                                     leat_str *out)
+{
     leat_str raw = leat__json_raw_string(doc, token);
-    if (leat__json_has_escape(doc, raw)) return leat__json_unescaped(raw, arena, out);
+    if (leat__json_has_escape(doc, raw))
+        return leat__json_unescaped(raw, arena, out);
     *out = raw;
     return true;
 }

@@ -15,8 +15,7 @@ bool leat__key_allowed(leat_kind kind);
 /* `record` is the struct that holds the field.  The field must be of an allowed kind. */
 void leat__key_append(leat__buffer *buffer, const leat_field *field, const void *record);
 /* Borrows from the record (strings) or from `text` (numbers). */
-leat_str leat__key_of(const leat_field *field, const void *record,
-                      char text[LEAT__KEY_TEXT_BYTES]);
+leat_str leat__key_of(const leat_field *field, const void *record, char text[LEAT__KEY_TEXT_BYTES]);
 
 /* The way back; false if the bytes are not the canonical text of a number in range. */
 bool leat__key_parse_i64(leat_str key, int64_t *value);

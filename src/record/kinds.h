@@ -15,7 +15,8 @@ typedef struct leat__kind_row {
 enum { LEAT__KIND_COUNT = LEAT_KIND_RECORD + 1 };
 extern const leat__kind_row leat__kinds[LEAT__KIND_COUNT];
 
-static inline bool leat__kind_known(leat_kind kind) {
+static inline bool leat__kind_known(leat_kind kind)
+{
     return kind > LEAT_KIND_NONE && kind <= LEAT_KIND_RECORD;
 }
 

@@ -44,41 +44,51 @@ typedef struct layout_reader {
 
 static const leat_type *read_type(layout_reader *reader, unsigned depth);
 
-static bool take(layout_reader *reader, char wanted) {
-    if (*reader->next != wanted) return false;
+static bool take(layout_reader *reader, char wanted)
+{
+    if (*reader->next != wanted)
+        return false;
     reader->next++;
     return true;
 }
 
-static bool take_name(layout_reader *reader, char name[LEAT__NAME_MAX + 1]) {
+static bool take_name(layout_reader *reader, char name[LEAT__NAME_MAX + 1])
+{
     size_t length = strcspn(reader->next, "{}[](),:");
-    if (length == 0 || length > LEAT__NAME_MAX) return false;
+    if (length == 0 || length > LEAT__NAME_MAX)
+        return false;
     memcpy(name, reader->next, length);
     name[length] = '\0';
     reader->next += length;
     return true;
 }
 
-static const leat_type *scalar_type(layout_reader *reader, leat_field field) {
+static const leat_type *scalar_type(layout_reader *reader, leat_field field)
+{
     struct {
         leat_type type;
         leat_field field;
     } *scalar = leat__arena_alloc(&reader->migration->arena, sizeof *scalar);
     scalar->field = field;
-    scalar->type = (leat_type){.name = "value", .size_bytes = field.size_bytes, .field_count = 1,
+    scalar->type = (leat_type){.name = "value",
+                               .size_bytes = field.size_bytes,
+                               .field_count = 1,
                                .fields = &scalar->field};
     return &scalar->type;
 }
 
-static const leat_type *read_text_type(layout_reader *reader) {
+static const leat_type *read_text_type(layout_reader *reader)
+{
     uint32_t size_bytes = 0;
     while (*reader->next >= '0' && *reader->next <= '9' && size_bytes <= LEAT__RECORD_BYTES_MAX)
         size_bytes = size_bytes * 10 + (uint32_t)(*reader->next++ - '0');
-    if (size_bytes == 0 || size_bytes > LEAT__RECORD_BYTES_MAX || !take(reader, ')')) return NULL;
+    if (size_bytes == 0 || size_bytes > LEAT__RECORD_BYTES_MAX || !take(reader, ')'))
+        return NULL;
     return scalar_type(reader, (leat_field){.kind = LEAT_KIND_TEXT, .size_bytes = size_bytes});
 }
 
-static leat_type *own_record_type(leat__migration *m, const char *name) {
+static leat_type *own_record_type(leat__migration *m, const char *name)
+{
     if (m->owned_count == m->owned_capacity) {
         m->owned_capacity = m->owned_capacity * 2 + 4;
         m->owned = leat__realloc(m->owned, m->owned_capacity, sizeof *m->owned);
@@ -86,7 +96,8 @@ static leat_type *own_record_type(leat__migration *m, const char *name) {
     return m->owned[m->owned_count++] = leat_type_new(name);
 }
 
-static bool add_read_field(leat_type *type, const char *name, const leat_type *value) {
+static bool add_read_field(leat_type *type, const char *name, const leat_type *value)
+{
     if (!leat__type_is_scalar(value))
         return leat_type_add(type, name, LEAT_KIND_RECORD, value, 0) >= 0;
     const leat_field *field = &value->fields[0];
@@ -96,49 +107,66 @@ static bool add_read_field(leat_type *type, const char *name, const leat_type *v
 }
 
 /* After "name{". */
-static const leat_type *read_record_type(layout_reader *reader, const char *name, unsigned depth) {
+static const leat_type *read_record_type(layout_reader *reader, const char *name, unsigned depth)
+{
     leat_type *type = own_record_type(reader->migration, name);
     do {
         char field_name[LEAT__NAME_MAX + 1];
-        if (!take_name(reader, field_name) || !take(reader, ':')) return NULL;
+        if (!take_name(reader, field_name) || !take(reader, ':'))
+            return NULL;
         const leat_type *value = read_type(reader, depth + 1);
-        if (value == NULL || !add_read_field(type, field_name, value)) return NULL;
+        if (value == NULL || !add_read_field(type, field_name, value))
+            return NULL;
     } while (take(reader, ','));
     return take(reader, '}') ? type : NULL;
 }
 
-static const leat_type *read_type(layout_reader *reader, unsigned depth) {
+static const leat_type *read_type(layout_reader *reader, unsigned depth)
+{
     char name[LEAT__NAME_MAX + 1];
-    if (depth > LEAT__NESTING_MAX) return NULL;
+    if (depth > LEAT__NESTING_MAX)
+        return NULL;
     if (take(reader, '[')) {
         const leat_type *element = read_type(reader, depth + 1);
-        if (element == NULL || !take(reader, ']')) return NULL;
-        return scalar_type(reader, (leat_field){.kind = LEAT_KIND_LIST, .element = element,
+        if (element == NULL || !take(reader, ']'))
+            return NULL;
+        return scalar_type(reader, (leat_field){.kind = LEAT_KIND_LIST,
+                                                .element = element,
                                                 .size_bytes = sizeof(leat_list)});
     }
-    if (!take_name(reader, name)) return NULL;
-    if (take(reader, '{')) return read_record_type(reader, name, depth);
-    if (take(reader, '(')) return strcmp(name, "text") == 0 ? read_text_type(reader) : NULL;
+    if (!take_name(reader, name))
+        return NULL;
+    if (take(reader, '{'))
+        return read_record_type(reader, name, depth);
+    if (take(reader, '('))
+        return strcmp(name, "text") == 0 ? read_text_type(reader) : NULL;
     for (leat_kind kind = LEAT_KIND_BOOL; kind <= LEAT_KIND_STR; kind++)
         if (kind != LEAT_KIND_TEXT && strcmp(name, leat__kinds[kind].name) == 0)
-            return scalar_type(reader, (leat_field){.kind = kind,
-                                                    .size_bytes = leat__kinds[kind].size_bytes});
+            return scalar_type(
+                reader, (leat_field){.kind = kind, .size_bytes = leat__kinds[kind].size_bytes});
     return NULL;
 }
 
 /* ---------------------------------------------------------------- what may become what */
 
-static bool widens(const leat_field *from, const leat_field *to) {
+static bool widens(const leat_field *from, const leat_field *to)
+{
     const leat__kind_row *old_kind = &leat__kinds[from->kind], *new_kind = &leat__kinds[to->kind];
     if (from->kind == LEAT_KIND_TEXT)
         return to->kind == LEAT_KIND_STR ||
                (to->kind == LEAT_KIND_TEXT && to->size_bytes >= from->size_bytes);
-    if (from->kind == to->kind) return true;
-    if (from->kind == LEAT_KIND_F32) return to->kind == LEAT_KIND_F64;
-    if (old_kind->bits == 0) return false;
-    if (to->kind == LEAT_KIND_F64) return old_kind->bits <= 32;
-    if (to->kind == LEAT_KIND_F32) return old_kind->bits <= 16;
-    if (old_kind->is_signed && !new_kind->is_signed) return false;
+    if (from->kind == to->kind)
+        return true;
+    if (from->kind == LEAT_KIND_F32)
+        return to->kind == LEAT_KIND_F64;
+    if (old_kind->bits == 0)
+        return false;
+    if (to->kind == LEAT_KIND_F64)
+        return old_kind->bits <= 32;
+    if (to->kind == LEAT_KIND_F32)
+        return old_kind->bits <= 16;
+    if (old_kind->is_signed && !new_kind->is_signed)
+        return false;
     bool gains_sign = !old_kind->is_signed && new_kind->is_signed;
     return new_kind->bits >= old_kind->bits + (gains_sign ? 1 : 0);
 }
@@ -147,7 +175,8 @@ static const plan *make_plan(leat__migration *m, const leat_type *old_type,
                              const leat_type *new_type);
 
 static bool plan_field(leat__migration *m, plan_step *step, const leat_field *from,
-                       const leat_field *to) {
+                       const leat_field *to)
+{
     step->old_field = from;
     if (!widens(from, to)) {
         snprintf(m->reason, sizeof m->reason, "field '%s' was %s and is %s, which cannot hold it",
@@ -155,19 +184,22 @@ static bool plan_field(leat__migration *m, plan_step *step, const leat_field *fr
                  leat__kinds[to->kind].name);
         return false;
     }
-    if (to->element == NULL) return true;
+    if (to->element == NULL)
+        return true;
     step->element = make_plan(m, from->element, to->element);
     return step->element != NULL;
 }
 
-static bool step_is_identity(const plan_step *step, const leat_field *to) {
+static bool step_is_identity(const plan_step *step, const leat_field *to)
+{
     return step->old_field->kind == to->kind &&
            (to->kind != LEAT_KIND_TEXT || step->old_field->size_bytes == to->size_bytes) &&
            (step->element == NULL || step->element->is_identity);
 }
 
 static const plan *make_plan(leat__migration *m, const leat_type *old_type,
-                             const leat_type *new_type) {
+                             const leat_type *new_type)
+{
     bool is_scalar = leat__type_is_scalar(new_type);
     if (leat__type_is_scalar(old_type) != is_scalar) {
         snprintf(m->reason, sizeof m->reason, "a bare value and a record are not the same");
@@ -181,8 +213,10 @@ static const plan *make_plan(leat__migration *m, const leat_type *old_type,
     made->is_identity = old_type->field_count == new_type->field_count;
     for (uint32_t i = 0; i < new_type->field_count; i++) {
         const leat_field *to = &new_type->fields[i];
-        const leat_field *from = is_scalar ? &old_type->fields[0] : leat_type_field(old_type, to->name);
-        if (from != NULL && !plan_field(m, &made->steps[i], from, to)) return NULL;
+        const leat_field *from =
+            is_scalar ? &old_type->fields[0] : leat_type_field(old_type, to->name);
+        if (from != NULL && !plan_field(m, &made->steps[i], from, to))
+            return NULL;
         if (from == NULL || from != &old_type->fields[i] || !step_is_identity(&made->steps[i], to))
             made->is_identity = false;
     }
@@ -192,7 +226,8 @@ static const plan *make_plan(leat__migration *m, const leat_type *old_type,
 /* ---------------------------------------------------------------- making one */
 
 leat__migration *leat__migration_new(const char *old_layout, const leat_type *type,
-                                     leat_error *error) {
+                                     leat_error *error)
+{
     leat__migration *m = leat__calloc(1, sizeof *m);
     layout_reader reader = {.migration = m, .next = old_layout};
     m->old_type = read_type(&reader, 0);
@@ -204,7 +239,8 @@ leat__migration *leat__migration_new(const char *old_layout, const leat_type *ty
         return NULL;
     }
     m->plan = make_plan(m, m->old_type, type);
-    if (m->plan != NULL) return m;
+    if (m->plan != NULL)
+        return m;
     char *layout = leat_type_layout(type);
     leat__fail(error, LEAT_ETYPE, LEAT_RECOVERY_FATAL, type->name,
                "%.120s; stored: %.140s now: %.140s", m->reason, old_layout, layout);
@@ -213,13 +249,17 @@ leat__migration *leat__migration_new(const char *old_layout, const leat_type *ty
     return NULL;
 }
 
-bool leat__migration_is_identity(const leat__migration *migration) {
+bool leat__migration_is_identity(const leat__migration *migration)
+{
     return migration->plan->is_identity;
 }
 
-void leat__migration_free(leat__migration *migration) {
-    if (migration == NULL) return;
-    for (size_t i = migration->owned_count; i > 0; i--) leat_type_free(migration->owned[i - 1]);
+void leat__migration_free(leat__migration *migration)
+{
+    if (migration == NULL)
+        return;
+    for (size_t i = migration->owned_count; i > 0; i--)
+        leat_type_free(migration->owned[i - 1]);
     leat__free(migration->owned);
     leat__arena_free(&migration->arena);
     leat__free(migration);
@@ -229,7 +269,8 @@ void leat__migration_free(leat__migration *migration) {
 
 static void convert_record(const plan *made, leat__arena *arena, const char *from, char *to);
 
-static double load_floating(const char *at, leat_kind kind) {
+static double load_floating(const char *at, leat_kind kind)
+{
     float single;
     double value;
     if (kind == LEAT_KIND_F32) {
@@ -245,7 +286,8 @@ static double load_floating(const char *at, leat_kind kind) {
 }
 
 static void convert_number(const leat_field *old_field, const char *from, const leat_field *field,
-                           char *to) {
+                           char *to)
+{
     bool stored = true;
     if (field->kind == LEAT_KIND_F64) {
         double value = load_floating(from, old_field->kind);
@@ -254,20 +296,22 @@ static void convert_number(const leat_field *old_field, const char *from, const 
         float value = (float)load_floating(from, old_field->kind);
         memcpy(to, &value, sizeof value);
     } else if (leat__kinds[old_field->kind].is_signed) {
-        stored = leat__store_i64(to, field->kind,
-                                 (int64_t)leat__load_integer(from, old_field->kind));
+        stored =
+            leat__store_i64(to, field->kind, (int64_t)leat__load_integer(from, old_field->kind));
     } else {
         stored = leat__store_u64(to, field->kind, leat__load_integer(from, old_field->kind));
     }
     (void)stored; /* widens() has seen to it */
 }
 
-static void convert_list(const plan *element, leat__arena *arena, const char *from, char *to) {
+static void convert_list(const plan *element, leat__arena *arena, const char *from, char *to)
+{
     leat_list list;
     memcpy(&list, from, sizeof list);
     size_t old_bytes = element->old_type->size_bytes, new_bytes = element->new_type->size_bytes;
     const char *old_items = list.items;
-    if (list.count == 0) return;
+    if (list.count == 0)
+        return;
     char *items = leat__arena_alloc(arena, list.count * new_bytes);
     memset(items, 0, list.count * new_bytes);
     for (size_t i = 0; i < list.count; i++)
@@ -277,7 +321,8 @@ static void convert_list(const plan *element, leat__arena *arena, const char *fr
 }
 
 static void convert_field(const plan_step *step, const leat_field *field, leat__arena *arena,
-                          const char *from, char *to) {
+                          const char *from, char *to)
+{
     const leat_field *old_field = step->old_field;
     if (field->kind == LEAT_KIND_LIST) {
         convert_list(step->element, arena, from, to);
@@ -293,26 +338,29 @@ static void convert_field(const plan_step *step, const leat_field *field, leat__
     }
 }
 
-static void convert_record(const plan *made, leat__arena *arena, const char *from, char *to) {
+static void convert_record(const plan *made, leat__arena *arena, const char *from, char *to)
+{
     for (uint32_t i = 0; i < made->new_type->field_count; i++) {
         const plan_step *step = &made->steps[i];
         const leat_field *field = &made->new_type->fields[i];
-        if (step->old_field == NULL) continue;
+        if (step->old_field == NULL)
+            continue;
         convert_field(step, field, arena, from + step->old_field->offset_bytes,
                       to + field->offset_bytes);
     }
 }
 
 leat_status leat__migration_decode(const leat__migration *migration, leat__arena *arena,
-                                   leat_str bytes, leat__lend lend, void *record,
-                                   leat_error *error) {
+                                   leat_str bytes, leat__lend lend, void *record, leat_error *error)
+{
     const plan *made = migration->plan;
     if (made->is_identity)
         return leat__binary_decode_into(arena, made->new_type, bytes, lend, record, error);
     char *old_record = leat__arena_alloc(arena, made->old_type->size_bytes);
     leat_status status =
         leat__binary_decode_into(arena, made->old_type, bytes, lend, old_record, error);
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     memset(record, 0, made->new_type->size_bytes);
     convert_record(made, arena, old_record, record);
     return LEAT_OK;

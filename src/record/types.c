@@ -6,18 +6,19 @@
  *
  * A run-time type lays its fields out in the order they are added, as a C compiler would:
  * offset = size so far, rounded up to the field's alignment; size = rounded up to the widest. */
-#include <stdlib.h>
-#include <string.h>
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "record/codec.h"
 #include "record/kinds.h"
+#include <stdlib.h>
+#include <string.h>
 
-#define SCALAR(suffix, c_type, kind_value)                                                       \
-    static const leat_field suffix##_field[] = {{.kind = kind_value, .size_bytes = sizeof(c_type)}}; \
-    const leat_type leat_type_##suffix = {                                                       \
+#define SCALAR(suffix, c_type, kind_value)                   \
+    static const leat_field suffix##_field[] = {             \
+        {.kind = kind_value, .size_bytes = sizeof(c_type)}}; \
+    const leat_type leat_type_##suffix = {                   \
         .name = #suffix, .size_bytes = sizeof(c_type), .field_count = 1, .fields = suffix##_field}
 
 SCALAR(i64, int64_t, LEAT_KIND_I64);
@@ -29,30 +30,38 @@ SCALAR(str, leat_str, LEAT_KIND_STR);
 
 /* ---------------------------------------------------------------- questions */
 
-bool leat__type_is_flat(const leat_type *type) {
+bool leat__type_is_flat(const leat_type *type)
+{
     for (uint32_t i = 0; i < type->field_count; i++) {
         const leat_field *field = &type->fields[i];
-        if (field->kind == LEAT_KIND_STR || field->kind == LEAT_KIND_LIST) return false;
-        if (field->kind == LEAT_KIND_RECORD && !leat__type_is_flat(field->element)) return false;
+        if (field->kind == LEAT_KIND_STR || field->kind == LEAT_KIND_LIST)
+            return false;
+        if (field->kind == LEAT_KIND_RECORD && !leat__type_is_flat(field->element))
+            return false;
     }
     return true;
 }
 
-static uint32_t field_align(const leat_field *field) {
-    if (field->kind == LEAT_KIND_RECORD) return leat__type_align(field->element);
+static uint32_t field_align(const leat_field *field)
+{
+    if (field->kind == LEAT_KIND_RECORD)
+        return leat__type_align(field->element);
     return leat__kinds[field->kind].align;
 }
 
-uint32_t leat__type_align(const leat_type *type) {
+uint32_t leat__type_align(const leat_type *type)
+{
     uint32_t align = 1;
     for (uint32_t i = 0; i < type->field_count; i++) {
         uint32_t wanted = field_align(&type->fields[i]);
-        if (wanted > align) align = wanted;
+        if (wanted > align)
+            align = wanted;
     }
     return align;
 }
 
-const leat_field *leat_type_field(const leat_type *type, const char *name) {
+const leat_field *leat_type_field(const leat_type *type, const char *name)
+{
     for (uint32_t i = 0; name != NULL && i < type->field_count; i++)
         if (type->fields[i].name != NULL && strcmp(type->fields[i].name, name) == 0)
             return &type->fields[i];
@@ -61,19 +70,23 @@ const leat_field *leat_type_field(const leat_type *type, const char *name) {
 
 /* ---------------------------------------------------------------- nearest name */
 
-static int folded(char letter) {
+static int folded(char letter)
+{
     return letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter;
 }
 
-static size_t smallest(size_t a, size_t b, size_t c) {
+static size_t smallest(size_t a, size_t b, size_t c)
+{
     size_t least = a < b ? a : b;
     return least < c ? least : c;
 }
 
 /* Edits (insert, delete, replace, swap neighbours) between two names; case does not count. */
-static size_t edit_distance(const char *a, size_t a_length, const char *b, size_t b_length) {
+static size_t edit_distance(const char *a, size_t a_length, const char *b, size_t b_length)
+{
     size_t rows[3][LEAT__NAME_MAX + 2];
-    for (size_t j = 0; j <= b_length; j++) rows[0][j] = j;
+    for (size_t j = 0; j <= b_length; j++)
+        rows[0][j] = j;
     for (size_t i = 1; i <= a_length; i++) {
         size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
         row[0] = i;
@@ -82,25 +95,31 @@ static size_t edit_distance(const char *a, size_t a_length, const char *b, size_
             row[j] = smallest(above[j] + 1, row[j - 1] + 1, above[j - 1] + (same ? 0 : 1));
             bool swapped = i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) &&
                            folded(a[i - 2]) == folded(b[j - 1]);
-            if (swapped && above2[j - 2] + 1 < row[j]) row[j] = above2[j - 2] + 1;
+            if (swapped && above2[j - 2] + 1 < row[j])
+                row[j] = above2[j - 2] + 1;
         }
     }
     return rows[a_length % 3][b_length];
 }
 
-const char *leat_type_nearest(const leat_type *type, const char *name) {
+const char *leat_type_nearest(const leat_type *type, const char *name)
+{
     const char *nearest = NULL;
     size_t length = name != NULL ? strlen(name) : 0;
-    if (length == 0 || length > LEAT__NAME_MAX) return NULL;
+    if (length == 0 || length > LEAT__NAME_MAX)
+        return NULL;
     size_t best = 2 + length / 4; /* this far is no longer near */
     for (uint32_t i = 0; i < type->field_count; i++) {
         const char *field_name = type->fields[i].name;
         size_t field_length = field_name != NULL ? strlen(field_name) : 0;
-        if (field_length == 0 || field_length > LEAT__NAME_MAX) continue;
+        if (field_length == 0 || field_length > LEAT__NAME_MAX)
+            continue;
         size_t distance = edit_distance(name, length, field_name, field_length);
         size_t shorter = length < field_length ? length : field_length;
-        if (shorter >= 3 && distance > 1 && strncmp(name, field_name, shorter) == 0) distance = 1;
-        if (distance >= best || distance >= shorter) continue; /* all letters differ: no kin */
+        if (shorter >= 3 && distance > 1 && strncmp(name, field_name, shorter) == 0)
+            distance = 1;
+        if (distance >= best || distance >= shorter)
+            continue; /* all letters differ: no kin */
         best = distance;
         nearest = field_name;
     }
@@ -110,20 +129,25 @@ const char *leat_type_nearest(const leat_type *type, const char *name) {
 /* ---------------------------------------------------------------- soundness */
 
 /* Names appear in layout texts and JSON, so they hold nothing that has a meaning there. */
-static bool name_is_sound(const char *name) {
+static bool name_is_sound(const char *name)
+{
     size_t length = name != NULL ? strnlen(name, LEAT__NAME_MAX + 1) : 0;
-    if (length == 0 || length > LEAT__NAME_MAX) return false;
+    if (length == 0 || length > LEAT__NAME_MAX)
+        return false;
     for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] <= ' ' || strchr("{}[](),:\"\\", name[i]) != NULL) return false;
+        if ((unsigned char)name[i] <= ' ' || strchr("{}[](),:\"\\", name[i]) != NULL)
+            return false;
     return leat__utf8_valid((leat_str){name, length});
 }
 
 /* A type inside a type inside ... : the chain of names is what a message shows. */
 static const char *problem_of_type(const leat_type *type, unsigned depth, const char **field_name);
 
-static const char *problem_of_element(const leat_field *field, unsigned depth) {
+static const char *problem_of_element(const leat_field *field, unsigned depth)
+{
     bool has_element = field->kind == LEAT_KIND_LIST || field->kind == LEAT_KIND_RECORD;
-    if (!has_element) return NULL;
+    if (!has_element)
+        return NULL;
     const char *unused;
     if (field->element == NULL)
         return field->kind == LEAT_KIND_LIST ? "is a list without element type: use LEAT_LIST()"
@@ -135,61 +159,80 @@ static const char *problem_of_element(const leat_field *field, unsigned depth) {
     return NULL;
 }
 
-static const char *problem_of_field(const leat_type *type, const leat_field *field,
-                                    unsigned depth) {
+static const char *problem_of_field(const leat_type *type, const leat_field *field, unsigned depth)
+{
     if (field->kind == LEAT_KIND_NONE)
         return "has a C type that leat cannot describe (a pointer?); use leat_str or leat_list";
-    if (!leat__kind_known(field->kind)) return "has an unknown kind";
+    if (!leat__kind_known(field->kind))
+        return "has an unknown kind";
     const char *problem = problem_of_element(field, depth);
-    if (problem != NULL) return problem;
+    if (problem != NULL)
+        return problem;
     uint32_t size_bytes = leat__kinds[field->kind].size_bytes;
-    if (field->kind == LEAT_KIND_RECORD) size_bytes = field->element->size_bytes;
+    if (field->kind == LEAT_KIND_RECORD)
+        size_bytes = field->element->size_bytes;
     if (size_bytes != 0 && field->size_bytes != size_bytes)
         return "has a size that its kind does not have";
-    if (field->size_bytes == 0) return "has no size";
-    if (field->offset_bytes % field_align(field) != 0) return "is not aligned";
+    if (field->size_bytes == 0)
+        return "has no size";
+    if (field->offset_bytes % field_align(field) != 0)
+        return "is not aligned";
     if (field->offset_bytes > type->size_bytes ||
         type->size_bytes - field->offset_bytes < field->size_bytes)
         return "reaches past the end of the struct";
     return NULL;
 }
 
-static bool overlaps(const leat_field *a, const leat_field *b) {
+static bool overlaps(const leat_field *a, const leat_field *b)
+{
     return a->offset_bytes < b->offset_bytes + b->size_bytes &&
            b->offset_bytes < a->offset_bytes + a->size_bytes;
 }
 
-static const char *problem_among_fields(const leat_type *type, uint32_t i) {
+static const char *problem_among_fields(const leat_type *type, uint32_t i)
+{
     const leat_field *field = &type->fields[i];
     if (!name_is_sound(field->name))
         return "has a bad name: 1 to 63 bytes without spaces, quotes or any of {}[](),:";
     for (uint32_t j = 0; j < i; j++) {
-        if (strcmp(field->name, type->fields[j].name) == 0) return "is described twice";
-        if (overlaps(field, &type->fields[j])) return "overlaps another field";
+        if (strcmp(field->name, type->fields[j].name) == 0)
+            return "is described twice";
+        if (overlaps(field, &type->fields[j]))
+            return "overlaps another field";
     }
     return NULL;
 }
 
-static const char *problem_of_type(const leat_type *type, unsigned depth, const char **field_name) {
+static const char *problem_of_type(const leat_type *type, unsigned depth, const char **field_name)
+{
     *field_name = NULL;
-    if (type == NULL) return "there is no type";
-    if (depth > LEAT__NESTING_MAX) return "is nested too deeply (in itself?)";
-    if (!name_is_sound(type->name)) return "has a bad name";
-    if (type->field_count == 0 || type->fields == NULL) return "has no fields";
-    if (type->field_count > LEAT__FIELDS_MAX) return "has more than 64 fields";
+    if (type == NULL)
+        return "there is no type";
+    if (depth > LEAT__NESTING_MAX)
+        return "is nested too deeply (in itself?)";
+    if (!name_is_sound(type->name))
+        return "has a bad name";
+    if (type->field_count == 0 || type->fields == NULL)
+        return "has no fields";
+    if (type->field_count > LEAT__FIELDS_MAX)
+        return "has more than 64 fields";
     for (uint32_t i = 0; i < type->field_count; i++) {
         bool is_scalar = leat__type_is_scalar(type);
         *field_name = is_scalar ? "(value)" : type->fields[i].name;
         const char *problem = is_scalar ? NULL : problem_among_fields(type, i);
-        if (problem == NULL) problem = problem_of_field(type, &type->fields[i], depth);
-        if (problem != NULL) return problem;
+        if (problem == NULL)
+            problem = problem_of_field(type, &type->fields[i], depth);
+        if (problem != NULL)
+            return problem;
     }
     return NULL;
 }
 
-leat_status leat_type_check(const leat_type *type, leat_error *error) {
+leat_status leat_type_check(const leat_type *type, leat_error *error)
+{
     const char *field_name, *problem = problem_of_type(type, 0, &field_name);
-    if (problem == NULL) return LEAT_OK;
+    if (problem == NULL)
+        return LEAT_OK;
     const char *type_name = type != NULL && type->name != NULL ? type->name : "(unnamed)";
     if (field_name != NULL)
         return leat__fail(error, LEAT_ETYPE, LEAT_RECOVERY_FATAL, type_name,
@@ -202,7 +245,8 @@ leat_status leat_type_check(const leat_type *type, leat_error *error) {
 
 static void append_layout(leat__buffer *buffer, const leat_type *type);
 
-static void append_field_layout(leat__buffer *buffer, const leat_field *field) {
+static void append_field_layout(leat__buffer *buffer, const leat_field *field)
+{
     if (field->kind == LEAT_KIND_TEXT) {
         leat__buffer_format(buffer, "text(%u)", field->size_bytes);
     } else if (field->kind == LEAT_KIND_LIST) {
@@ -216,7 +260,8 @@ static void append_field_layout(leat__buffer *buffer, const leat_field *field) {
     }
 }
 
-static void append_layout(leat__buffer *buffer, const leat_type *type) {
+static void append_layout(leat__buffer *buffer, const leat_type *type)
+{
     if (leat__type_is_scalar(type)) {
         append_field_layout(buffer, &type->fields[0]);
         return;
@@ -229,7 +274,8 @@ static void append_layout(leat__buffer *buffer, const leat_type *type) {
     leat__buffer_u8(buffer, '}');
 }
 
-char *leat_type_layout(const leat_type *type) {
+char *leat_type_layout(const leat_type *type)
+{
     leat__buffer buffer = {0};
     append_layout(&buffer, type);
     leat__buffer_u8(&buffer, '\0');
@@ -243,23 +289,29 @@ typedef struct grown_type {
     leat_field fields[LEAT__FIELDS_MAX];
 } grown_type;
 
-leat_type *leat_type_new(const char *name) {
+leat_type *leat_type_new(const char *name)
+{
     grown_type *grown = leat__calloc(1, sizeof *grown);
     grown->type.name = leat__strdup(name != NULL ? name : "");
     grown->type.fields = grown->fields;
     return &grown->type;
 }
 
-static int add_field(leat_type *type, leat_field field) {
+static int add_field(leat_type *type, leat_field field)
+{
     grown_type *grown = (grown_type *)type;
-    if (type == NULL || type->field_count == LEAT__FIELDS_MAX) return -1;
-    if (!name_is_sound(field.name) || leat_type_field(type, field.name) != NULL) return -1;
+    if (type == NULL || type->field_count == LEAT__FIELDS_MAX)
+        return -1;
+    if (!name_is_sound(field.name) || leat_type_field(type, field.name) != NULL)
+        return -1;
     uint32_t align = field_align(&field), end;
     const leat_field *last = type->field_count != 0 ? &type->fields[type->field_count - 1] : NULL;
     uint32_t used_bytes = last != NULL ? last->offset_bytes + last->size_bytes : 0;
     field.offset_bytes = (used_bytes + align - 1) & ~(align - 1);
-    if (__builtin_add_overflow(field.offset_bytes, field.size_bytes, &end)) return -1;
-    if (end > INT32_MAX || problem_of_element(&field, 0) != NULL) return -1;
+    if (__builtin_add_overflow(field.offset_bytes, field.size_bytes, &end))
+        return -1;
+    if (end > INT32_MAX || problem_of_element(&field, 0) != NULL)
+        return -1;
     field.name = leat__strdup(field.name);
     grown->fields[type->field_count] = field;
     type->field_count++;
@@ -269,25 +321,38 @@ static int add_field(leat_type *type, leat_field field) {
 }
 
 int leat_type_add(leat_type *type, const char *name, leat_kind kind, const leat_type *element,
-                  uint32_t flags) {
-    if (!leat__kind_known(kind) || kind == LEAT_KIND_TEXT) return -1;
+                  uint32_t flags)
+{
+    if (!leat__kind_known(kind) || kind == LEAT_KIND_TEXT)
+        return -1;
     bool has_element = kind == LEAT_KIND_LIST || kind == LEAT_KIND_RECORD;
-    if (has_element != (element != NULL) || element == type) return -1;
-    uint32_t size_bytes = kind == LEAT_KIND_RECORD ? element->size_bytes : leat__kinds[kind].size_bytes;
-    return add_field(type, (leat_field){.name = name, .kind = kind, .size_bytes = size_bytes,
-                                        .flags = flags, .element = element});
+    if (has_element != (element != NULL) || element == type)
+        return -1;
+    uint32_t size_bytes =
+        kind == LEAT_KIND_RECORD ? element->size_bytes : leat__kinds[kind].size_bytes;
+    return add_field(type, (leat_field){.name = name,
+                                        .kind = kind,
+                                        .size_bytes = size_bytes,
+                                        .flags = flags,
+                                        .element = element});
 }
 
-int leat_type_add_text(leat_type *type, const char *name, uint32_t size_bytes, uint32_t flags) {
-    if (size_bytes == 0 || size_bytes > LEAT__RECORD_BYTES_MAX) return -1;
-    return add_field(type, (leat_field){.name = name, .kind = LEAT_KIND_TEXT,
-                                        .size_bytes = size_bytes, .flags = flags});
+int leat_type_add_text(leat_type *type, const char *name, uint32_t size_bytes, uint32_t flags)
+{
+    if (size_bytes == 0 || size_bytes > LEAT__RECORD_BYTES_MAX)
+        return -1;
+    return add_field(
+        type, (leat_field){
+                  .name = name, .kind = LEAT_KIND_TEXT, .size_bytes = size_bytes, .flags = flags});
 }
 
-void leat_type_free(leat_type *type) {
-    if (type == NULL) return;
+void leat_type_free(leat_type *type)
+{
+    if (type == NULL)
+        return;
     grown_type *grown = (grown_type *)type;
-    for (uint32_t i = 0; i < type->field_count; i++) free((void *)(uintptr_t)grown->fields[i].name);
+    for (uint32_t i = 0; i < type->field_count; i++)
+        free((void *)(uintptr_t)grown->fields[i].name);
     free((void *)(uintptr_t)type->name);
     leat__free(grown);
 }
