@@ -2,14 +2,14 @@
 #ifndef LEAT_BASE_LIMITS_H
 #define LEAT_BASE_LIMITS_H
 enum {
-    LEAT__FIELDS_MAX = 64,              /* per record type: one bitmap word */
-    LEAT__SLOTS_MAX = 8,                /* state slots or timers of an operator: in a const struct */
-    LEAT__NAME_MAX = 63,                /* operator, topic, field names: leat_error.where */
-    LEAT__TOPIC_NAME_MAX = 249,         /* Kafka's own bound */
-    LEAT__PARTITIONS_MAX = 1024,        /* per topic, embedded */
-    LEAT__RECORD_BYTES_MAX = 1 << 20,   /* a record's key + value: Kafka's max.message.bytes */
-    LEAT__NESTING_MAX = 16,             /* records in records: bounds recursion in the codecs */
-    LEAT__LIST_ITEMS_MAX = 1 << 20,     /* one list value */
+    LEAT__FIELDS_MAX = 64,            /* per record type: one bitmap word */
+    LEAT__SLOTS_MAX = 8,              /* state slots or timers of an operator: in a const struct */
+    LEAT__NAME_MAX = 63,              /* operator, topic, field names: leat_error.where */
+    LEAT__TOPIC_NAME_MAX = 249,       /* Kafka's own bound */
+    LEAT__PARTITIONS_MAX = 1024,      /* per topic, embedded */
+    LEAT__RECORD_BYTES_MAX = 1 << 20, /* a record's key + value: Kafka's max.message.bytes */
+    LEAT__NESTING_MAX = 16,           /* records in records: bounds recursion in the codecs */
+    LEAT__LIST_ITEMS_MAX = 1 << 20,   /* one list value */
     LEAT__DECODED_BYTES_MAX = 64 << 20, /* lists of a decoded record: few bytes, large structs */
     LEAT__JSON_BYTES_MAX = 64 << 20,    /* one document: token offsets are 32 bits */
     LEAT__JSON_DEPTH_MAX = 64,          /* nesting of JSON text: a stack of fixed size */

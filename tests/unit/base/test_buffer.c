@@ -1,11 +1,12 @@
 /* The byte buffer: little-endian and varint numbers, texts, and a reader that stops at the end. */
-#include <cmocka.h>
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/buffer.h"
 #include "base/random.h"

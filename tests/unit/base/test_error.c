@@ -1,11 +1,12 @@
 /* Status codes, error values, strings, asserts. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/assert.h"
 #include "base/error.h"

@@ -1,8 +1,9 @@
 /* The three hashes: Kafka's murmur2 (known answers of its own tests), CRC-32C, and XXH3. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/hash.h"
 #include "base/random.h"

@@ -1,9 +1,10 @@
 /* The latency histogram: every value within 3 %, merge, quantiles. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/histogram.h"
 #include "base/random.h"

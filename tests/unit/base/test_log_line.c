@@ -1,12 +1,13 @@
 /* Log lines: level and form come from the environment, which is read once; so each case is a child.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/env.h"
 #include "base/log_line.h"
