@@ -32,7 +32,8 @@ size_t block_pool_rounded_bytes(size_t size_bytes); /* what a block of that size
 size_t block_pool_memory_bytes(const block_pool *pool);
 void block_pool_free(block_pool *pool);
 
-static inline void *block_pool_at(const block_pool *pool, uint32_t block) {
+static inline void *block_pool_at(const block_pool *pool, uint32_t block)
+{
     return pool->chunks[block / BLOCK_CHUNK_UNITS] +
            (size_t)(block % BLOCK_CHUNK_UNITS) * BLOCK_UNIT_BYTES;
 }

@@ -47,12 +47,12 @@ void popularity_update(popularity *table, leat_str item, leat_str category, doub
 uint32_t popularity_reader(popularity *table);
 
 /* The best `capacity` (at most top_size) of a category, {NULL, 0}: of all; best first. */
-size_t popularity_top(popularity *table, uint32_t reader, leat_str category,
-                      popularity_order order, int64_t now_ms, popular_item *out, size_t capacity);
+size_t popularity_top(popularity *table, uint32_t reader, leat_str category, popularity_order order,
+                      int64_t now_ms, popular_item *out, size_t capacity);
 
 /* The item's own values; false if it is unknown. */
-bool popularity_of(popularity *table, uint32_t reader, leat_str item, int64_t now_ms,
-                   double *total, double *decayed);
+bool popularity_of(popularity *table, uint32_t reader, leat_str item, int64_t now_ms, double *total,
+                   double *decayed);
 
 uint32_t popularity_items(popularity *table, uint32_t reader);
 size_t popularity_memory_bytes(popularity *table, uint32_t reader);

@@ -4,8 +4,8 @@
  *     reader: its own line += 1; look at `writing`; nobody there ─► go on
  *     writer: writing = 1; wait until every reader's line is 0 ─► change ─► writing = 0
  *
- * A reader touches only its own cache line, so readers never slow each other down; a writer pays for
- * that by looking at all of them.  Readers wait only while a writer is inside; a waiting writer
+ * A reader touches only its own cache line, so readers never slow each other down; a writer pays
+ * for that by looking at all of them.  Readers wait only while a writer is inside; a waiting writer
  * keeps new readers out, so it can't starve.  Not recursive: who reads must not read again.
  * Any thread may read or write; writers exclude each other too. */
 #ifndef RECOMMENDER_READER_LOCK_H
@@ -38,13 +38,15 @@ void reader_lock_wait(reader_lock *lock, uint32_t slot); /* the slow path of rea
 void reader_lock_write_begin(reader_lock *lock);
 void reader_lock_write_end(reader_lock *lock);
 
-static inline void reader_lock_read_begin(reader_lock *lock, uint32_t slot) {
+static inline void reader_lock_read_begin(reader_lock *lock, uint32_t slot)
+{
     atomic_fetch_add_explicit(&lock->slots[slot].readers, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&lock->writing, memory_order_seq_cst) != 0)
         reader_lock_wait(lock, slot);
 }
 
-static inline void reader_lock_read_end(reader_lock *lock, uint32_t slot) {
+static inline void reader_lock_read_end(reader_lock *lock, uint32_t slot)
+{
     atomic_fetch_sub_explicit(&lock->slots[slot].readers, 1, memory_order_release);
 }
 #endif

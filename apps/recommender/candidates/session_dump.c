@@ -1,5 +1,5 @@
-/* candidates/session_dump.c - looking at the whole index: statistics, and the canonical dump that an
- * independent checker compares with its own batch build. */
+/* candidates/session_dump.c - looking at the whole index: statistics, and the canonical dump that
+ * an independent checker compares with its own batch build. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -10,7 +10,8 @@
 
 enum { FLUSH_BYTES = 64 << 10 };
 
-session_index_stats session_index_get_stats(session_index *index) {
+session_index_stats session_index_get_stats(session_index *index)
+{
     uint32_t slot = reader_lock_slot(&index->lock);
     reader_lock_read_begin(&index->lock, slot);
     size_t per_item = sizeof(posting_list) + 2 * sizeof(uint32_t) + sizeof(float);
@@ -29,7 +30,8 @@ session_index_stats session_index_get_stats(session_index *index) {
     return stats;
 }
 
-uint64_t session_index_item_sessions(session_index *index, leat_str item) {
+uint64_t session_index_item_sessions(session_index *index, leat_str item)
+{
     uint32_t slot = reader_lock_slot(&index->lock);
     reader_lock_read_begin(&index->lock, slot);
     uint32_t number = interner_find(&index->names, item);
@@ -47,7 +49,8 @@ typedef struct dump {
 } dump;
 
 /* qsort_r's argument order: two elements, then the context. */
-static int by_name(const void *left, const void *right, void *context) {
+static int by_name(const void *left, const void *right, void *context)
+{
     const interner *names = context;
     leat_str a = interner_name(names, *(const uint32_t *)left);
     leat_str b = interner_name(names, *(const uint32_t *)right);
@@ -55,21 +58,26 @@ static int by_name(const void *left, const void *right, void *context) {
     return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
 }
 
-static int by_age(const void *left, const void *right, void *context) {
+static int by_age(const void *left, const void *right, void *context)
+{
     return session_order(context, *(const uint64_t *)left, *(const uint64_t *)right);
 }
 
-static void flush(dump *to, size_t above_bytes) {
-    if (to->text.length <= above_bytes) return;
+static void flush(dump *to, size_t above_bytes)
+{
+    if (to->text.length <= above_bytes)
+        return;
     fwrite(to->text.data, 1, to->text.length, to->out);
     to->text.length = 0;
 }
 
-static leat_str session_name(const session_block *session) {
+static leat_str session_name(const session_block *session)
+{
     return (leat_str){session_id_of(session), session->id_length};
 }
 
-static void dump_options(dump *to) {
+static void dump_options(dump *to)
+{
     const session_index_options *options = &to->index->options;
     leat__buffer_format(&to->text,
                         "{\"options\":{\"sessions_per_item\":%u,\"min_session_items\":%u,"
@@ -79,7 +87,8 @@ static void dump_options(dump *to) {
                         (unsigned long long)to->index->sessions_counted);
 }
 
-static void dump_item(dump *to, uint32_t item) {
+static void dump_item(dump *to, uint32_t item)
+{
     const session_index *index = to->index;
     const posting_list *list = &index->lists[item];
     leat__buffer_text(&to->text, "{\"item\":");
@@ -90,53 +99,63 @@ static void dump_item(dump *to, uint32_t item) {
         uint64_t entry = entries_of(index, list)[i];
         const session_block *session = session_at(index, (uint32_t)entry);
         leat__buffer_json_str(&to->text, session_name(session));
-        if (i > expired) leat__buffer_u8(&to->text, ',');
+        if (i > expired)
+            leat__buffer_u8(&to->text, ',');
         to->sessions[to->session_count++] = entry;
     }
     leat__buffer_text(&to->text, "]}\n");
     flush(to, FLUSH_BYTES);
 }
 
-static void dump_session(dump *to, uint64_t entry) {
+static void dump_session(dump *to, uint64_t entry)
+{
     const session_block *session = session_at(to->index, (uint32_t)entry);
     leat__buffer_text(&to->text, "{\"session\":");
     leat__buffer_json_str(&to->text, session_name(session));
     leat__buffer_format(&to->text, ",\"last_time_ms\":%lld,\"items\":[",
                         (long long)session->last_time_ms);
     for (uint32_t i = 0; i < session->item_count; i++) {
-        if (i > 0) leat__buffer_u8(&to->text, ',');
+        if (i > 0)
+            leat__buffer_u8(&to->text, ',');
         leat__buffer_json_str(&to->text, interner_name(&to->index->names, session->items[i]));
     }
     leat__buffer_text(&to->text, "]}\n");
     flush(to, FLUSH_BYTES);
 }
 
-static void dump_all(dump *to, session_index *index) {
+static void dump_all(dump *to, session_index *index)
+{
     uint32_t item_count = index->names.count;
     uint32_t *items = leat__alloc(item_count * sizeof *items);
     to->sessions = leat__alloc(index->list_entries * sizeof *to->sessions);
-    for (uint32_t i = 0; i < item_count; i++) items[i] = i;
-    if (item_count > 1) qsort_r(items, item_count, sizeof *items, by_name, &index->names);
+    for (uint32_t i = 0; i < item_count; i++)
+        items[i] = i;
+    if (item_count > 1)
+        qsort_r(items, item_count, sizeof *items, by_name, &index->names);
     dump_options(to);
     for (uint32_t i = 0; i < item_count; i++)
-        if (index->sessions_of[items[i]] != 0) dump_item(to, items[i]);
+        if (index->sessions_of[items[i]] != 0)
+            dump_item(to, items[i]);
     if (to->session_count > 1)
         qsort_r(to->sessions, to->session_count, sizeof *to->sessions, by_age, index);
     for (size_t i = 0; i < to->session_count; i++)
-        if (i == 0 || to->sessions[i] != to->sessions[i - 1]) dump_session(to, to->sessions[i]);
+        if (i == 0 || to->sessions[i] != to->sessions[i - 1])
+            dump_session(to, to->sessions[i]);
     flush(to, 0);
     leat__free(items);
     leat__free(to->sessions);
     leat__buffer_free(&to->text);
 }
 
-leat_status session_index_dump(session_index *index, FILE *out, leat_error *error) {
+leat_status session_index_dump(session_index *index, FILE *out, leat_error *error)
+{
     dump to = {.index = index, .out = out};
     uint32_t slot = reader_lock_slot(&index->lock);
     reader_lock_read_begin(&index->lock, slot);
     dump_all(&to, index);
     reader_lock_read_end(&index->lock, slot);
-    if (fflush(out) == 0 && !ferror(out)) return LEAT_OK;
+    if (fflush(out) == 0 && !ferror(out))
+        return LEAT_OK;
     return leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO, LEAT_RECOVERY_FATAL,
                       "session index", "the dump can't be written: %s", strerror(errno));
 }

@@ -39,9 +39,9 @@
 #include "leat/base.h"
 
 enum {
-    SESSION_QUERY_ITEMS_MAX = 16,       /* max_items of a query: a bit each */
-    SESSION_RECENT_MAX = 32768,         /* m: a list must fit into one block of the pool */
-    SESSION_ITEMS_MAX = 65535,          /* distinct items of one session */
+    SESSION_QUERY_ITEMS_MAX = 16, /* max_items of a query: a bit each */
+    SESSION_RECENT_MAX = 32768,   /* m: a list must fit into one block of the pool */
+    SESSION_ITEMS_MAX = 65535,    /* distinct items of one session */
     SESSION_ID_BYTES_MAX = 65535,
 };
 #define SESSION_IDF_MIN 0.001f /* items that are in every session still count a little */
@@ -79,10 +79,10 @@ session_added session_index_add(session_index *index, leat_str session_id, const
 typedef struct session_query {
     const leat_str *clicks; /* the evolving session, oldest first, newest last; borrowed */
     size_t click_count;
-    uint32_t max_items;    /* 1 .. SESSION_QUERY_ITEMS_MAX */
-    uint32_t candidates;   /* m; 0 or more than the index holds: what the index holds */
-    uint32_t neighbours;   /* k */
-    bool exclude_current;  /* leave out the newest click's item */
+    uint32_t max_items;   /* 1 .. SESSION_QUERY_ITEMS_MAX */
+    uint32_t candidates;  /* m; 0 or more than the index holds: what the index holds */
+    uint32_t neighbours;  /* k */
+    bool exclude_current; /* leave out the newest click's item */
 } session_query;
 
 /* clicks, count; and the shipped max_items, m, k with the current item left out. */
@@ -122,14 +122,14 @@ typedef struct session_index_stats {
     uint64_t sessions_left_out; /* too short, too long, duplicate */
     uint32_t items;             /* distinct items seen */
     uint64_t list_entries;
-    size_t memory_bytes;        /* all that the index holds, workspaces excepted */
+    size_t memory_bytes; /* all that the index holds, workspaces excepted */
 } session_index_stats;
 
 session_index_stats session_index_get_stats(session_index *index);
 uint64_t session_index_item_sessions(session_index *index, leat_str item); /* n_i; 0: unknown */
 
-/* Writes the whole index in a canonical form, the same for the same set of sessions, one JSON object
- * a line: {"options":...,"sessions":N}, then per item with n_i > 0, by name (bytes),
+/* Writes the whole index in a canonical form, the same for the same set of sessions, one JSON
+ * object a line: {"options":...,"sessions":N}, then per item with n_i > 0, by name (bytes),
  * {"item":"a","sessions":n_i,"recent":["newest id","older id"]}, then per stored session, oldest
  * first, {"session":"id","last_time_ms":T,"items":["newest click","older"]}.
  * Holds up the writer meanwhile: for tests and diagnosis. */

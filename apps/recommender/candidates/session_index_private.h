@@ -54,22 +54,28 @@ struct session_index {
     uint64_t bucket_sessions;
 };
 
-static inline session_block *session_at(const session_index *index, uint32_t block) {
+static inline session_block *session_at(const session_index *index, uint32_t block)
+{
     return block_pool_at(&index->pool, block);
 }
-static inline uint64_t *entries_of(const session_index *index, const posting_list *list) {
+static inline uint64_t *entries_of(const session_index *index, const posting_list *list)
+{
     return (uint64_t *)block_pool_at(&index->pool, list->block) + list->start;
 }
-static inline const char *session_id_of(const session_block *session) {
+static inline const char *session_id_of(const session_block *session)
+{
     return (const char *)(session->items + session->item_count);
 }
 
 /* <0, 0, >0: a is older than, the same as, newer than b (I1). */
 int session_order_exactly(const session_index *index, uint64_t a, uint64_t b);
 
-static inline int session_order(const session_index *index, uint64_t a, uint64_t b) {
-    if (a == b) return 0;
-    if ((a ^ b) >> 32 == 0) return session_order_exactly(index, a, b);
+static inline int session_order(const session_index *index, uint64_t a, uint64_t b)
+{
+    if (a == b)
+        return 0;
+    if ((a ^ b) >> 32 == 0)
+        return session_order_exactly(index, a, b);
     return a < b ? -1 : 1;
 }
 

@@ -4,11 +4,11 @@
  *     a:  9 7 4 2        9:a  8:b  7:ab  4:a ...            count by          integers       heap
  *     b:  8 7 3                                             weight
  *
- * Weights are whole numbers until the end: r = w / U with w a sum of (L - p), and λ = (10 - q) / 10.
- * So the k best are found by counting candidates per w (Q2) without a sort or a heap, and
- * the sums per item are integers that do not depend on the order of addition (I1).
- * A candidate's mark holds w (low 16 bits) and the set of clicks it shares (bit p of the high 16):
- * merging equal sessions is one addition. */
+ * Weights are whole numbers until the end: r = w / U with w a sum of (L - p), and λ = (10 - q)
+ * / 10. So the k best are found by counting candidates per w (Q2) without a sort or a heap, and the
+ * sums per item are integers that do not depend on the order of addition (I1). A candidate's mark
+ * holds w (low 16 bits) and the set of clicks it shares (bit p of the high 16): merging equal
+ * sessions is one addition. */
 #include "apps/recommender/candidates/session_index_private.h"
 
 #include "base/assert.h"
@@ -34,12 +34,12 @@ struct session_workspace {
     session_index *index;
     uint32_t lock_slot;
     uint32_t item_capacity;
-    uint32_t *sums;          /* [item]; all 0 between queries */
-    uint32_t *touched;       /* items with a sum, in the order they were met */
+    uint32_t *sums;    /* [item]; all 0 between queries */
+    uint32_t *touched; /* items with a sum, in the order they were met */
     candidate_list merged, spare;
-    neighbour *neighbours;   /* newest first */
+    neighbour *neighbours; /* newest first */
     uint32_t neighbour_count;
-    uint64_t *best;          /* heap of (score, order of meeting) */
+    uint64_t *best; /* heap of (score, order of meeting) */
     uint32_t best_capacity;
 };
 
@@ -57,7 +57,8 @@ typedef struct click_lists {
     uint32_t current;  /* item number of the newest click, or INTERNER_NONE */
 } click_lists;
 
-session_query session_query_defaults(const leat_str *clicks, size_t click_count) {
+session_query session_query_defaults(const leat_str *clicks, size_t click_count)
+{
     return (session_query){.clicks = clicks,
                            .click_count = click_count,
                            .max_items = 3,
@@ -66,7 +67,8 @@ session_query session_query_defaults(const leat_str *clicks, size_t click_count)
                            .exclude_current = true};
 }
 
-session_workspace *session_workspace_new(session_index *index) {
+session_workspace *session_workspace_new(session_index *index)
+{
     session_workspace *workspace = leat__calloc(1, sizeof *workspace);
     uint32_t m = index->options.sessions_per_item;
     workspace->index = index;
@@ -79,8 +81,10 @@ session_workspace *session_workspace_new(session_index *index) {
     return workspace;
 }
 
-void session_workspace_free(session_workspace *workspace) {
-    if (workspace == NULL) return;
+void session_workspace_free(session_workspace *workspace)
+{
+    if (workspace == NULL)
+        return;
     leat__free(workspace->sums);
     leat__free(workspace->touched);
     leat__free(workspace->merged.entries);
@@ -92,7 +96,8 @@ void session_workspace_free(session_workspace *workspace) {
     leat__free(workspace);
 }
 
-static void fit_workspace(session_workspace *workspace, size_t result_capacity) {
+static void fit_workspace(session_workspace *workspace, size_t result_capacity)
+{
     uint32_t items = workspace->index->item_capacity;
     if (workspace->item_capacity < items) {
         leat__free(workspace->sums);
@@ -110,40 +115,49 @@ static void fit_workspace(session_workspace *workspace, size_t result_capacity) 
 
 /* ------------------------------------------------------------------ Q1: candidates */
 
-static bool is_repeat(const session_query *query, size_t place) {
-
+static bool is_repeat(const session_query *query, size_t place)
+{
     for (size_t newer = place + 1; newer < query->click_count; newer++)
-        if (leat_str_equal(query->clicks[newer], query->clicks[place])) return true;
+        if (leat_str_equal(query->clicks[newer], query->clicks[place]))
+            return true;
     return false;
 }
 
-static void find_lists(const session_index *index, const session_query *query, click_lists *found) {
+static void find_lists(const session_index *index, const session_query *query, click_lists *found)
+{
     uint32_t longest = query->max_items;
-    if (longest == 0) longest = 1;
-    if (longest > SESSION_QUERY_ITEMS_MAX) longest = SESSION_QUERY_ITEMS_MAX;
+    if (longest == 0)
+        longest = 1;
+    if (longest > SESSION_QUERY_ITEMS_MAX)
+        longest = SESSION_QUERY_ITEMS_MAX;
     uint32_t clicks = query->click_count < longest ? (uint32_t)query->click_count : longest;
     *found = (click_lists){.current = INTERNER_NONE};
     for (uint32_t ago = 0; ago < clicks; ago++) {
         size_t place = query->click_count - 1 - ago;
-        if (is_repeat(query, place)) continue;
+        if (is_repeat(query, place))
+            continue;
         found->distinct++;
         uint32_t item = interner_find(&index->names, query->clicks[place]);
-        if (ago == 0) found->current = item;
-        if (item == INTERNER_NONE || index->lists[item].count == 0) continue;
+        if (ago == 0)
+            found->current = item;
+        if (item == INTERNER_NONE || index->lists[item].count == 0)
+            continue;
         const posting_list *list = &index->lists[item];
-        uint32_t expired =
-            index->cutoff_ms == INT64_MIN ? 0 : session_expired_entries(index, list);
-        if (expired == list->count) continue;
+        uint32_t expired = index->cutoff_ms == INT64_MIN ? 0 : session_expired_entries(index, list);
+        if (expired == list->count)
+            continue;
         found->lists[found->count++] = (click_list){
             .list = list, .expired = expired, .mark = (1u << (16 + ago)) | (clicks - ago)};
     }
 }
 
 static uint32_t copy_list(const session_index *index, const click_list *from, uint32_t limit,
-                          candidate_list *out) {
+                          candidate_list *out)
+{
     const uint64_t *newest = entries_of(index, from->list) + from->list->count - 1;
     uint32_t count = from->list->count - from->expired;
-    if (count > limit) count = limit;
+    if (count > limit)
+        count = limit;
     for (uint32_t i = 0; i < count; i++) {
         out->entries[i] = newest[-(ptrdiff_t)i];
         out->marks[i] = from->mark;
@@ -155,7 +169,8 @@ static uint32_t copy_list(const session_index *index, const click_list *from, ui
  * branches but for two different sessions of about the same time. */
 static uint32_t merge_list(const session_index *index, const candidate_list *have,
                            uint32_t have_count, const click_list *from, uint32_t limit,
-                           candidate_list *out) {
+                           candidate_list *out)
+{
     const uint64_t *other = entries_of(index, from->list) + from->list->count - 1;
     uint32_t other_count = from->list->count - from->expired;
     uint32_t mine = 0, theirs = 0, count = 0;
@@ -186,8 +201,8 @@ static uint32_t merge_list(const session_index *index, const candidate_list *hav
     return count;
 }
 
-static uint32_t merge_lists(session_workspace *workspace, const click_lists *found,
-                            uint32_t limit) {
+static uint32_t merge_lists(session_workspace *workspace, const click_lists *found, uint32_t limit)
+{
     const session_index *index = workspace->index;
     uint32_t count = copy_list(index, &found->lists[0], limit, &workspace->merged);
     for (uint32_t i = 1; i < found->count; i++) {
@@ -202,21 +217,26 @@ static uint32_t merge_lists(session_workspace *workspace, const click_lists *fou
 
 /* ------------------------------------------------------------------ Q2: neighbours */
 
-static inline uint32_t mark_weight(uint32_t mark) {
+static inline uint32_t mark_weight(uint32_t mark)
+{
     return mark & 0xffffu;
 }
-static inline uint32_t mark_clicks_ago(uint32_t mark) { /* q */
+static inline uint32_t mark_clicks_ago(uint32_t mark)
+{ /* q */
     return (uint32_t)__builtin_ctz(mark >> 16) + 1;
 }
 
-static void choose_neighbours(session_workspace *workspace, uint32_t candidates, uint32_t k) {
+static void choose_neighbours(session_workspace *workspace, uint32_t candidates, uint32_t k)
+{
     const candidate_list *from = &workspace->merged;
     uint32_t least = 0, of_least = candidates; /* take all above `least`, and so many equal to it */
     if (candidates > k) {
         uint32_t per_weight[WEIGHTS] = {0};
-        for (uint32_t i = 0; i < candidates; i++) per_weight[mark_weight(from->marks[i])]++;
+        for (uint32_t i = 0; i < candidates; i++)
+            per_weight[mark_weight(from->marks[i])]++;
         uint32_t room = k;
-        for (least = WEIGHTS - 1; per_weight[least] < room; least--) room -= per_weight[least];
+        for (least = WEIGHTS - 1; per_weight[least] < room; least--)
+            room -= per_weight[least];
         of_least = room;
     }
     uint32_t count = 0;
@@ -234,12 +254,14 @@ static void choose_neighbours(session_workspace *workspace, uint32_t candidates,
 /* ------------------------------------------------------------------ Q3: scores */
 
 /* λ · r in units of 1 / (10 U) */
-static inline uint32_t neighbour_value(uint32_t mark) {
+static inline uint32_t neighbour_value(uint32_t mark)
+{
     uint32_t q = mark_clicks_ago(mark);
     return q < LAMBDA_STEPS ? mark_weight(mark) * (LAMBDA_STEPS - q) : 0;
 }
 
-static uint32_t sum_items(session_workspace *workspace) {
+static uint32_t sum_items(session_workspace *workspace)
+{
     const session_index *index = workspace->index;
     uint32_t *sums = workspace->sums, *touched = workspace->touched, touched_count = 0;
     const neighbour *neighbours = workspace->neighbours;
@@ -250,7 +272,8 @@ static uint32_t sum_items(session_workspace *workspace) {
         if (i + PREFETCH_AHEAD < count)
             __builtin_prefetch(session_at(index, neighbours[i + PREFETCH_AHEAD].block));
         uint32_t value = neighbour_value(neighbours[i].mark);
-        if (value == 0) continue;
+        if (value == 0)
+            continue;
         const session_block *session = session_at(index, neighbours[i].block);
         for (uint32_t j = 0; j < session->item_count; j++) {
             uint32_t item = session->items[j], sum = sums[item];
@@ -265,37 +288,45 @@ static uint32_t sum_items(session_workspace *workspace) {
 /* ------------------------------------------------------------------ Q4: the best n */
 
 /* Scores are positive, so their bits are in the order of their values; met earlier is better. */
-static inline uint64_t rank_of(float score, uint32_t met) {
+static inline uint64_t rank_of(float score, uint32_t met)
+{
     uint32_t bits;
     memcpy(&bits, &score, sizeof bits);
     return (uint64_t)bits << 32 | (UINT32_MAX - met);
 }
-static inline uint32_t rank_met(uint64_t rank) {
+static inline uint32_t rank_met(uint64_t rank)
+{
     return UINT32_MAX - (uint32_t)rank;
 }
-static inline float rank_score(uint64_t rank) {
+static inline float rank_score(uint64_t rank)
+{
     uint32_t bits = (uint32_t)(rank >> 32);
     float score;
     memcpy(&score, &bits, sizeof score);
     return score;
 }
 
-static void sift_down(uint64_t *heap, uint32_t count, uint32_t place, uint64_t rank) {
+static void sift_down(uint64_t *heap, uint32_t count, uint32_t place, uint64_t rank)
+{
     for (;;) {
         uint32_t child = place * 2 + 1;
-        if (child >= count) break;
+        if (child >= count)
+            break;
         child += child + 1 < count && heap[child + 1] < heap[child];
-        if (heap[child] >= rank) break;
+        if (heap[child] >= rank)
+            break;
         heap[place] = heap[child];
         place = child;
     }
     heap[place] = rank;
 }
 
-static void sift_up(uint64_t *heap, uint32_t place, uint64_t rank) {
+static void sift_up(uint64_t *heap, uint32_t place, uint64_t rank)
+{
     while (place > 0) {
         uint32_t parent = (place - 1) / 2;
-        if (heap[parent] <= rank) break;
+        if (heap[parent] <= rank)
+            break;
         heap[place] = heap[parent];
         place = parent;
     }
@@ -304,7 +335,8 @@ static void sift_up(uint64_t *heap, uint32_t place, uint64_t rank) {
 
 /* The heap holds the best so far, the worst of them on top; the sums go back to 0. */
 static uint32_t choose_best(session_workspace *workspace, uint32_t touched_count, uint32_t left_out,
-                            float unit, uint32_t capacity) {
+                            float unit, uint32_t capacity)
+{
     const session_index *index = workspace->index;
     uint64_t *heap = workspace->best;
     uint32_t count = 0;
@@ -314,7 +346,8 @@ static uint32_t choose_best(session_workspace *workspace, uint32_t touched_count
         float weight = idf > SESSION_IDF_MIN ? idf : SESSION_IDF_MIN;
         uint64_t rank = rank_of((float)workspace->sums[item] * weight * unit, met);
         workspace->sums[item] = 0;
-        if (item == left_out) continue;
+        if (item == left_out)
+            continue;
         if (count < capacity) {
             sift_up(heap, count++, rank);
         } else if (rank > heap[0]) {
@@ -325,7 +358,8 @@ static uint32_t choose_best(session_workspace *workspace, uint32_t touched_count
 }
 
 /* Empties the heap from the worst to the best into `out`, best first. */
-static void report_best(session_workspace *workspace, uint32_t count, scored_item *out) {
+static void report_best(session_workspace *workspace, uint32_t count, scored_item *out)
+{
     uint64_t *heap = workspace->best;
     for (uint32_t left = count; left-- > 0;) {
         uint32_t item = workspace->touched[rank_met(heap[0])];
@@ -337,15 +371,18 @@ static void report_best(session_workspace *workspace, uint32_t count, scored_ite
 }
 
 static size_t query_locked(session_workspace *workspace, const session_query *query,
-                           scored_item *out, size_t capacity) {
+                           scored_item *out, size_t capacity)
+{
     const session_index *index = workspace->index;
     fit_workspace(workspace, capacity);
     workspace->neighbour_count = 0;
     click_lists found;
     find_lists(index, query, &found);
-    if (found.count == 0 || capacity == 0 || query->neighbours == 0) return 0;
+    if (found.count == 0 || capacity == 0 || query->neighbours == 0)
+        return 0;
     uint32_t m = index->options.sessions_per_item;
-    if (query->candidates != 0 && query->candidates < m) m = query->candidates;
+    if (query->candidates != 0 && query->candidates < m)
+        m = query->candidates;
     uint32_t candidates = merge_lists(workspace, &found, m);
     choose_neighbours(workspace, candidates, query->neighbours);
     uint32_t touched = sum_items(workspace);
@@ -357,7 +394,8 @@ static size_t query_locked(session_workspace *workspace, const session_query *qu
 }
 
 size_t session_index_query(session_index *index, session_workspace *workspace,
-                           const session_query *query, scored_item *out, size_t capacity) {
+                           const session_query *query, scored_item *out, size_t capacity)
+{
     LEAT_ASSERT(workspace->index == index && capacity <= UINT32_MAX);
     reader_lock_read_begin(&index->lock, workspace->lock_slot);
     size_t count = query_locked(workspace, query, out, capacity);
@@ -367,29 +405,35 @@ size_t session_index_query(session_index *index, session_workspace *workspace,
 
 /* ------------------------------------------------------------------ why */
 
-static bool contains(const session_block *session, uint32_t item) {
+static bool contains(const session_block *session, uint32_t item)
+{
     for (uint32_t i = 0; i < session->item_count; i++)
-        if (session->items[i] == item) return true;
+        if (session->items[i] == item)
+            return true;
     return false;
 }
 
-static void explain(const session_workspace *workspace, uint32_t item, session_reason *reasons) {
+static void explain(const session_workspace *workspace, uint32_t item, session_reason *reasons)
+{
     session_reason by_click[SESSION_QUERY_ITEMS_MAX] = {0};
     uint64_t sums[SESSION_QUERY_ITEMS_MAX] = {0}, total = 0;
     for (uint32_t i = 0; i < workspace->neighbour_count; i++) {
         neighbour by = workspace->neighbours[i];
         const session_block *session = session_at(workspace->index, by.block);
-        if (neighbour_value(by.mark) == 0 || !contains(session, item)) continue;
+        if (neighbour_value(by.mark) == 0 || !contains(session, item))
+            continue;
         uint32_t q = mark_clicks_ago(by.mark);
         session_reason *reason = &by_click[q - 1];
-        if (reason->sessions++ == 0) reason->last_time_ms = session->last_time_ms;
+        if (reason->sessions++ == 0)
+            reason->last_time_ms = session->last_time_ms;
         reason->clicks_ago = q;
         sums[q - 1] += neighbour_value(by.mark);
         total += neighbour_value(by.mark);
     }
     memset(reasons, 0, SESSION_QUERY_ITEMS_MAX * sizeof *reasons);
     for (uint32_t click = 0; click < SESSION_QUERY_ITEMS_MAX; click++) {
-        if (by_click[click].sessions == 0) continue;
+        if (by_click[click].sessions == 0)
+            continue;
         by_click[click].share = (float)((double)sums[click] / (double)total);
         *reasons++ = by_click[click];
     }
@@ -397,7 +441,8 @@ static void explain(const session_workspace *workspace, uint32_t item, session_r
 
 size_t session_index_query_explained(session_index *index, session_workspace *workspace,
                                      const session_query *query, scored_item *out, size_t capacity,
-                                     session_reason *reasons) {
+                                     session_reason *reasons)
+{
     LEAT_ASSERT(workspace->index == index && capacity <= UINT32_MAX);
     reader_lock_read_begin(&index->lock, workspace->lock_slot);
     size_t count = query_locked(workspace, query, out, capacity);

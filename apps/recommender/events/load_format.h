@@ -1,5 +1,5 @@
-/* events/load_format.h - the text formats that the loader knows, one table row each (load_format.c),
- * and one row of text turned into an interaction.
+/* events/load_format.h - the text formats that the loader knows, one table row each
+ * (load_format.c), and one row of text turned into an interaction.
  *
  *   header line ─► which column holds what ─┐
  *   row ─► fields (quotes undone in place) ─┴─► interaction, or a reason why not */

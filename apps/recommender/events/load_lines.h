@@ -26,8 +26,8 @@ load_lines *load_lines_of_bytes(const void *bytes, size_t length); /* borrowed u
 
 /* *line is lent, and may be written to, until the next call. */
 load_line_result load_lines_next(load_lines *lines, leat_str *line, leat_error *error);
-uint64_t load_lines_number(const load_lines *lines);     /* of the line last returned, from 1 */
-uint64_t load_lines_bytes_read(const load_lines *lines); /* of the file, as it is on disk */
+uint64_t load_lines_number(const load_lines *lines);      /* of the line last returned, from 1 */
+uint64_t load_lines_bytes_read(const load_lines *lines);  /* of the file, as it is on disk */
 uint64_t load_lines_bytes_total(const load_lines *lines); /* 0: not known */
 void load_lines_close(load_lines *lines);                 /* NULL is allowed */
 #endif

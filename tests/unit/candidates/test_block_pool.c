@@ -8,7 +8,8 @@
 #include "apps/recommender/candidates/block_pool.h"
 #include "base/random.h"
 
-static void test_every_size_gets_a_block_that_holds_it(void **state) {
+static void test_every_size_gets_a_block_that_holds_it(void **state)
+{
     (void)state;
     block_pool pool = {0};
     for (size_t size = 1; size <= BLOCK_BYTES_MAX; size = size * 9 / 8 + 1) {
@@ -26,7 +27,8 @@ static void test_every_size_gets_a_block_that_holds_it(void **state) {
 }
 
 /* Blocks do not overlap: each keeps its own pattern while others come and go. */
-static void test_blocks_do_not_overlap(void **state) {
+static void test_blocks_do_not_overlap(void **state)
+{
     (void)state;
     enum { BLOCKS = 400 };
     block_pool pool = {0};
@@ -37,7 +39,8 @@ static void test_blocks_do_not_overlap(void **state) {
         size_t i = leat__random_below(&random, BLOCKS);
         if (blocks[i] != 0) {
             const unsigned char *bytes = block_pool_at(&pool, blocks[i]);
-            for (size_t j = 0; j < sizes[i]; j++) assert_int_equal(bytes[j], i & 0xff);
+            for (size_t j = 0; j < sizes[i]; j++)
+                assert_int_equal(bytes[j], i & 0xff);
             block_pool_release(&pool, blocks[i], sizes[i]);
         }
         sizes[i] = 4 + leat__random_below(&random, round % 50 == 0 ? 100000 : 300);
@@ -45,12 +48,14 @@ static void test_blocks_do_not_overlap(void **state) {
         memset(block_pool_at(&pool, blocks[i]), (int)(i & 0xff), sizes[i]);
     }
     for (int i = 0; i < BLOCKS; i++)
-        if (blocks[i] != 0) block_pool_release(&pool, blocks[i], sizes[i]);
+        if (blocks[i] != 0)
+            block_pool_release(&pool, blocks[i], sizes[i]);
     assert_int_equal(pool.used_bytes, 0);
     block_pool_free(&pool);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_size_gets_a_block_that_holds_it),
         cmocka_unit_test(test_blocks_do_not_overlap),

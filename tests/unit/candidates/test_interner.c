@@ -7,7 +7,8 @@
 
 #include "apps/recommender/candidates/interner.h"
 
-static void test_numbers_are_dense_and_names_stay(void **state) {
+static void test_numbers_are_dense_and_names_stay(void **state)
+{
     (void)state;
     interner names = {0};
     assert_int_equal(interner_find(&names, LEAT_STR("x")), INTERNER_NONE);
@@ -18,7 +19,8 @@ static void test_numbers_are_dense_and_names_stay(void **state) {
         leat_str name = {text, (size_t)length};
         assert_int_equal(interner_add(&names, name), i);
         assert_int_equal(interner_add(&names, name), i);
-        if (i == 0) first = interner_name(&names, 0);
+        if (i == 0)
+            first = interner_name(&names, 0);
     }
     assert_ptr_equal(interner_name(&names, 0).data, first.data);
     assert_true(leat_str_equal(first, LEAT_STR("name 0")));
@@ -27,7 +29,8 @@ static void test_numbers_are_dense_and_names_stay(void **state) {
     interner_free(&names);
 }
 
-static void test_any_bytes_are_a_name(void **state) {
+static void test_any_bytes_are_a_name(void **state)
+{
     (void)state;
     interner names = {0};
     leat_str with_nul = {"a\0b", 3}, other = {"a\0c", 3}, empty = {"", 0};
@@ -39,7 +42,8 @@ static void test_any_bytes_are_a_name(void **state) {
     interner_free(&names);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_are_dense_and_names_stay),
         cmocka_unit_test(test_any_bytes_are_a_name),

@@ -15,13 +15,15 @@
 
 static const leat_str nothing = {NULL, 0};
 
-static popularity *table_of(uint32_t top_size) {
+static popularity *table_of(uint32_t top_size)
+{
     popularity_options options = {.half_life_ms = LEAT_HOURS(1), .top_size = top_size};
     return popularity_new(&options);
 }
 
 static const char *names_of(popularity *table, leat_str category, popularity_order order,
-                            char *text) {
+                            char *text)
+{
     popular_item out[16];
     size_t count = popularity_top(table, popularity_reader(table), category, order, 0, out, 16);
     size_t length = 0;
@@ -34,15 +36,15 @@ static const char *names_of(popularity *table, leat_str category, popularity_ord
 }
 
 /* P1: half after a half-life; an old big count falls behind a new small one. */
-static void test_decay(void **state) {
+static void test_decay(void **state)
+{
     (void)state;
     popularity *table = table_of(10);
     uint32_t reader = popularity_reader(table);
     popularity_update(table, LEAT_STR("old"), nothing, 100, 8, 0);
     popularity_update(table, LEAT_STR("new"), nothing, 5, 5, LEAT_HOURS(1));
     popular_item out[4];
-    size_t count =
-        popularity_top(table, reader, nothing, POPULAR_LATELY, LEAT_HOURS(2), out, 4);
+    size_t count = popularity_top(table, reader, nothing, POPULAR_LATELY, LEAT_HOURS(2), out, 4);
     assert_int_equal(count, 2);
     assert_true(leat_str_equal(out[0].item, LEAT_STR("new")));
     assert_true(fabs(out[0].score - 2.5) < 1e-9);
@@ -58,7 +60,8 @@ static void test_decay(void **state) {
 }
 
 /* P3 */
-static void test_categories(void **state) {
+static void test_categories(void **state)
+{
     (void)state;
     popularity *table = table_of(2);
     char text[32];
@@ -86,13 +89,16 @@ typedef struct expected_item {
     double total;
 } expected_item;
 
-static int best_first(const void *left, const void *right) {
+static int best_first(const void *left, const void *right)
+{
     const expected_item *a = left, *b = right;
-    if (a->total != b->total) return a->total > b->total ? -1 : 1;
+    if (a->total != b->total)
+        return a->total > b->total ? -1 : 1;
     return strcmp(a->name, b->name);
 }
 
-static void assert_lists_are_exact(popularity *table, const expected_item *items) {
+static void assert_lists_are_exact(popularity *table, const expected_item *items)
+{
     expected_item sorted[ITEMS];
     memcpy(sorted, items, sizeof sorted);
     qsort(sorted, ITEMS, sizeof sorted[0], best_first);
@@ -105,7 +111,8 @@ static void assert_lists_are_exact(popularity *table, const expected_item *items
                                       POPULAR_IN_TOTAL, 0, out, ITEMS);
         size_t place = 0;
         for (int i = 0; i < ITEMS && place < TOP; i++) {
-            if (sorted[i].total <= 0 || (category >= 0 && sorted[i].category != category)) continue;
+            if (sorted[i].total <= 0 || (category >= 0 && sorted[i].category != category))
+                continue;
             assert_true(place < count);
             assert_true(leat_str_equal(out[place].item, leat_str_from(sorted[i].name)));
             place++;
@@ -115,16 +122,19 @@ static void assert_lists_are_exact(popularity *table, const expected_item *items
 }
 
 /* P2, through rises, falls, moves and removals. */
-static void test_lists_equal_a_full_sort(void **state) {
+static void test_lists_equal_a_full_sort(void **state)
+{
     (void)state;
     popularity *table = table_of(TOP);
     leat__random random = {5};
     expected_item items[ITEMS] = {0};
-    for (int i = 0; i < ITEMS; i++) snprintf(items[i].name, sizeof items[i].name, "i%d", i);
+    for (int i = 0; i < ITEMS; i++)
+        snprintf(items[i].name, sizeof items[i].name, "i%d", i);
     for (int round = 0; round < 4000; round++) {
         expected_item *item = &items[leat__random_below(&random, ITEMS)];
         uint64_t what = leat__random_below(&random, 20);
-        if (what == 0) item->category = (int)leat__random_below(&random, CATEGORIES);
+        if (what == 0)
+            item->category = (int)leat__random_below(&random, CATEGORIES);
         item->total = what == 1   ? 0
                       : what == 2 ? item->total / 2
                                   : item->total + (double)leat__random_below(&random, 3);
@@ -132,7 +142,8 @@ static void test_lists_equal_a_full_sort(void **state) {
         snprintf(category, sizeof category, "c%d", item->category);
         popularity_update(table, leat_str_from(item->name), leat_str_from(category), item->total,
                           item->total, 0);
-        if (round % 10 == 0) assert_lists_are_exact(table, items);
+        if (round % 10 == 0)
+            assert_lists_are_exact(table, items);
     }
     popularity_free(table);
 }
@@ -143,24 +154,28 @@ typedef struct shared {
     _Atomic uint64_t wrong, answers;
 } shared;
 
-static void *read_top(void *arg) {
+static void *read_top(void *arg)
+{
     shared *with = arg;
     uint32_t reader = popularity_reader(with->table);
     popular_item out[TOP];
     while (!with->done) {
         size_t count = popularity_top(with->table, reader, nothing, POPULAR_IN_TOTAL, 0, out, TOP);
         for (size_t i = 1; i < count; i++)
-            if (out[i - 1].score < out[i].score) with->wrong++;
+            if (out[i - 1].score < out[i].score)
+                with->wrong++;
         with->answers++;
     }
     return NULL;
 }
 
-static void test_readers_beside_a_writer(void **state) {
+static void test_readers_beside_a_writer(void **state)
+{
     (void)state;
     shared with = {.table = table_of(TOP)};
     pthread_t threads[2];
-    for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, read_top, &with);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, read_top, &with);
     leat__random random = {9};
     for (int i = 0; i < 5000 || with.answers < 50; i++) {
         char name[16];
@@ -168,12 +183,14 @@ static void test_readers_beside_a_writer(void **state) {
         popularity_update(with.table, leat_str_from(name), LEAT_STR("c"), i + 1, i + 1, i);
     }
     with.done = 1;
-    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
     assert_int_equal(with.wrong, 0);
     popularity_free(with.table);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decay),
         cmocka_unit_test(test_categories),

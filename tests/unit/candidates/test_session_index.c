@@ -18,14 +18,17 @@ typedef struct world {
     char items[ITEMS][TEXT];
 } world;
 
-static void assert_near(double is, double expected) {
+static void assert_near(double is, double expected)
+{
     assert_true(fabs(is - expected) <= 1e-5 * fabs(expected));
 }
 
-static world *random_world(uint64_t seed) {
+static world *random_world(uint64_t seed)
+{
     leat__random random = {seed};
     world *made = calloc(1, sizeof *made);
-    for (int i = 0; i < ITEMS; i++) snprintf(made->items[i], TEXT, "item-%d", i);
+    for (int i = 0; i < ITEMS; i++)
+        snprintf(made->items[i], TEXT, "item-%d", i);
     for (int i = 0; i < SESSIONS; i++) {
         naive_session *session = &made->sessions[i];
         snprintf(made->ids[i], TEXT, "s%llu-%d",
@@ -38,25 +41,30 @@ static world *random_world(uint64_t seed) {
         session->clicks = made->clicks[i];
         for (size_t j = 0; j < session->click_count; j++) {
             uint64_t item = leat__random_below(&random, ITEMS);
-            if (item % 3 != 0) item /= 4; /* some items are popular */
+            if (item % 3 != 0)
+                item /= 4; /* some items are popular */
             session->clicks[j] = leat_str_from(made->items[item]);
         }
     }
     return made;
 }
 
-static void add(session_index *index, const naive_session *session) {
+static void add(session_index *index, const naive_session *session)
+{
     session_index_add(index, session->id, session->clicks, session->click_count,
                       session->last_time_ms);
 }
 
-static session_index *built(const world *from, session_index_options options) {
+static session_index *built(const world *from, session_index_options options)
+{
     session_index *index = session_index_new(&options);
-    for (int i = 0; i < SESSIONS; i++) add(index, &from->sessions[i]);
+    for (int i = 0; i < SESSIONS; i++)
+        add(index, &from->sessions[i]);
     return index;
 }
 
-static char *dumped(session_index *index) {
+static char *dumped(session_index *index)
+{
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -65,8 +73,10 @@ static char *dumped(session_index *index) {
     return text;
 }
 
-static void shuffle(size_t *order, size_t count, leat__random *random) {
-    for (size_t i = 0; i < count; i++) order[i] = i;
+static void shuffle(size_t *order, size_t count, leat__random *random)
+{
+    for (size_t i = 0; i < count; i++)
+        order[i] = i;
     for (size_t i = count; i > 1; i--) {
         size_t other = leat__random_below(random, i), kept = order[i - 1];
         order[i - 1] = order[other];
@@ -75,7 +85,8 @@ static void shuffle(size_t *order, size_t count, leat__random *random) {
 }
 
 /* I1: any order of arrival gives the same index, byte for byte, with and without a bound (I4). */
-static void test_arrival_order_does_not_matter(void **state) {
+static void test_arrival_order_does_not_matter(void **state)
+{
     (void)state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         world *from = random_world(seed);
@@ -90,7 +101,8 @@ static void test_arrival_order_does_not_matter(void **state) {
             size_t order[SESSIONS];
             shuffle(order, SESSIONS, &random);
             session_index *other = session_index_new(&options);
-            for (int i = 0; i < SESSIONS; i++) add(other, &from->sessions[order[i]]);
+            for (int i = 0; i < SESSIONS; i++)
+                add(other, &from->sessions[order[i]]);
             char *text = dumped(other);
             assert_string_equal(text, expected);
             free(text);
@@ -102,13 +114,15 @@ static void test_arrival_order_does_not_matter(void **state) {
     }
 }
 
-static void append_json_list(FILE *out, const leat_str *names, size_t count) {
+static void append_json_list(FILE *out, const leat_str *names, size_t count)
+{
     for (size_t i = 0; i < count; i++)
         fprintf(out, "%s\"%.*s\"", i > 0 ? "," : "", (int)names[i].length, names[i].data);
 }
 
 /* The lists are those of a batch build: per item the m newest sessions, and n_i of all. */
-static void test_lists_are_those_of_a_batch_build(void **state) {
+static void test_lists_are_those_of_a_batch_build(void **state)
+{
     (void)state;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         world *from = random_world(seed);
@@ -121,7 +135,8 @@ static void test_lists_are_those_of_a_batch_build(void **state) {
             leat_str item = leat_str_from(from->items[i]);
             size_t list[SESSIONS], length = naive_list(&batch, item, list);
             leat_str names[SESSIONS];
-            for (size_t j = 0; j < length; j++) names[j] = batch.newest_first[list[j]]->id;
+            for (size_t j = 0; j < length; j++)
+                names[j] = batch.newest_first[list[j]]->id;
             char *line = NULL;
             size_t line_length = 0;
             FILE *out = open_memstream(&line, &line_length);
@@ -130,7 +145,8 @@ static void test_lists_are_those_of_a_batch_build(void **state) {
             append_json_list(out, names, length);
             fprintf(out, "]}\n");
             fclose(out);
-            if (length > 0) assert_non_null(strstr(text, line));
+            if (length > 0)
+                assert_non_null(strstr(text, line));
             assert_int_equal(session_index_item_sessions(index, item),
                              naive_item_sessions(&batch, item));
             free(line);
@@ -144,7 +160,8 @@ static void test_lists_are_those_of_a_batch_build(void **state) {
 }
 
 static void assert_same_answer(session_index *index, const naive_index *batch,
-                               const session_query *query, session_workspace *workspace) {
+                               const session_query *query, session_workspace *workspace)
+{
     scored_item out[RESULTS];
     naive_result expected[ITEMS];
     memset(expected, 0, sizeof expected);
@@ -159,7 +176,8 @@ static void assert_same_answer(session_index *index, const naive_index *batch,
 }
 
 /* Q1-Q4: merging sorted lists gives what the published walk with its heap gives. */
-static void test_query_equals_the_published_walk(void **state) {
+static void test_query_equals_the_published_walk(void **state)
+{
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
         world *from = random_world(seed);
@@ -191,7 +209,8 @@ static void test_query_equals_the_published_walk(void **state) {
     }
 }
 
-static session_index *small_index(uint64_t max_sessions) {
+static session_index *small_index(uint64_t max_sessions)
+{
     session_index_options options = {.sessions_per_item = 3,
                                      .min_session_items = 1,
                                      .max_session_items = 4,
@@ -200,15 +219,18 @@ static session_index *small_index(uint64_t max_sessions) {
 }
 
 static session_added add_text(session_index *index, const char *id, int64_t time_ms,
-                              const char *items) {
+                              const char *items)
+{
     leat_str clicks[16];
     size_t count = 0;
-    for (const char *c = items; *c != '\0'; c++) clicks[count++] = (leat_str){c, 1};
+    for (const char *c = items; *c != '\0'; c++)
+        clicks[count++] = (leat_str){c, 1};
     return session_index_add(index, leat_str_from(id), clicks, count, time_ms);
 }
 
 /* A worked example by hand: s = a b (b newest), m = 3, k = 2. */
-static void test_worked_example(void **state) {
+static void test_worked_example(void **state)
+{
     (void)state;
     session_index *index = small_index(0);
     add_text(index, "s1", 1000, "ax");
@@ -239,7 +261,8 @@ static void test_worked_example(void **state) {
     session_index_free(index);
 }
 
-static void test_reasons_share_the_score(void **state) {
+static void test_reasons_share_the_score(void **state)
+{
     (void)state;
     session_index *index = small_index(0);
     add_text(index, "s1", 1000, "ax");
@@ -262,7 +285,8 @@ static void test_reasons_share_the_score(void **state) {
 }
 
 /* I2 */
-static void test_short_and_long_sessions_are_left_out(void **state) {
+static void test_short_and_long_sessions_are_left_out(void **state)
+{
     (void)state;
     session_index_options options = {
         .sessions_per_item = 3, .min_session_items = 2, .max_session_items = 3};
@@ -277,7 +301,8 @@ static void test_short_and_long_sessions_are_left_out(void **state) {
 }
 
 /* I5 */
-static void test_second_time_is_noticed(void **state) {
+static void test_second_time_is_noticed(void **state)
+{
     (void)state;
     session_index *index = small_index(0);
     assert_int_equal(add_text(index, "a", 5, "xy"), SESSION_ADDED);
@@ -288,7 +313,8 @@ static void test_second_time_is_noticed(void **state) {
 }
 
 /* I3: an endless stream over a fixed catalogue does not grow. */
-static void test_memory_is_bounded(void **state) {
+static void test_memory_is_bounded(void **state)
+{
     (void)state;
     session_index_options options = {
         .sessions_per_item = 20, .min_session_items = 1, .max_session_items = 10};
@@ -296,14 +322,16 @@ static void test_memory_is_bounded(void **state) {
     leat__random random = {7};
     char names[50][8], id[24];
     leat_str clicks[5];
-    for (int i = 0; i < 50; i++) snprintf(names[i], sizeof names[i], "i%d", i);
+    for (int i = 0; i < 50; i++)
+        snprintf(names[i], sizeof names[i], "i%d", i);
     size_t after_warm_up = 0;
     for (int i = 0; i < 60000; i++) {
         snprintf(id, sizeof id, "session-%d", i);
         for (int j = 0; j < 5; j++)
             clicks[j] = leat_str_from(names[leat__random_below(&random, 50)]);
         session_index_add(index, leat_str_from(id), clicks, 5, i * 1000);
-        if (i == 20000) after_warm_up = session_index_get_stats(index).memory_bytes;
+        if (i == 20000)
+            after_warm_up = session_index_get_stats(index).memory_bytes;
     }
     session_index_stats stats = session_index_get_stats(index);
     assert_true(stats.sessions_stored <= 50 * 20);
@@ -313,7 +341,8 @@ static void test_memory_is_bounded(void **state) {
 }
 
 /* I4: with a bound on sessions the old ones leave even lists that nothing new enters. */
-static void test_max_sessions_drops_the_oldest(void **state) {
+static void test_max_sessions_drops_the_oldest(void **state)
+{
     (void)state;
     session_index *index = small_index(10);
     add_text(index, "old", 0, "ax");
@@ -334,7 +363,8 @@ static void test_max_sessions_drops_the_oldest(void **state) {
     session_index_free(index);
 }
 
-static void test_unknown_and_empty_sessions_give_nothing(void **state) {
+static void test_unknown_and_empty_sessions_give_nothing(void **state)
+{
     (void)state;
     session_index *index = small_index(0);
     session_workspace *workspace = session_workspace_new(index);
@@ -350,7 +380,8 @@ static void test_unknown_and_empty_sessions_give_nothing(void **state) {
     session_index_free(index);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arrival_order_does_not_matter),
         cmocka_unit_test(test_lists_are_those_of_a_batch_build),

@@ -18,7 +18,8 @@ typedef struct shared {
     _Atomic uint64_t wrong, answers;
 } shared;
 
-static size_t random_clicks(leat__random *random, char (*texts)[8], leat_str *clicks) {
+static size_t random_clicks(leat__random *random, char (*texts)[8], leat_str *clicks)
+{
     size_t count = 1 + leat__random_below(random, 6);
     for (size_t i = 0; i < count; i++) {
         int length =
@@ -28,7 +29,8 @@ static size_t random_clicks(leat__random *random, char (*texts)[8], leat_str *cl
     return count;
 }
 
-static void *ask(void *arg) {
+static void *ask(void *arg)
+{
     shared *with = arg;
     session_workspace *workspace = session_workspace_new(with->index);
     leat__random random = {(uint64_t)(uintptr_t)&random};
@@ -38,12 +40,14 @@ static void *ask(void *arg) {
     session_reason reasons[BEST * SESSION_QUERY_ITEMS_MAX];
     while (!with->done) {
         session_query query = session_query_defaults(clicks, random_clicks(&random, texts, clicks));
-        size_t count = session_index_query_explained(with->index, workspace, &query, out, BEST, reasons);
+        size_t count =
+            session_index_query_explained(with->index, workspace, &query, out, BEST, reasons);
         for (size_t i = 0; i < count; i++) {
             bool ordered = i == 0 || out[i - 1].score >= out[i].score;
             bool explained = reasons[i * SESSION_QUERY_ITEMS_MAX].sessions > 0;
             bool left_out = leat_str_equal(out[i].item, clicks[query.click_count - 1]);
-            if (!ordered || !explained || left_out || !(out[i].score > 0)) with->wrong++;
+            if (!ordered || !explained || left_out || !(out[i].score > 0))
+                with->wrong++;
         }
         with->answers += count;
     }
@@ -51,14 +55,16 @@ static void *ask(void *arg) {
     return NULL;
 }
 
-static void test_queries_while_sessions_come_in(void **state) {
+static void test_queries_while_sessions_come_in(void **state)
+{
     (void)state;
     session_index_options options = session_index_defaults();
     options.sessions_per_item = 30;
     options.max_sessions = 2000;
     shared with = {.index = session_index_new(&options)};
     pthread_t threads[READERS];
-    for (int i = 0; i < READERS; i++) pthread_create(&threads[i], NULL, ask, &with);
+    for (int i = 0; i < READERS; i++)
+        pthread_create(&threads[i], NULL, ask, &with);
     leat__random random = {11};
     char texts[6][8], id[16];
     leat_str clicks[6];
@@ -68,12 +74,14 @@ static void test_queries_while_sessions_come_in(void **state) {
         session_index_add(with.index, leat_str_from(id), clicks, count, i * LEAT_SECONDS(30));
     }
     with.done = 1;
-    for (int i = 0; i < READERS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < READERS; i++)
+        pthread_join(threads[i], NULL);
     assert_int_equal(with.wrong, 0);
     session_index_free(with.index);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_queries_while_sessions_come_in)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

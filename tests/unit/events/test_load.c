@@ -21,16 +21,19 @@ typedef struct seen {
 } seen;
 
 static void note(seen *into, const char *format, ...) LEAT_PRINTF(2, 3);
-static void note(seen *into, const char *format, ...) {
+static void note(seen *into, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(into->text + into->length, sizeof into->text - into->length, format, args);
+    int length =
+        vsnprintf(into->text + into->length, sizeof into->text - into->length, format, args);
     va_end(args);
     into->length += (size_t)length;
     assert_true(into->length < sizeof into->text);
 }
 
-static bool on_interaction(void *arg, const interaction *event) {
+static bool on_interaction(void *arg, const interaction *event)
+{
     seen *into = arg;
     note(into, "%.*s %.*s %lld %s", (int)event->user_id.length, event->user_id.data,
          (int)event->item_id.length, event->item_id.data, (long long)event->timestamp_ms,
@@ -39,23 +42,28 @@ static bool on_interaction(void *arg, const interaction *event) {
         note(into, " s=%.*s", (int)event->session_id.length, event->session_id.data);
     if (event->category.length != 0)
         note(into, " c=%.*s", (int)event->category.length, event->category.data);
-    if (event->price > 0) note(into, " p=%g", event->price);
-    if (event->value > 0) note(into, " v=%g", event->value);
+    if (event->price > 0)
+        note(into, " p=%g", event->price);
+    if (event->value > 0)
+        note(into, " v=%g", event->value);
     note(into, "\n");
     return into->stop_after == 0 || --into->stop_after > 0;
 }
 
-static void on_reject(void *arg, const load_reject *reject) {
+static void on_reject(void *arg, const load_reject *reject)
+{
     note(arg, "line %llu: %s\n", (unsigned long long)reject->line, reject->reason);
 }
 
-static void on_progress(void *arg, uint64_t bytes_read, uint64_t bytes_total) {
+static void on_progress(void *arg, uint64_t bytes_read, uint64_t bytes_total)
+{
     seen *into = arg;
     assert_true(bytes_total == 0 || bytes_read <= bytes_total);
     into->progress_bytes = bytes_read;
 }
 
-static load_result load_text(const char *format, const void *bytes, size_t length, seen *into) {
+static load_result load_text(const char *format, const void *bytes, size_t length, seen *into)
+{
     load_options options = {.format = format,
                             .arg = into,
                             .on_interaction = on_interaction,
@@ -66,11 +74,13 @@ static load_result load_text(const char *format, const void *bytes, size_t lengt
     into->length = 0;
     into->text[0] = '\0';
     leat_status status = load_bytes(bytes, length, &options, &result, &error);
-    if (status != LEAT_OK) note(into, "%s: %s\n", leat_status_name(status), error.message);
+    if (status != LEAT_OK)
+        note(into, "%s: %s\n", leat_status_name(status), error.message);
     return result;
 }
 
-static void expect(const char *format_found, const char *text, const char *expected) {
+static void expect(const char *format_found, const char *text, const char *expected)
+{
     seen into = {0};
     load_result result = load_text(NULL, text, strlen(text), &into);
     assert_string_equal(into.text, expected);
@@ -78,7 +88,8 @@ static void expect(const char *format_found, const char *text, const char *expec
     assert_string_equal(result.format, format_found);
 }
 
-static void test_each_format_is_told_by_its_first_line(void **state) {
+static void test_each_format_is_told_by_its_first_line(void **state)
+{
     (void)state;
     expect("serenade", "SessionId\tItemId\tTime\n27\t5959\t1593536687.5\n",
            "27 5959 1593536687500 click s=27\n");
@@ -112,7 +123,8 @@ static void test_each_format_is_told_by_its_first_line(void **state) {
            "u 7 5 view\nw j 6 cart\n");
 }
 
-static void test_bad_rows_are_reported_and_passed_over(void **state) {
+static void test_bad_rows_are_reported_and_passed_over(void **state)
+{
     (void)state;
     expect("serenade",
            "SessionId\tItemId\tTime\n"
@@ -142,19 +154,22 @@ static void test_bad_rows_are_reported_and_passed_over(void **state) {
            "line 3: value 'three' is not a number\n");
 }
 
-static void test_line_ends(void **state) {
+static void test_line_ends(void **state)
+{
     (void)state;
     expect("serenade", "\xef\xbb\xbfSessionId\tItemId\tTime\r\n1\t2\t3\r\n1\t4\t5",
            "1 2 3000 click s=1\n1 4 5000 click s=1\n");
 }
 
-static void test_unknown_format_is_refused(void **state) {
+static void test_unknown_format_is_refused(void **state)
+{
     (void)state;
     seen into = {0};
     load_text(NULL, "what,is,this\n", 13, &into);
     assert_non_null(strstr(into.text, "LEAT_EDATA: the first line fits no known format"));
     load_text("nonsense", "1\n", 2, &into);
-    assert_non_null(strstr(into.text, "LEAT_EINVAL: there is no format 'nonsense'; there are: leat"));
+    assert_non_null(
+        strstr(into.text, "LEAT_EINVAL: there is no format 'nonsense'; there are: leat"));
     load_text("serenade", "a,b\n", 4, &into);
     assert_non_null(strstr(into.text, "not the header of format 'serenade'"));
     load_result result = load_text("yoochoose", "rubbish\n1,2014-04-07,3,0\n", 25, &into);
@@ -162,7 +177,8 @@ static void test_unknown_format_is_refused(void **state) {
     assert_int_equal(result.interactions, 1);
 }
 
-static void test_empty_file_has_nothing(void **state) {
+static void test_empty_file_has_nothing(void **state)
+{
     (void)state;
     seen into = {0};
     load_result result = load_text(NULL, "", 0, &into);
@@ -170,7 +186,8 @@ static void test_empty_file_has_nothing(void **state) {
     assert_string_equal(into.text, "");
 }
 
-static void test_callback_can_stop(void **state) {
+static void test_callback_can_stop(void **state)
+{
     (void)state;
     seen into = {.stop_after = 2};
     const char *text = "SessionId\tItemId\tTime\n1\t2\t3\n1\t4\t5\n1\t6\t7\n";
@@ -180,7 +197,8 @@ static void test_callback_can_stop(void **state) {
 }
 
 /* A line longer than any event is passed over in bounded memory; what follows is read. */
-static void test_endless_line(void **state) {
+static void test_endless_line(void **state)
+{
     (void)state;
     for (size_t extra = 0; extra < 3; extra++) {
         size_t long_bytes = LOAD_LINE_BYTES_MAX * (extra * 2 + 1) + extra;
@@ -190,26 +208,28 @@ static void test_endless_line(void **state) {
         memset(text + begin.length, 'x', long_bytes);
         memcpy(text + begin.length + long_bytes, end.data, end.length);
         seen into = {0};
-        load_result result =
-            load_text(NULL, text, begin.length + long_bytes + end.length, &into);
+        load_result result = load_text(NULL, text, begin.length + long_bytes + end.length, &into);
         assert_int_equal(result.rejected, 1);
         assert_int_equal(result.interactions, 1);
         assert_int_equal(result.lines, 3);
-        if (extra > 0) assert_non_null(strstr(into.text, "line 2: the line is too long"));
+        if (extra > 0)
+            assert_non_null(strstr(into.text, "line 2: the line is too long"));
         free(text);
     }
 }
 
 enum { ROWS = 30000, TEXT_BYTES = ROWS * 32 };
 
-static size_t long_text(char *text) {
+static size_t long_text(char *text)
+{
     size_t length = (size_t)sprintf(text, "SessionId\tItemId\tTime\n");
     for (int i = 0; i < ROWS; i++)
         length += (size_t)sprintf(text + length, "%d\t%d\t%d\n", i, i * 7919 % 10007, i);
     return length;
 }
 
-static size_t gzip(const char *text, size_t length, char *out, size_t room) {
+static size_t gzip(const char *text, size_t length, char *out, size_t room)
+{
     z_stream stream = {0};
     deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
     char *copy = malloc(length);
@@ -228,20 +248,22 @@ typedef struct counted {
     uint64_t events, item_sum, last_progress, total;
 } counted;
 
-static bool count_event(void *arg, const interaction *event) {
+static bool count_event(void *arg, const interaction *event)
+{
     counted *into = arg;
     into->events++;
     into->item_sum += strtoull(event->item_id.data, NULL, 10);
     return true;
 }
-static void count_progress(void *arg, uint64_t bytes_read, uint64_t bytes_total) {
+static void count_progress(void *arg, uint64_t bytes_read, uint64_t bytes_total)
+{
     counted *into = arg;
     into->last_progress = bytes_read;
     into->total = bytes_total;
 }
 
-static leat_status load_written(const char *bytes, size_t length, counted *into,
-                                leat_error *error) {
+static leat_status load_written(const char *bytes, size_t length, counted *into, leat_error *error)
+{
     char path[] = "/tmp/leat-load-XXXXXX";
     int file = mkstemp(path);
     assert_int_equal(write(file, bytes, length), (ssize_t)length);
@@ -254,8 +276,10 @@ static leat_status load_written(const char *bytes, size_t length, counted *into,
     return status;
 }
 
-/* The same text plain, gzip in two members, zstd in two frames; progress ends at the file's size. */
-static void test_compressed_files(void **state) {
+/* The same text plain, gzip in two members, zstd in two frames; progress ends at the file's size.
+ */
+static void test_compressed_files(void **state)
+{
     (void)state;
     char *text = malloc(TEXT_BYTES), *packed = malloc(TEXT_BYTES);
     size_t length = long_text(text), half = length / 2;
@@ -279,7 +303,8 @@ static void test_compressed_files(void **state) {
     free(packed);
 }
 
-static void test_damaged_files_say_so(void **state) {
+static void test_damaged_files_say_so(void **state)
+{
     (void)state;
     char *text = malloc(TEXT_BYTES), *packed = malloc(TEXT_BYTES);
     size_t length = long_text(text);
@@ -303,7 +328,8 @@ static void test_damaged_files_say_so(void **state) {
     assert_int_equal(load_file("/", &options, &result, &error), LEAT_EIO);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_format_is_told_by_its_first_line),
         cmocka_unit_test(test_bad_rows_are_reported_and_passed_over),
