@@ -93,8 +93,8 @@ leat_stream leat_window_aggregate(leat_stream keyed, const char *name, const lea
     take_accumulator(&draft, "windows", op->acc); /* one per window start */
     spec->slot[0].kind = LEAT__MAP;
     spec->slot[0].map_key = &leat_type_i64;
-    spec->timer[0] = leat__build_qualified(&draft, "fire");
-    spec->timer[1] = leat__build_qualified(&draft, "clean-up");
+    spec->timer[0] = "fire";
+    spec->timer[1] = "clean-up";
     spec->timer_count = 2;
     spec->side[0] = (leat_side_spec){"late", draft.in};
     return leat__build_done(&draft);

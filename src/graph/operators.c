@@ -3,7 +3,7 @@
  *
  *   options struct of the caller ─► checks ─► leat__op_spec: class, slots, timers, config
  *
- * Slots and timers get their full names here, "operator/slot", as they stand on disk.
+ * Slots get their full names here, "operator/slot", as they stand on disk.
  */
 #include "graph/builder.h"
 #include <string.h>
@@ -261,7 +261,7 @@ static bool take_timers(leat__draft *draft, const leat_process_op *op)
                                         "two timers are named '%s'; choose "
                                         "another name",
                                         name);
-        spec->timer[i] = leat__build_qualified(draft, name);
+        spec->timer[i] = leat__build_text(draft->graph, name);
     }
     return true;
 }

@@ -387,7 +387,7 @@ static void a_process_operator_carries_its_spec(void **state) {
     assert_string_equal(spec->slot[0].name, "count/count");
     assert_int_equal(spec->slot[0].ttl_ms, LEAT_HOURS(1));
     assert_int_equal(spec->timer_count, 1);
-    assert_string_equal(spec->timer[0], "count/quiet");
+    assert_string_equal(spec->timer[0], "quiet");
     assert_string_equal(spec->side[0].name, "bad");
     assert_ptr_equal(spec->arg, &arg);
     free_job(&job);
@@ -405,8 +405,8 @@ static void a_window_has_a_map_of_accumulators_two_timers_and_a_late_output(void
     assert_string_equal(spec->slot[0].name, "w/windows");
     assert_int_equal(spec->slot[0].kind, LEAT__MAP);
     assert_ptr_equal(spec->slot[0].map_key, &leat_type_i64);
-    assert_string_equal(spec->timer[0], "w/fire");
-    assert_string_equal(spec->timer[1], "w/clean-up");
+    assert_string_equal(spec->timer[0], "fire");
+    assert_string_equal(spec->timer[1], "clean-up");
     assert_int_equal(late.output, 1);
     assert_ptr_equal(leat__graph_type_of(&job.graph, (leat__input){late.node, late.output}),
                      &click_type);
