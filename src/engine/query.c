@@ -1,4 +1,5 @@
 /* engine/query.c - looking at a running job from other threads: committed state and statistics. */
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -43,6 +44,7 @@ static uint32_t first_slot_of(const leat__task *task, const char *op) {
 
 static leat_status read_slot(leat__run *run, const char *op, const place *where, leat_str key, leat__buffer *bytes,
                              leat_error *error) {
+    LEAT_ASSERT(where->stage != NULL);
     uint32_t partition = leat__partition_of(key, run->stage_partitions[where->stage->number]);
     pthread_rwlock_rdlock(&run->assembly_lock);
     const leat__task *task = task_at(run, where->stage, partition);

@@ -210,7 +210,7 @@ static leat_status open_run(leat__run *run, leat_error *error) {
     return status;
 }
 
-static void close_run(leat_job *job) {
+void leat__run_close(leat_job *job) {
     leat__run *run = job->run;
     if (run == NULL) return;
     leat__tables_close(run);
@@ -256,7 +256,7 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error) {
     pthread_cond_init(&run->parked_changed, NULL);
     if (atomic_load(&job->stop_before_start)) atomic_store(&run->stop_requested, true);
     status = open_run(run, error);
-    if (status != LEAT_OK) close_run(job);
+    if (status != LEAT_OK) leat__run_close(job);
     return status;
 }
 
@@ -280,7 +280,7 @@ leat_status leat_job_start(leat_job *job, leat_error *error) {
 
 void leat_job_stop(leat_job *job) {
     leat__run *run = job->run;
-    atomic_store(&job->stop_before_start, true);
+    atomic_store(&job->stop_before_start, true); /* also while it is still starting */
     if (run == NULL) return;
     atomic_store(&run->stop_requested, true);
     leat__doorbell_ring(&run->bell);
@@ -296,7 +296,7 @@ leat_status leat_job_wait(leat_job *job, leat_error *error) {
     if (error != NULL) *error = run->fatal;
     leat_status status = run->fatal.status;
     job->last_stats = run->stats;
-    close_run(job);
+    leat__run_close(job);
     atomic_store(&job->stop_before_start, false);
     return status;
 }

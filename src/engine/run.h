@@ -189,6 +189,8 @@ struct leat__run {
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
 const char *leat__source_topic(const leat__run *run, const leat__node *node);
 void leat__run_fail(leat__run *run, const leat_error *error); /* first error wins; any thread */
+/* Drops a run that has no threads (any more) as it is: what is not committed is gone. */
+void leat__run_close(leat_job *job);
 /* assembly.c */
 leat_status leat__assemble(leat__run *run, leat_error *error);
 void leat__disassemble(leat__run *run);
