@@ -5,10 +5,11 @@
  *                             │ dirty set per epoch            │ one WriteBatch per epoch, with the
  *        barrier: seal(N) ────┘──► changelog entries ──commit──┘ changelog position (R6)
  *
- * Ownership: a value handed out is valid until the callback returns. One thread per store; apply runs on
- * the commit thread and touches only the database and `applied_epoch`.
+ * Ownership: a value handed out is valid until the callback returns. One thread per store; apply
+ * runs on the commit thread and touches only the database and `applied_epoch`.
  *
- * S3: callback_begin / callback_commit / callback_rollback make every change between them all or nothing.
+ * S3: callback_begin / callback_commit / callback_rollback make every change between them all or
+ * nothing.
  */
 #ifndef LEAT_STATE_STORE_H
 #define LEAT_STATE_STORE_H
@@ -21,13 +22,13 @@ typedef enum leat__state_kind { LEAT__VALUE, LEAT__LIST, LEAT__MAP } leat__state
 typedef enum leat__time_domain { LEAT__EVENT_TIME, LEAT__PROCESSING_TIME } leat__time_domain;
 
 typedef struct leat__slot {
-    const char *name;            /* "operator/slot": the key of the state on disk */
+    const char *name; /* "operator/slot": the key of the state on disk */
     leat__state_kind kind;
-    const leat_type *type;       /* value or element */
-    const leat_type *map_key;    /* LEAT__MAP: a scalar type */
-    int64_t ttl_ms;              /* 0: for ever */
-    leat__time_domain ttl_domain;/* against which "now" */
-    bool ttl_on_read;            /* S2: a read refreshes too */
+    const leat_type *type;        /* value or element */
+    const leat_type *map_key;     /* LEAT__MAP: a scalar type */
+    int64_t ttl_ms;               /* 0: for ever */
+    leat__time_domain ttl_domain; /* against which "now" */
+    bool ttl_on_read;             /* S2: a read refreshes too */
 } leat__slot;
 
 /* ---------------------------------------------------------------- database: one per process */
@@ -36,48 +37,60 @@ typedef enum leat__backend { LEAT__MEMORY, LEAT__ROCKSDB } leat__backend;
 
 typedef struct leat__database_opts {
     leat__backend backend;
-    const char *dir;              /* ROCKSDB: required; locked while open (R25) */
-    size_t block_cache_bytes;     /* 0: 8 MiB */
-    size_t write_buffer_bytes;    /* 0: 16 MiB */
+    const char *dir;           /* ROCKSDB: required; locked while open (R25) */
+    size_t block_cache_bytes;  /* 0: 8 MiB */
+    size_t write_buffer_bytes; /* 0: 16 MiB */
 } leat__database_opts;
 
-leat_status leat__database_open(leat__database **database, const leat__database_opts *opts, leat_error *error);
+leat_status leat__database_open(leat__database **database, const leat__database_opts *opts,
+                                leat_error *error);
 void leat__database_close(leat__database *database);
 
 /* ---------------------------------------------------------------- store */
 typedef struct leat__store leat__store;
 typedef struct leat__store_opts {
     leat__database *database;
-    uint16_t stage;               /* stable number of the stage; with partition the prefix of every key */
+    uint16_t stage; /* stable number of the stage; with partition the prefix of every key */
     uint16_t partition;
-    const leat__slot *slots;      /* borrowed for the store's life */
+    const leat__slot *slots; /* borrowed for the store's life */
     size_t slot_count;
-    const char *const *timers;    /* names; a timer's number is its index */
+    const char *const *timers; /* names; a timer's number is its index */
     size_t timer_count;
-    size_t cache_bytes;           /* ROCKSDB: bound of the cache of clean values; 0: 32 MiB */
+    size_t cache_bytes; /* ROCKSDB: bound of the cache of clean values; 0: 32 MiB */
 } leat__store_opts;
 
-/* Opens what the database has of this task; timers are loaded. A slot whose layout changed is migrated if S4
- * allows it, else LEAT_ETYPE with both layouts. */
+/* Opens what the database has of this task; timers are loaded. A slot whose layout changed is
+ * migrated if S4 allows it, else LEAT_ETYPE with both layouts. */
 leat_status leat__store_open(leat__store **store, const leat__store_opts *opts, leat_error *error);
 void leat__store_close(leat__store *store);
 
-/* Current key and times of the calls below. The hash is leat__hash64(key). key is borrowed until the next
- * set_key. now: event time and epoch clock, for TTL (S2). */
+/* Current key and times of the calls below. The hash is leat__hash64(key). key is borrowed until
+ * the next set_key. now: event time and epoch clock, for TTL (S2). */
 void leat__store_set_key(leat__store *store, leat_str key, uint64_t hash);
 void leat__store_set_now(leat__store *store, int64_t event_ms, int64_t clock_ms);
 
+/* The watermark has passed: TTL in event time is decided against the later of it and event_ms, and
+ * values of keys that nobody asks for are reclaimed against it alone (R21). Without it idle keys of
+ * event-time slots stay. */
+void leat__store_set_watermark(leat__store *store, int64_t watermark_ms);
+/* Brings the values of these keys near the CPU: call it for a batch, then work on the batch. Best
+ * 16 to 64 keys. */
+void leat__store_prefetch(const leat__store *store, const uint64_t *hashes, size_t count);
+
 void leat__store_callback_begin(leat__store *store);
-void leat__store_callback_commit(leat__store *store); /* copies strings and lists that values point to */
+void leat__store_callback_commit(
+    leat__store *store); /* copies strings and lists that values point to */
 void leat__store_callback_rollback(leat__store *store);
 
 /* value: NULL if absent or expired */
 const void *leat__store_get(leat__store *store, size_t slot);
 void *leat__store_mut(leat__store *store, size_t slot); /* zeroed if new */
-void leat__store_del(leat__store *store, size_t slot);  /* any kind: everything under the current key */
+void leat__store_del(leat__store *store,
+                     size_t slot); /* any kind: everything under the current key */
 /* list */
 void leat__store_append(leat__store *store, size_t slot, const void *element);
-size_t leat__store_list(leat__store *store, size_t slot, const void **elements); /* contiguous, oldest first */
+size_t leat__store_list(leat__store *store, size_t slot,
+                        const void **elements); /* contiguous, oldest first */
 void leat__store_trim(leat__store *store, size_t slot, size_t keep_newest);
 /* map; map_key points to a value of the map_key type */
 const void *leat__store_map_get(leat__store *store, size_t slot, const void *map_key);
@@ -87,10 +100,13 @@ void leat__store_map_del(leat__store *store, size_t slot, const void *map_key);
 void leat__store_map_each(leat__store *store, size_t slot,
                           bool (*fn)(void *arg, const void *map_key, const void *value), void *arg);
 
-/* ---------------------------------------------------------------- timers (T1): set semantics per (key, name [, tag])
- * tag tells several timers of one name and key apart (windows use their start); 0 for plain timers. */
-void leat__store_timer_set(leat__store *store, size_t timer, leat__time_domain domain, int64_t tag, int64_t at_ms);
-void leat__store_timer_clear(leat__store *store, size_t timer, leat__time_domain domain, int64_t tag);
+/* ---------------------------------------------------------------- timers (T1): set semantics per
+ * (key, name [, tag]) tag tells several timers of one name and key apart (windows use their start);
+ * 0 for plain timers. */
+void leat__store_timer_set(leat__store *store, size_t timer, leat__time_domain domain, int64_t tag,
+                           int64_t at_ms);
+void leat__store_timer_clear(leat__store *store, size_t timer, leat__time_domain domain,
+                             int64_t tag);
 /* The earliest timer of the domain, LEAT_TIME_MAX if none. */
 int64_t leat__store_timer_next(const leat__store *store, leat__time_domain domain);
 typedef struct leat__timer {
@@ -99,13 +115,18 @@ typedef struct leat__timer {
     leat_str key; /* lent until the next pop */
     uint64_t hash;
 } leat__timer;
-/* Removes and returns the earliest timer with at_ms <= until_ms, ordered by (at_ms, timer, key) (T2). */
-bool leat__store_timer_pop(leat__store *store, leat__time_domain domain, int64_t until_ms, leat__timer *out);
+/* Removes and returns the earliest timer with at_ms <= until_ms, ordered by (at_ms, timer, key)
+ * (T2). */
+bool leat__store_timer_pop(leat__store *store, leat__time_domain domain, int64_t until_ms,
+                           leat__timer *out);
 
 /* ---------------------------------------------------------------- epochs
- * seal: freezes what changed since the last seal as changelog entries (absolute values, R6) in `out`, which is
- * self-contained. Order: by first change. Returns the number of entries. The store goes on with the next epoch. */
-typedef struct leat__change { leat_str key, value; } leat__change; /* value.data NULL: tombstone */
+ * seal: freezes what changed since the last seal as changelog entries (absolute values, R6) in
+ * `out`, which is self-contained. Order: by first change. Returns the number of entries. The store
+ * goes on with the next epoch. */
+typedef struct leat__change {
+    leat_str key, value;
+} leat__change; /* value.data NULL: tombstone */
 typedef struct leat__changes {
     leat__arena arena;
     leat__change *changes;
@@ -117,33 +138,44 @@ void leat__changes_free(leat__changes *changes);
 /* Rough bytes of changes since the last seal, for the epoch's bound (R9). */
 size_t leat__store_dirty_bytes(const leat__store *store);
 
+/* The first failure of the database in a call above that cannot report one (a value that could not
+ * be read is taken as absent): FATAL, sticky. Look before a commit; one load if all is well. */
+leat_status leat__store_check(const leat__store *store, leat_error *error);
+
 /* Commit thread, after the log has the epoch: one write for all tasks. */
 typedef struct leat__apply {
     leat__store *store;
     const leat__changes *changes;
-    int64_t changelog_position; /* one past the last changelog record of this epoch; -1: unknown, keep */
+    int64_t changelog_position; /* one past the last changelog record of this epoch; -1: unknown,
+                                   keep */
     uint64_t epoch;
 } leat__apply;
-leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count, leat_error *error);
+leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,
+                                 leat_error *error);
 
-/* Restore: the stored changelog position of this task (-1: none: from the beginning), then each record in order. */
+/* Restore: the stored changelog position of this task (-1: none: from the beginning), then each
+ * record in order. */
 int64_t leat__store_position(const leat__store *store);
-leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value, leat_error *error);
-leat_status leat__store_restored(leat__store *store, int64_t position, leat_error *error); /* flush, load timers */
-/* Drops everything not applied (R10). ROCKSDB: the cache; MEMORY: everything; restore from the changelog again. */
+leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value,
+                                leat_error *error);
+leat_status leat__store_restored(leat__store *store, int64_t position,
+                                 leat_error *error); /* flush, load timers */
+/* Drops everything not applied (R10). ROCKSDB: the cache; MEMORY: everything; restore from the
+ * changelog again. */
 leat_status leat__store_rewind(leat__store *store, leat_error *error);
 /* Deletes the task's data from the database (R13, partition moved away). */
 leat_status leat__store_wipe(leat__store *store, leat_error *error);
 
 /* ---------------------------------------------------------------- committed reads, any thread
- * The applied value of (stage, partition, slot, key), as bytes that leat__binary_decode understands appended to
- * `out`; LEAT_ENOTFOUND if absent. ROCKSDB only (MEMORY: LEAT_EINVAL). Value slots. */
-leat_status leat__store_read(leat__store *store, size_t slot, leat_str key, int64_t now_ms, leat__buffer *out,
-                             leat_error *error);
-/* For tools: opens a state directory read-only while a job holds it and lists entries in key order. */
+ * The applied value of (stage, partition, slot, key), as bytes that leat__binary_decode understands
+ * appended to `out`; LEAT_ENOTFOUND if absent. ROCKSDB only (MEMORY: LEAT_EINVAL). Value slots. */
+leat_status leat__store_read(leat__store *store, size_t slot, leat_str key, int64_t now_ms,
+                             leat__buffer *out, leat_error *error);
+/* For tools: opens a state directory read-only while a job holds it and lists entries in key order.
+ */
 leat_status leat__database_each(const char *dir,
-                                bool (*fn)(void *arg, const char *slot_name, const char *layout, uint16_t partition,
-                                           leat_str key, leat_str value_bytes),
+                                bool (*fn)(void *arg, const char *slot_name, const char *layout,
+                                           uint16_t partition, leat_str key, leat_str value_bytes),
                                 void *arg, leat_error *error);
 
 typedef struct leat__store_stats {

@@ -1,0 +1,107 @@
+/* state/database.c - opening a backend, and the commit: one write for all tasks with their
+ * positions (R6). */
+#include "base/error.h"
+#include "base/mem.h"
+#include "state/internal.h"
+
+enum { POSITION_FORMAT = 1 };
+
+static void memory_close(leat__database *database)
+{
+    leat__free(database);
+}
+
+static const leat__backend_ops memory_ops = {.durable = false, .close = memory_close};
+
+leat_status leat__database_open(leat__database **database, const leat__database_opts *opts,
+                                leat_error *error)
+{
+    *database = NULL;
+    if (opts->backend == LEAT__ROCKSDB)
+        return leat__rocksdb_open(database, opts, error);
+    *database = leat__calloc(1, sizeof **database);
+    (*database)->ops = &memory_ops;
+    return LEAT_OK;
+}
+
+void leat__database_close(leat__database *database)
+{
+    if (database != NULL)
+        database->ops->close(database);
+}
+
+static leat_str position_key(const leat__store *store, char key[5])
+{
+    memcpy(key, store->prefix, sizeof store->prefix);
+    key[4] = LEAT__ROW_POSITION;
+    return (leat_str){key, 5};
+}
+
+void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position)
+{
+    char key[5];
+    leat__buffer value = {0};
+    leat__buffer_u8(&value, POSITION_FORMAT);
+    leat__buffer_u64(&value, (uint64_t)position);
+    store->database->ops->put(batch, position_key(store, key),
+                              (leat_str){value.data, value.length});
+    leat__buffer_free(&value);
+}
+
+leat_status leat__database_get_position(leat__store *store, leat_error *error)
+{
+    atomic_store(&store->position, -1);
+    if (!store->durable)
+        return LEAT_OK;
+    char key[5];
+    leat__buffer value = {0};
+    leat_status status =
+        store->database->ops->get(store->database, position_key(store, key), &value, error);
+    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    if (status == LEAT_OK && leat__read_u8(&reader) != POSITION_FORMAT)
+        status = leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, "state",
+                            "the state was written by a newer version of leat (position format)");
+    int64_t position = (int64_t)leat__read_u64(&reader);
+    if (status == LEAT_OK && !reader.failed)
+        atomic_store(&store->position, position);
+    leat__buffer_free(&value);
+    return status == LEAT_ENOTFOUND ? LEAT_OK : status;
+}
+
+static void put_changes(leat__batch *batch, const leat__apply *apply, leat__buffer *key)
+{
+    leat__store *store = apply->store;
+    key->length = 0;
+    leat__buffer_bytes(key, store->prefix, sizeof store->prefix);
+    for (size_t i = 0; i < apply->changes->count; i++) {
+        const leat__change *change = &apply->changes->changes[i];
+        key->length = sizeof store->prefix;
+        leat__buffer_bytes(key, change->key.data, change->key.length);
+        store->database->ops->put(batch, (leat_str){key->data, key->length}, change->value);
+    }
+    if (apply->changelog_position >= 0)
+        leat__database_put_position(store, batch, apply->changelog_position);
+}
+
+leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,
+                                 leat_error *error)
+{
+    if (database->ops->durable) {
+        leat__batch *batch = database->ops->batch(database);
+        leat__buffer key = {0};
+        for (size_t i = 0; i < count; i++)
+            put_changes(batch, &applies[i], &key);
+        leat_status status = database->ops->write(batch, error);
+        database->ops->batch_free(batch);
+        leat__buffer_free(&key);
+        if (status != LEAT_OK)
+            return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        leat__store *store = applies[i].store;
+        if (applies[i].changelog_position >= 0)
+            atomic_store(&store->position, applies[i].changelog_position);
+        atomic_store_explicit(&store->applied, applies[i].epoch + 1, memory_order_release);
+    }
+    return LEAT_OK;
+}

@@ -1,0 +1,248 @@
+/* state/edit.c - changes between callback_begin and callback_commit are all or nothing (S3).
+ *
+ *     first touch of an entry ─► undo log: flags, time, value (flat: its bytes; deep: the struct,
+ * and the block stays alive while the user edits a copy) commit    forget the log; deep values take
+ * over what they point to rollback  the log backwards; entries made dirty by this callback are the
+ * tail of the dirty list
+ *
+ *     value record in undo_data: [time 8 if TTL][block 8 if deep][value bytes]
+ *
+ * Changes outside a callback (timer_pop, expiry) are kept at the next begin or seal. */
+#include "base/mem.h"
+#include "state/internal.h"
+
+static size_t entry_cost_bytes(const leat__cells *cells, const leat__entry *entry)
+{
+    return 16 + (size_t)entry->key_bytes + entry->map_key_bytes + cells->value_bytes;
+}
+
+void leat__undo_push(leat__store *store, leat__entry *entry, uint8_t kind, const void *data,
+                     size_t size_bytes)
+{
+    if (store->undo_count == store->undo_capacity) {
+        store->undo_capacity = store->undo_capacity != 0 ? store->undo_capacity * 2 : 16;
+        store->undo = leat__realloc(store->undo, store->undo_capacity, sizeof *store->undo);
+    }
+    store->undo[store->undo_count++] = (leat__undo){
+        .entry = entry,
+        .data_at = (uint32_t)store->undo_data.length,
+        .kind = kind,
+        .flags = entry->flags,
+    };
+    leat__buffer_bytes(&store->undo_data, data, size_bytes);
+}
+
+static void push_value(leat__store *store, leat__cells *cells, leat__entry *entry)
+{
+    leat__undo_push(store, entry, LEAT__UNDO_VALUE, NULL, 0);
+    leat__buffer *data = &store->undo_data;
+    if (cells->time_at != 0)
+        leat__buffer_bytes(data, leat__entry_time(cells, entry), sizeof(int64_t));
+    if (cells->block_at != 0)
+        leat__buffer_bytes(data, leat__entry_block(cells, entry), sizeof(leat__block *));
+    leat__buffer_bytes(data, leat__entry_value(cells, entry), cells->value_bytes);
+}
+
+static void push_items(leat__store *store, leat__entry *entry)
+{
+    const leat__items *items = leat__entry_items(entry);
+    uint32_t counters[3] = {items->first, items->count, items->rewrite};
+    leat__undo_push(store, entry, LEAT__UNDO_ITEMS, counters, sizeof counters);
+}
+
+void leat__entry_touch_slow(leat__store *store, leat__entry *entry)
+{
+    leat__cells *cells = leat__cells_of(store, entry);
+    if ((entry->flags & LEAT__TOUCHED) == 0) {
+        if (cells->role == LEAT__ROLE_LIST)
+            push_items(store, entry);
+        else
+            push_value(store, cells, entry);
+        entry->flags |= LEAT__TOUCHED;
+    }
+    if ((entry->flags & LEAT__DIRTY) != 0)
+        return;
+    entry->flags |= LEAT__DIRTY;
+    if (store->dirty_count == store->dirty_capacity) {
+        store->dirty_capacity = store->dirty_capacity != 0 ? store->dirty_capacity * 2 : 64;
+        store->dirty = leat__realloc(store->dirty, store->dirty_capacity, sizeof *store->dirty);
+    }
+    store->dirty[store->dirty_count++] = entry;
+    store->dirty_bytes += entry_cost_bytes(cells, entry);
+}
+
+void leat__bury(leat__store *store, leat__block *block)
+{
+    if (block == NULL)
+        return;
+    if (store->graveyard_count == store->graveyard_capacity) {
+        store->graveyard_capacity =
+            store->graveyard_capacity != 0 ? store->graveyard_capacity * 2 : 16;
+        store->graveyard =
+            leat__realloc(store->graveyard, store->graveyard_capacity, sizeof *store->graveyard);
+    }
+    store->graveyard[store->graveyard_count++] = block;
+    LEAT__COUNT(store->cache_bytes, -leat__block_bytes(block));
+}
+
+/* The block that the undo log holds for this entry: not ours to free before the commit. */
+static leat__block *undo_block(const leat__store *store, const leat__cells *cells,
+                               const leat__undo *undo)
+{
+    leat__block *block;
+    size_t at = undo->data_at + (cells->time_at != 0 ? sizeof(int64_t) : 0);
+    memcpy(&block, store->undo_data.data + at, sizeof block);
+    return block;
+}
+
+void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry)
+{
+    if (cells->time_at != 0) {
+        int64_t now_ms = leat__now(store, cells), *time_ms = leat__entry_time(cells, entry);
+        if ((entry->flags & LEAT__PRESENT) != 0 && leat__time_expired(cells, *time_ms, now_ms))
+            leat__entry_del(store, cells, entry); /* S2: starts anew */
+        leat__entry_touch(store, entry);
+        *time_ms = now_ms;
+    }
+    leat__entry_touch(store, entry);
+    void *value = leat__entry_value(cells, entry);
+    if (cells->block_at != 0 && (entry->flags & LEAT__HANDED) == 0) {
+        if ((entry->flags & LEAT__PRESENT) != 0) {
+            leat__block *copy = leat__value_copy(cells->slot.type, value);
+            LEAT__COUNT(store->cache_bytes, leat__block_bytes(copy));
+            *leat__entry_block(cells, entry) = copy; /* the old one belongs to the undo log now */
+        }
+        entry->flags |= LEAT__HANDED;
+    }
+    entry->flags |= LEAT__PRESENT;
+    return value;
+}
+
+void leat__entry_del(leat__store *store, leat__cells *cells, leat__entry *entry)
+{
+    if ((entry->flags & LEAT__PRESENT) == 0)
+        return;
+    leat__entry_touch(store, entry);
+    if (cells->role == LEAT__ROLE_LIST) {
+        leat__list_clear(store, entry);
+    } else {
+        if ((entry->flags & LEAT__HANDED) != 0)
+            leat__bury(store, *leat__entry_block(cells, entry));
+        if (cells->block_at != 0)
+            *leat__entry_block(cells, entry) = NULL;
+        memset(leat__entry_value(cells, entry), 0, cells->value_bytes);
+    }
+    entry->flags &= (uint8_t) ~(LEAT__PRESENT | LEAT__HANDED);
+}
+
+/* ---------------------------------------------------------------- callbacks */
+
+static void forget(leat__store *store)
+{
+    for (size_t i = 0; i < store->graveyard_count; i++)
+        leat__free(store->graveyard[i]);
+    store->graveyard_count = 0;
+    store->undo_count = 0;
+    store->undo_data.length = 0;
+}
+
+static void commit_deep(leat__store *store, leat__cells *cells, leat__entry *entry,
+                        const leat__undo *undo)
+{
+    leat__block **block = leat__entry_block(cells, entry), *before = undo_block(store, cells, undo);
+    if ((entry->flags & LEAT__HANDED) != 0) {
+        LEAT__COUNT(store->cache_bytes, -leat__block_bytes(*block));
+        *block = leat__value_own(cells->slot.type, leat__entry_value(cells, entry), *block);
+        LEAT__COUNT(store->cache_bytes, leat__block_bytes(*block));
+        store->dirty_bytes += leat__block_bytes(*block);
+        if ((undo->flags & LEAT__DIRTY) != 0)
+            store->dirty_bytes -= leat__block_bytes(before);
+        entry->flags &= (uint8_t)~LEAT__HANDED;
+        leat__bury(store, before);
+    } else if (*block != before) {
+        leat__bury(store, before);
+    }
+}
+
+void leat__edit_commit(leat__store *store)
+{
+    for (size_t i = 0; i < store->undo_count; i++) {
+        leat__entry *entry = store->undo[i].entry;
+        leat__cells *cells = leat__cells_of(store, entry);
+        entry->flags &= (uint8_t)~LEAT__TOUCHED;
+        if (cells->role == LEAT__ROLE_LIST)
+            leat__list_commit(store, cells, entry, &store->undo[i]);
+        else if (cells->block_at != 0)
+            commit_deep(store, cells, entry, &store->undo[i]);
+    }
+    forget(store);
+}
+
+static void undo_value(leat__store *store, leat__cells *cells, leat__entry *entry,
+                       const leat__undo *undo)
+{
+    const char *data = store->undo_data.data + undo->data_at;
+    if (cells->time_at != 0) {
+        memcpy(leat__entry_time(cells, entry), data, sizeof(int64_t));
+        data += sizeof(int64_t);
+    }
+    if (cells->block_at != 0) {
+        if ((entry->flags & LEAT__HANDED) != 0)
+            leat__bury(store, *leat__entry_block(cells, entry));
+        memcpy(leat__entry_block(cells, entry), data, sizeof(leat__block *));
+        data += sizeof(leat__block *);
+    }
+    memcpy(leat__entry_value(cells, entry), data, cells->value_bytes);
+}
+
+static void roll_back(leat__store *store)
+{
+    for (size_t i = store->undo_count; i-- > 0;) {
+        leat__undo *undo = &store->undo[i];
+        leat__entry *entry = undo->entry;
+        leat__cells *cells = leat__cells_of(store, entry);
+        if (undo->kind == LEAT__UNDO_VALUE)
+            undo_value(store, cells, entry, undo);
+        else
+            leat__list_undo(store, cells, entry, undo);
+        int was_present = entry->flags & LEAT__PRESENT, is_present = undo->flags & LEAT__PRESENT;
+        entry->flags = undo->flags;
+        if (cells->role != LEAT__ROLE_TIMER)
+            continue;
+        LEAT__COUNT(store->timers, is_present - was_present); /* LEAT__PRESENT is 1 */
+        leat__timer_place(store, entry);
+    }
+    store->dirty_count = store->begin_dirty_count;
+    store->dirty_bytes = store->begin_dirty_bytes;
+    for (size_t i = 0; !store->durable && i < store->undo_count; i++) {
+        leat__entry *entry = store->undo[i].entry; /* a list may be named twice */
+        if ((entry->flags & (LEAT__DEAD | LEAT__PRESENT)) == 0 && leat__entry_is_idle(store, entry))
+            leat__entry_drop(store, entry);
+    }
+    forget(store);
+}
+
+void leat__store_callback_begin(leat__store *store)
+{
+    LEAT_ASSERT(!store->in_callback);
+    if (store->undo_count != 0)
+        leat__edit_commit(store);
+    if (store->durable)
+        leat__table_evict(store);
+    store->in_callback = true;
+    store->begin_dirty_count = store->dirty_count;
+    store->begin_dirty_bytes = store->dirty_bytes;
+}
+
+void leat__store_callback_commit(leat__store *store)
+{
+    store->in_callback = false;
+    leat__edit_commit(store);
+}
+
+void leat__store_callback_rollback(leat__store *store)
+{
+    LEAT_ASSERT(store->in_callback);
+    store->in_callback = false;
+    roll_back(store);
+}

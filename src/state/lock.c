@@ -1,0 +1,59 @@
+#include "state/lock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static leat_status cannot(const char *dir, int cause, leat_error *error)
+{
+    leat_status status = cause == EACCES || cause == EROFS || cause == EPERM ? LEAT_EACCES
+                         : cause == ENOSPC                                   ? LEAT_ENOSPC
+                                                                             : LEAT_EIO;
+    return leat__fail(error, status, LEAT_RECOVERY_FATAL, dir,
+                      "state: cannot write in the directory: %s", strerror(cause));
+}
+
+static leat_status held(const char *dir, int file, leat_error *error)
+{
+    char pid[24] = "";
+    ssize_t length = pread(file, pid, sizeof pid - 1, 0);
+    if (length <= 0)
+        memcpy(pid, "?", 2);
+    pid[strcspn(pid, "\n")] = '\0';
+    return leat__fail(error, LEAT_ELOCKED, LEAT_RECOVERY_FATAL, dir,
+                      "state: the directory is held by process %s", pid);
+}
+
+leat_status leat__lock_take(const char *dir, int *lock, leat_error *error)
+{
+    char *path = leat__format("%s/leat.lock", dir);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int cause = errno;
+    leat__free(path);
+    if (file < 0)
+        return cannot(dir, cause, error);
+    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+        leat_status status = held(dir, file, error);
+        close(file);
+        return status;
+    }
+    char pid[24];
+    int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(file, 0) != 0 || pwrite(file, pid, (size_t)length, 0) != length) {
+        leat_status status = cannot(dir, errno, error);
+        close(file);
+        return status;
+    }
+    *lock = file;
+    return LEAT_OK;
+}
+
+void leat__lock_release(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
