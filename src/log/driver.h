@@ -51,8 +51,7 @@ struct leat__log_driver {
     leat_status (*bounds)(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
                           int64_t *end, leat_error *error);
     leat_status (*clean)(leat_log *log, leat_error *error);
-    leat_status (*append)(leat_log *log, leat_log_record *records, size_t count,
-                          leat_error *error);
+    leat_status (*append)(leat_log *log, leat_log_record *records, size_t count, leat_error *error);
 
     leat_status (*reader_new)(leat_log *log, leat__wake_fn wake, void *arg,
                               leat_log_reader **reader, leat_error *error);
@@ -107,10 +106,12 @@ leat_status leat__log_txn_is_open(leat_error *error, const char *group);
 leat_status leat__log_member_left(leat_error *error);
 leat_status leat__log_bad_partition(leat_error *error, const char *topic, uint32_t partition,
                                     uint32_t partition_count);
-/* Where the record goes; *round_robin counts records without a key. LEAT_EINVAL if the topic has
- * no such partition, or is compacted and the record has no key. */
-leat_status leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
-                            uint32_t *round_robin, uint32_t *partition, leat_error *error);
+/* LEAT_EINVAL if the topic has no such partition, or is compacted and the record has no key. */
+leat_status leat__log_check_place(const leat_log_record *record, const leat_topic_opts *topic,
+                                  leat_error *error);
+/* Where the checked record goes; *round_robin counts the records that are spread. */
+uint32_t leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
+                         uint32_t *round_robin);
 
 /* A wake callback that several threads may want to call while its owner may go away.
  *

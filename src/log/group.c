@@ -9,11 +9,11 @@
  * counting who has acked what.
  */
 #include "log/group.h"
-#include <inttypes.h>
-#include <string.h>
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include <inttypes.h>
+#include <string.h>
 
 typedef struct topic_size topic_size;
 struct topic_size { /* as the latest to join saw it, so that all seats divide the same number */
@@ -32,20 +32,24 @@ struct leat__group {
 
 /* ------------------------------------------------------------------ small parts */
 
-static leat__group *group_of(leat__groups *groups, const char *name) {
+static leat__group *group_of(leat__groups *groups, const char *name)
+{
     leat__group **link = &groups->first;
     for (; *link != NULL; link = &(*link)->next)
-        if (strcmp((*link)->name, name) == 0) return *link;
+        if (strcmp((*link)->name, name) == 0)
+            return *link;
     leat__group *group = leat__calloc(1, sizeof *group);
     group->name = leat__strdup(name);
     *link = group;
     return group;
 }
 
-static uint32_t *size_of_topic(leat__group *group, const char *name) {
+static uint32_t *size_of_topic(leat__group *group, const char *name)
+{
     topic_size **link = &group->topics;
     for (; *link != NULL; link = &(*link)->next)
-        if (strcmp((*link)->name, name) == 0) return &(*link)->partition_count;
+        if (strcmp((*link)->name, name) == 0)
+            return &(*link)->partition_count;
     size_t length = strlen(name) + 1;
     topic_size *size = leat__calloc(1, sizeof *size + length);
     memcpy(size->name, name, length);
@@ -53,78 +57,98 @@ static uint32_t *size_of_topic(leat__group *group, const char *name) {
     return &size->partition_count;
 }
 
-static bool takes_part(const leat__seat *seat) {
+static bool takes_part(const leat__seat *seat)
+{
     return seat->state != LEAT__SEAT_FENCED && seat->state != LEAT__SEAT_LOST &&
            seat->state != LEAT__SEAT_OUT;
 }
 
-static bool subscribes(const leat__seat *seat, const char *topic) {
+static bool subscribes(const leat__seat *seat, const char *topic)
+{
     for (size_t i = 0; i < seat->topic_count; i++)
-        if (strcmp(seat->topics[i], topic) == 0) return true;
+        if (strcmp(seat->topics[i], topic) == 0)
+            return true;
     return false;
 }
 
-static bool same_topics(const leat__seat *a, const leat__seat *b) {
-    if (a->topic_count != b->topic_count) return false;
+static bool same_topics(const leat__seat *a, const leat__seat *b)
+{
+    if (a->topic_count != b->topic_count)
+        return false;
     for (size_t i = 0; i < a->topic_count; i++)
-        if (strcmp(a->topics[i], b->topics[i]) != 0) return false;
+        if (strcmp(a->topics[i], b->topics[i]) != 0)
+            return false;
     return true;
 }
 
-static void insert(leat__seat *seat) {
+static void insert(leat__seat *seat)
+{
     leat__seat **link = &seat->group->seats;
-    while (*link != NULL && strcmp((*link)->instance, seat->instance) <= 0) link = &(*link)->next;
+    while (*link != NULL && strcmp((*link)->instance, seat->instance) <= 0)
+        link = &(*link)->next;
     seat->next = *link;
     *link = seat;
 }
 
-static void unlink_seat(leat__seat *seat) {
+static void unlink_seat(leat__seat *seat)
+{
     leat__seat **link = &seat->group->seats;
-    while (*link != seat) link = &(*link)->next;
+    while (*link != seat)
+        link = &(*link)->next;
     *link = seat->next;
 }
 
 /* ------------------------------------------------------------------ rebalance */
 
-static void assign_topic(leat__seat *seat, const char *topic) {
+static void assign_topic(leat__seat *seat, const char *topic)
+{
     uint32_t members = 0, rank = 0;
     for (leat__seat *other = seat->group->seats; other != NULL; other = other->next) {
-        if (!takes_part(other) || !subscribes(other, topic)) continue;
-        if (other == seat) rank = members;
+        if (!takes_part(other) || !subscribes(other, topic))
+            continue;
+        if (other == seat)
+            rank = members;
         members++;
     }
     uint32_t count = *size_of_topic(seat->group, topic);
     uint32_t each = count / members, extra = count % members;
     uint32_t first = rank * each + (rank < extra ? rank : extra);
     uint32_t mine = each + (rank < extra ? 1 : 0);
-    seat->partitions = leat__realloc(seat->partitions, seat->partition_count + mine + 1,
-                                     sizeof *seat->partitions);
+    seat->partitions =
+        leat__realloc(seat->partitions, seat->partition_count + mine + 1, sizeof *seat->partitions);
     for (uint32_t i = 0; i < mine; i++)
         seat->partitions[seat->partition_count++] =
             (leat_log_partition){.topic = topic, .partition = first + i};
 }
 
 /* Once nobody holds anything any more: the next generation. */
-static void distribute_if_all_let_go(leat__group *group, leat__wakes *wakes) {
+static void distribute_if_all_let_go(leat__group *group, leat__wakes *wakes)
+{
     bool someone_waits = false;
     for (leat__seat *seat = group->seats; seat != NULL; seat = seat->next) {
-        if (seat->state == LEAT__SEAT_REVOKING || seat->state == LEAT__SEAT_REVOKED) return;
-        if (seat->state == LEAT__SEAT_JOINING) someone_waits = true;
+        if (seat->state == LEAT__SEAT_REVOKING || seat->state == LEAT__SEAT_REVOKED)
+            return;
+        if (seat->state == LEAT__SEAT_JOINING)
+            someone_waits = true;
     }
-    if (!someone_waits) return;
+    if (!someone_waits)
+        return;
     group->generation++;
     for (leat__seat *seat = group->seats; seat != NULL; seat = seat->next) {
-        if (!takes_part(seat)) continue;
+        if (!takes_part(seat))
+            continue;
         LEAT_ASSERT(seat->state == LEAT__SEAT_JOINING);
         seat->partition_count = 0;
-        for (size_t i = 0; i < seat->topic_count; i++) assign_topic(seat, seat->topics[i]);
+        for (size_t i = 0; i < seat->topic_count; i++)
+            assign_topic(seat, seat->topics[i]);
         seat->state = LEAT__SEAT_ASSIGNED;
         seat->generation = group->generation;
         leat__wakes_add(wakes, seat->waker);
     }
 }
 
-static void rebalance(leat__group *group, int64_t now_ms, leat__wakes *wakes) {
+static void rebalance(leat__group *group, int64_t now_ms, leat__wakes *wakes)
+{
     for (leat__seat *seat = group->seats; seat != NULL; seat = seat->next) {
         if (seat->state == LEAT__SEAT_OWNING) {
             seat->state = LEAT__SEAT_REVOKING;
@@ -139,30 +163,35 @@ static void rebalance(leat__group *group, int64_t now_ms, leat__wakes *wakes) {
 }
 
 /* A member that does not ack must not stop the others for ever. */
-static void evict_the_late(leat__group *group, int64_t now_ms, leat__wakes *wakes) {
+static void evict_the_late(leat__group *group, int64_t now_ms, leat__wakes *wakes)
+{
     bool evicted = false;
     for (leat__seat *seat = group->seats; seat != NULL; seat = seat->next) {
         bool revoked = seat->state == LEAT__SEAT_REVOKING || seat->state == LEAT__SEAT_REVOKED;
-        if (!revoked || seat->committing || now_ms < seat->ack_until_ms) continue;
+        if (!revoked || seat->committing || now_ms < seat->ack_until_ms)
+            continue;
         seat->state = LEAT__SEAT_LOST;
         seat->generation = 0;
         leat__wakes_add(wakes, seat->waker);
         evicted = true;
     }
-    if (evicted) distribute_if_all_let_go(group, wakes);
+    if (evicted)
+        distribute_if_all_let_go(group, wakes);
 }
 
 /* ------------------------------------------------------------------ join, leave */
 
 /* The newcomer has the same instance name: it gets what the former had, the former is fenced. */
-static void take_place(leat__seat *seat, leat__seat *former, int64_t now_ms, leat__wakes *wakes) {
+static void take_place(leat__seat *seat, leat__seat *former, int64_t now_ms, leat__wakes *wakes)
+{
     leat__seat_state was = former->state;
     former->state = LEAT__SEAT_FENCED;
     leat__wakes_add(wakes, former->waker);
     bool settled = was == LEAT__SEAT_OWNING || was == LEAT__SEAT_ASSIGNED;
     if (settled && same_topics(seat, former)) {
         seat->generation = former->generation;
-        for (size_t i = 0; i < seat->topic_count; i++) assign_topic(seat, seat->topics[i]);
+        for (size_t i = 0; i < seat->topic_count; i++)
+            assign_topic(seat, seat->topics[i]);
         seat->state = LEAT__SEAT_ASSIGNED;
     } else {
         rebalance(seat->group, now_ms, wakes);
@@ -172,7 +201,8 @@ static void take_place(leat__seat *seat, leat__seat *former, int64_t now_ms, lea
 
 leat__seat *leat__group_join(leat__groups *groups, const leat_log_group *group,
                              const uint32_t *partition_counts, leat__wake_fn wake, void *arg,
-                             int64_t now_ms, leat__wakes *wakes) {
+                             int64_t now_ms, leat__wakes *wakes)
+{
     leat__seat *seat = leat__calloc(1, sizeof *seat);
     seat->group = group_of(groups, group->group);
     seat->instance = leat__strdup(group->instance);
@@ -193,9 +223,11 @@ leat__seat *leat__group_join(leat__groups *groups, const leat_log_group *group,
     return seat;
 }
 
-leat__seat *leat__group_find(const leat__groups *groups, const char *group, const char *instance) {
+leat__seat *leat__group_find(const leat__groups *groups, const char *group, const char *instance)
+{
     for (const leat__group *each = groups->first; each != NULL; each = each->next) {
-        if (strcmp(each->name, group) != 0) continue;
+        if (strcmp(each->name, group) != 0)
+            continue;
         for (leat__seat *seat = each->seats; seat != NULL; seat = seat->next)
             if (seat->state != LEAT__SEAT_FENCED && strcmp(seat->instance, instance) == 0)
                 return seat;
@@ -203,12 +235,15 @@ leat__seat *leat__group_find(const leat__groups *groups, const char *group, cons
     return NULL;
 }
 
-leat__waker *leat__group_leave(leat__seat *seat, int64_t now_ms, leat__wakes *wakes) {
+leat__waker *leat__group_leave(leat__seat *seat, int64_t now_ms, leat__wakes *wakes)
+{
     bool took_part = takes_part(seat);
     unlink_seat(seat);
-    if (took_part) rebalance(seat->group, now_ms, wakes);
+    if (took_part)
+        rebalance(seat->group, now_ms, wakes);
     leat__waker *waker = seat->waker;
-    for (size_t i = 0; i < seat->topic_count; i++) leat__free(seat->topics[i]);
+    for (size_t i = 0; i < seat->topic_count; i++)
+        leat__free(seat->topics[i]);
     leat__free(seat->topics);
     leat__free(seat->partitions);
     leat__free(seat->instance);
@@ -216,7 +251,8 @@ leat__waker *leat__group_leave(leat__seat *seat, int64_t now_ms, leat__wakes *wa
     return waker;
 }
 
-void leat__groups_free(leat__groups *groups) {
+void leat__groups_free(leat__groups *groups)
+{
     for (leat__group *group = groups->first, *next; group != NULL; group = next) {
         LEAT_ASSERT(group->seats == NULL);
         next = group->next;
@@ -232,14 +268,17 @@ void leat__groups_free(leat__groups *groups) {
 
 /* ------------------------------------------------------------------ what a member asks */
 
-static leat_status fenced(const leat__seat *seat, leat_error *error) {
+static leat_status fenced(const leat__seat *seat, leat_error *error)
+{
     return leat__fail(error, LEAT_EFENCED, LEAT_RECOVERY_FATAL, seat->group->name,
                       "instance '%.60s' of group '%.60s' has joined again elsewhere; this one must "
-                      "end", seat->instance, seat->group->name);
+                      "end",
+                      seat->instance, seat->group->name);
 }
 
 leat_status leat__group_poll(leat__seat *seat, int64_t now_ms, leat_log_event *event,
-                             leat__wakes *wakes, leat_error *error) {
+                             leat__wakes *wakes, leat_error *error)
+{
     evict_the_late(seat->group, now_ms, wakes);
     if (seat->state == LEAT__SEAT_OUT) { /* it lives after all: back in */
         seat->state = LEAT__SEAT_JOINING;
@@ -274,25 +313,32 @@ leat_status leat__group_poll(leat__seat *seat, int64_t now_ms, leat_log_event *e
     return LEAT_OK;
 }
 
-void leat__group_ack(leat__seat *seat, leat__wakes *wakes) {
-    if (seat->state != LEAT__SEAT_REVOKING && seat->state != LEAT__SEAT_REVOKED) return;
+void leat__group_ack(leat__seat *seat, leat__wakes *wakes)
+{
+    if (seat->state != LEAT__SEAT_REVOKING && seat->state != LEAT__SEAT_REVOKED)
+        return;
     seat->state = LEAT__SEAT_JOINING;
     seat->generation = 0;
     seat->partition_count = 0;
     distribute_if_all_let_go(seat->group, wakes);
 }
 
-leat_status leat__group_check(const leat__seat *seat, int64_t generation, leat_error *error) {
-    if (seat->state == LEAT__SEAT_FENCED) return fenced(seat, error);
-    if (generation > 0 && generation == seat->generation) return LEAT_OK;
+leat_status leat__group_check(const leat__seat *seat, int64_t generation, leat_error *error)
+{
+    if (seat->state == LEAT__SEAT_FENCED)
+        return fenced(seat, error);
+    if (generation > 0 && generation == seat->generation)
+        return LEAT_OK;
     return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, seat->group->name,
                       "generation %" PRId64 " of group '%.60s' is no longer current for '%.60s': "
-                      "the partitions were distributed anew; rewind", generation,
-                      seat->group->name, seat->instance);
+                      "the partitions were distributed anew; rewind",
+                      generation, seat->group->name, seat->instance);
 }
 
-bool leat__group_owns(const leat__seat *seat, const char *topic, uint32_t partition) {
-    if (seat->generation == 0) return false;
+bool leat__group_owns(const leat__seat *seat, const char *topic, uint32_t partition)
+{
+    if (seat->generation == 0)
+        return false;
     for (size_t i = 0; i < seat->partition_count; i++)
         if (seat->partitions[i].partition == partition &&
             strcmp(seat->partitions[i].topic, topic) == 0)
@@ -300,6 +346,7 @@ bool leat__group_owns(const leat__seat *seat, const char *topic, uint32_t partit
     return false;
 }
 
-const char *leat__group_name(const leat__seat *seat) {
+const char *leat__group_name(const leat__seat *seat)
+{
     return seat->group->name;
 }

@@ -6,7 +6,8 @@
  *                 ▲                                                               │ someone joins
  *                 ├───── ack ◄── REVOKED ◄─poll── REVOKING (to be told) ◄─────────┘ or leaves
  *                 │                 │ not acked in time
- *                 └─poll─ OUT ◄─poll── LOST (to be told)        any ─► FENCED: instance joined again
+ *                 └─poll─ OUT ◄─poll── LOST (to be told)        any ─► FENCED: instance joined
+ * again
  *
  * A generation is one distribution of the partitions; each new one gets a higher number (R7).
  */

@@ -5,30 +5,34 @@
  * Everything that depends on what is stored (does the topic exist, how many partitions has it)
  * is the driver's; everything that does not is refused here, so that drivers cannot differ in it.
  */
-#include <inttypes.h>
-#include <string.h>
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "log/driver.h"
+#include <inttypes.h>
+#include <string.h>
 
 enum { METADATA_BYTES_MAX = 4096, NEAR_MISSES_MAX = 3 };
 
-static const leat__log_driver *const drivers[] = {&leat__sim_driver};
+static const leat__log_driver *const drivers[] = {&leat__embedded_driver, &leat__sim_driver};
 
 /* ------------------------------------------------------------------ checks */
 
-static leat_status invalid(leat_error *error, const char *where, const char *what) {
+static leat_status invalid(leat_error *error, const char *where, const char *what)
+{
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, where, "%s", what);
 }
 
-static leat_status missing(leat_error *error, const char *argument) {
+static leat_status missing(leat_error *error, const char *argument)
+{
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, argument,
                       "%s is NULL; it is required", argument);
 }
 
-static leat_status check_name(leat_error *error, const char *what, const char *name) {
-    if (name == NULL) return missing(error, what);
+static leat_status check_name(leat_error *error, const char *what, const char *name)
+{
+    if (name == NULL)
+        return missing(error, what);
     size_t length = strnlen(name, LEAT__TOPIC_NAME_MAX + 1);
     if (length == 0 || length > LEAT__TOPIC_NAME_MAX || strcmp(name, ".") == 0 ||
         strcmp(name, "..") == 0)
@@ -46,18 +50,22 @@ static leat_status check_name(leat_error *error, const char *what, const char *n
     return LEAT_OK;
 }
 
-static leat_status check_writable(leat_error *error, const leat_log *log) {
-    if (!log->read_only) return LEAT_OK;
+static leat_status check_writable(leat_error *error, const leat_log *log)
+{
+    if (!log->read_only)
+        return LEAT_OK;
     return leat__fail(error, LEAT_EACCES, LEAT_RECOVERY_FATAL, log->driver->scheme,
                       "the log is opened read-only; open it without read_only to write");
 }
 
-static leat_status check_records(leat_error *error, const leat_log_record *records,
-                                 size_t count) {
-    if (records == NULL && count != 0) return missing(error, "records");
+static leat_status check_records(leat_error *error, const leat_log_record *records, size_t count)
+{
+    if (records == NULL && count != 0)
+        return missing(error, "records");
     for (size_t i = 0; i < count; i++) {
         const leat_log_record *record = &records[i];
-        if (record->topic == NULL) return missing(error, "topic");
+        if (record->topic == NULL)
+            return missing(error, "topic");
         if (record->key.data == NULL && record->key.length != 0)
             return invalid(error, record->topic, "the key has a length but no bytes");
         if (record->value.data == NULL && record->value.length != 0)
@@ -74,11 +82,14 @@ static leat_status check_records(leat_error *error, const leat_log_record *recor
 /* ------------------------------------------------------------------ helpers for drivers */
 
 /* Edit distance, given up at more than 2: enough for a slip of the finger. */
-static unsigned distance(const char *a, const char *b) {
+static unsigned distance(const char *a, const char *b)
+{
     size_t a_length = strlen(a), b_length = strlen(b);
-    if (a_length > 64 || b_length > 64) return 99;
+    if (a_length > 64 || b_length > 64)
+        return 99;
     unsigned row[65];
-    for (unsigned j = 0; j <= b_length; j++) row[j] = j;
+    for (unsigned j = 0; j <= b_length; j++)
+        row[j] = j;
     for (unsigned i = 1; i <= a_length; i++) {
         unsigned diagonal = row[0];
         row[0] = i;
@@ -93,11 +104,13 @@ static unsigned distance(const char *a, const char *b) {
 }
 
 leat_status leat__log_unknown_topic(leat_error *error, const char *topic, const char *const *names,
-                                    size_t name_count) {
+                                    size_t name_count)
+{
     char similar[320] = "";
     size_t used = 0, listed = 0;
     for (size_t i = 0; i < name_count && listed < NEAR_MISSES_MAX; i++) {
-        if (distance(topic, names[i]) > 2 || strlen(names[i]) > 80) continue;
+        if (distance(topic, names[i]) > 2 || strlen(names[i]) > 80)
+            continue;
         int written = snprintf(similar + used, sizeof similar - used, "%s'%s'",
                                listed == 0 ? "; did you mean " : " or ", names[i]);
         used += (size_t)written;
@@ -107,80 +120,96 @@ leat_status leat__log_unknown_topic(leat_error *error, const char *topic, const 
                       "there is no topic '%.80s'%s", topic, similar);
 }
 
-leat_status leat__log_topic_exists(leat_error *error, const char *topic) {
+leat_status leat__log_topic_exists(leat_error *error, const char *topic)
+{
     return leat__fail(error, LEAT_EEXISTS, LEAT_RECOVERY_FATAL, topic,
                       "topic '%.80s' exists already", topic);
 }
 
-leat_status leat__log_topic_deleted(leat_error *error, const char *topic) {
+leat_status leat__log_topic_deleted(leat_error *error, const char *topic)
+{
     return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, topic,
                       "topic '%.80s' was deleted while it was in use", topic);
 }
 
-leat_status leat__log_not_read(leat_error *error, const char *topic, uint32_t partition) {
+leat_status leat__log_not_read(leat_error *error, const char *topic, uint32_t partition)
+{
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, topic,
                       "partition %" PRIu32 " of '%.80s' is not read by this reader; seek it first",
                       partition, topic);
 }
 
-leat_status leat__log_not_owned(leat_error *error, const char *topic, uint32_t partition) {
+leat_status leat__log_not_owned(leat_error *error, const char *topic, uint32_t partition)
+{
     return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, topic,
-                      "partition %" PRIu32 " of '%.80s' is not owned by this member now",
-                      partition, topic);
+                      "partition %" PRIu32 " of '%.80s' is not owned by this member now", partition,
+                      topic);
 }
 
-leat_status leat__log_txn_is_open(leat_error *error, const char *group) {
+leat_status leat__log_txn_is_open(leat_error *error, const char *group)
+{
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, group,
                       "a transaction is open; commit or abort it before the next begin");
 }
 
-leat_status leat__log_member_left(leat_error *error) {
+leat_status leat__log_member_left(leat_error *error)
+{
     return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, "log",
                       "the member left its group while the transaction was open");
 }
 
 leat_status leat__log_bad_partition(leat_error *error, const char *topic, uint32_t partition,
-                                    uint32_t partition_count) {
+                                    uint32_t partition_count)
+{
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, topic,
                       "topic '%.80s' has no partition %" PRIu32 ": it has 0 to %" PRIu32, topic,
                       partition, partition_count - 1);
 }
 
-leat_status leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
-                            uint32_t *round_robin, uint32_t *partition, leat_error *error) {
+leat_status leat__log_check_place(const leat_log_record *record, const leat_topic_opts *topic,
+                                  leat_error *error)
+{
     if (topic->compacted && record->key.data == NULL)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, record->topic,
                           "a record without a key cannot go to the compacted topic '%.80s'",
                           record->topic);
-    if (record->partition != LEAT_PARTITION_BY_KEY) {
-        if (record->partition >= topic->partition_count)
-            return leat__log_bad_partition(error, record->topic, record->partition,
-                                           topic->partition_count);
-        *partition = record->partition;
-    } else if (record->key.data != NULL) {
-        *partition = leat__partition_of(record->key, topic->partition_count);
-    } else {
-        *partition = (*round_robin)++ % topic->partition_count;
-    }
-    return LEAT_OK;
+    if (record->partition == LEAT_PARTITION_BY_KEY || record->partition < topic->partition_count)
+        return LEAT_OK;
+    return leat__log_bad_partition(error, record->topic, record->partition, topic->partition_count);
+}
+
+uint32_t leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
+                         uint32_t *round_robin)
+{
+    if (record->partition != LEAT_PARTITION_BY_KEY)
+        return record->partition;
+    if (record->key.data != NULL)
+        return leat__partition_of(record->key, topic->partition_count);
+    return (*round_robin)++ % topic->partition_count;
 }
 
 /* ------------------------------------------------------------------ open, close */
 
 leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_opts *opts,
-                               const leat_env *env, leat_error *error) {
+                               const leat_env *env, leat_error *error)
+{
     static const leat_log_opts defaults;
-    if (log == NULL) return missing(error, "log");
+    if (log == NULL)
+        return missing(error, "log");
     *log = NULL;
-    if (url == NULL) return missing(error, "url");
-    if (opts == NULL) opts = &defaults;
-    if (env == NULL) env = leat__env_system();
+    if (url == NULL)
+        return missing(error, "url");
+    if (opts == NULL)
+        opts = &defaults;
+    if (env == NULL)
+        env = leat__env_system();
     const char *colon = strchr(url, ':');
     size_t scheme_length = colon == NULL ? strlen(url) : (size_t)(colon - url);
     if (colon != NULL && scheme_length == 5 && memcmp(url, "kafka", 5) == 0)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "log",
                           "'%.200s': the kafka driver is not built in this version; use "
-                          "embedded:DIR", url);
+                          "embedded:DIR",
+                          url);
     for (size_t i = 0; i < sizeof drivers / sizeof *drivers && colon != NULL; i++) {
         const leat__log_driver *driver = drivers[i];
         if (strlen(driver->scheme) != scheme_length ||
@@ -188,8 +217,8 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
             continue;
         if (colon[1] == '\0')
             return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "log",
-                              "'%.200s': nothing after the colon; write %s:%s", url,
-                              driver->scheme, driver == &leat__sim_driver ? "NAME" : "DIR");
+                              "'%.200s': nothing after the colon; write %s:%s", url, driver->scheme,
+                              driver == &leat__sim_driver ? "NAME" : "DIR");
         leat_status status = driver->open(log, colon + 1, opts, env, error);
         if (status == LEAT_OK) {
             (*log)->driver = driver;
@@ -199,28 +228,37 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
     }
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "log",
                       "'%.200s' does not name a log; known: embedded:DIR, sim:NAME, "
-                      "kafka:HOST:PORT", url);
+                      "kafka:HOST:PORT",
+                      url);
 }
 
 leat_status leat_log_open(leat_log **log, const char *url, const leat_log_opts *opts,
-                          leat_error *error) {
+                          leat_error *error)
+{
     return leat__log_open_env(log, url, opts, NULL, error);
 }
 
-void leat_log_close(leat_log *log) {
-    if (log != NULL) log->driver->close(log);
+void leat_log_close(leat_log *log)
+{
+    if (log != NULL)
+        log->driver->close(log);
 }
 
 /* ------------------------------------------------------------------ topics */
 
 leat_status leat_topic_create(leat_log *log, const char *topic, const leat_topic_opts *opts,
-                              leat_error *error) {
-    if (log == NULL) return missing(error, "log");
+                              leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
     leat_topic_opts wanted = opts == NULL ? (leat_topic_opts){0} : *opts;
-    if (wanted.partition_count == 0) wanted.partition_count = 1;
+    if (wanted.partition_count == 0)
+        wanted.partition_count = 1;
     leat_status status = check_writable(error, log);
-    if (status == LEAT_OK) status = check_name(error, "topic", topic);
-    if (status != LEAT_OK) return status;
+    if (status == LEAT_OK)
+        status = check_name(error, "topic", topic);
+    if (status != LEAT_OK)
+        return status;
     if (wanted.partition_count > LEAT__PARTITIONS_MAX)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, topic,
                           "%" PRIu32 " partitions: at most %d", wanted.partition_count,
@@ -228,43 +266,58 @@ leat_status leat_topic_create(leat_log *log, const char *topic, const leat_topic
     if (wanted.retention_ms < 0 || wanted.retention_bytes < 0)
         return invalid(error, topic, "a negative retention; 0 keeps records for ever");
     if (wanted.compacted && wanted.retention_bytes != 0)
-        return invalid(error, topic, "a compacted topic keeps the latest record of every key, so "
-                                     "retention_bytes cannot be promised; use one of the two");
+        return invalid(error, topic,
+                       "a compacted topic keeps the latest record of every key, so "
+                       "retention_bytes cannot be promised; use one of the two");
     return log->driver->topic_create(log, topic, &wanted, error);
 }
 
 leat_status leat_topic_describe(leat_log *log, const char *topic, leat_topic_opts *opts,
-                                leat_error *error) {
-    if (log == NULL) return missing(error, "log");
-    if (topic == NULL) return missing(error, "topic");
+                                leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (topic == NULL)
+        return missing(error, "topic");
     leat_topic_opts ignored;
     return log->driver->topic_describe(log, topic, opts == NULL ? &ignored : opts, error);
 }
 
-leat_status leat_topic_delete(leat_log *log, const char *topic, leat_error *error) {
-    if (log == NULL) return missing(error, "log");
-    if (topic == NULL) return missing(error, "topic");
+leat_status leat_topic_delete(leat_log *log, const char *topic, leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (topic == NULL)
+        return missing(error, "topic");
     leat_status status = check_writable(error, log);
     return status != LEAT_OK ? status : log->driver->topic_delete(log, topic, error);
 }
 
-leat_status leat_topic_each(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error) {
-    if (log == NULL) return missing(error, "log");
-    if (fn == NULL) return missing(error, "fn");
+leat_status leat_topic_each(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (fn == NULL)
+        return missing(error, "fn");
     return log->driver->topic_each(log, fn, arg, error);
 }
 
 leat_status leat_log_bounds(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
-                            int64_t *end, leat_error *error) {
-    if (log == NULL) return missing(error, "log");
-    if (topic == NULL) return missing(error, "topic");
+                            int64_t *end, leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (topic == NULL)
+        return missing(error, "topic");
     int64_t ignored_begin, ignored_end;
     return log->driver->bounds(log, topic, partition, begin == NULL ? &ignored_begin : begin,
                                end == NULL ? &ignored_end : end, error);
 }
 
-leat_status leat_log_clean(leat_log *log, leat_error *error) {
-    if (log == NULL) return missing(error, "log");
+leat_status leat_log_clean(leat_log *log, leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
     leat_status status = check_writable(error, log);
     return status != LEAT_OK ? status : log->driver->clean(log, error);
 }
@@ -272,72 +325,101 @@ leat_status leat_log_clean(leat_log *log, leat_error *error) {
 /* ------------------------------------------------------------------ records */
 
 leat_status leat_log_append(leat_log *log, leat_log_record *records, size_t count,
-                            leat_error *error) {
-    if (log == NULL) return missing(error, "log");
+                            leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
     leat_status status = check_writable(error, log);
-    if (status == LEAT_OK) status = check_records(error, records, count);
-    if (status != LEAT_OK || count == 0) return status;
+    if (status == LEAT_OK)
+        status = check_records(error, records, count);
+    if (status != LEAT_OK || count == 0)
+        return status;
     return log->driver->append(log, records, count, error);
 }
 
 leat_status leat_log_reader_new(leat_log *log, leat__wake_fn wake, void *arg,
-                                leat_log_reader **reader, leat_error *error) {
-    if (reader == NULL) return missing(error, "reader");
+                                leat_log_reader **reader, leat_error *error)
+{
+    if (reader == NULL)
+        return missing(error, "reader");
     *reader = NULL;
-    if (log == NULL) return missing(error, "log");
+    if (log == NULL)
+        return missing(error, "log");
     leat_status status = log->driver->reader_new(log, wake, arg, reader, error);
-    if (status == LEAT_OK) (*reader)->log = log;
+    if (status == LEAT_OK)
+        (*reader)->log = log;
     return status;
 }
 
-void leat_log_reader_free(leat_log_reader *reader) {
-    if (reader != NULL) reader->log->driver->reader_free(reader);
+void leat_log_reader_free(leat_log_reader *reader)
+{
+    if (reader != NULL)
+        reader->log->driver->reader_free(reader);
 }
 
 leat_status leat_log_reader_seek(leat_log_reader *reader, const char *topic, uint32_t partition,
-                                 int64_t offset, leat_error *error) {
-    if (reader == NULL) return missing(error, "reader");
-    if (topic == NULL) return missing(error, "topic");
+                                 int64_t offset, leat_error *error)
+{
+    if (reader == NULL)
+        return missing(error, "reader");
+    if (topic == NULL)
+        return missing(error, "topic");
     if (offset < LEAT_OFFSET_BEGIN)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, topic,
                           "offset %" PRId64 ": use 0 or more, LEAT_OFFSET_BEGIN or "
-                          "LEAT_OFFSET_END", offset);
+                          "LEAT_OFFSET_END",
+                          offset);
     return reader->log->driver->reader_seek(reader, topic, partition, offset, error);
 }
 
-void leat_log_reader_remove(leat_log_reader *reader, const char *topic, uint32_t partition) {
+void leat_log_reader_remove(leat_log_reader *reader, const char *topic, uint32_t partition)
+{
     if (reader != NULL && topic != NULL)
         reader->log->driver->reader_remove(reader, topic, partition);
 }
 
 leat_status leat_log_reader_poll(leat_log_reader *reader, leat_log_record *records, size_t max,
-                                 size_t *count, leat_error *error) {
-    if (count == NULL) return missing(error, "count");
+                                 size_t *count, leat_error *error)
+{
+    if (count == NULL)
+        return missing(error, "count");
     *count = 0;
-    if (reader == NULL) return missing(error, "reader");
-    if (records == NULL || max == 0) return missing(error, "records");
+    if (reader == NULL)
+        return missing(error, "reader");
+    if (records == NULL || max == 0)
+        return missing(error, "records");
     return reader->log->driver->reader_poll(reader, records, max, count, error);
 }
 
-leat_status leat_log_reader_position(leat_log_reader *reader, const char *topic,
-                                     uint32_t partition, int64_t *offset, leat_error *error) {
-    if (reader == NULL) return missing(error, "reader");
-    if (topic == NULL) return missing(error, "topic");
-    if (offset == NULL) return missing(error, "offset");
+leat_status leat_log_reader_position(leat_log_reader *reader, const char *topic, uint32_t partition,
+                                     int64_t *offset, leat_error *error)
+{
+    if (reader == NULL)
+        return missing(error, "reader");
+    if (topic == NULL)
+        return missing(error, "topic");
+    if (offset == NULL)
+        return missing(error, "offset");
     return reader->log->driver->reader_position(reader, topic, partition, offset, error);
 }
 
 /* ------------------------------------------------------------------ groups */
 
-leat_status leat_log_join(leat_log *log, const leat_log_group *group, leat__wake_fn wake,
-                          void *arg, leat_log_member **member, leat_error *error) {
-    if (member == NULL) return missing(error, "member");
+leat_status leat_log_join(leat_log *log, const leat_log_group *group, leat__wake_fn wake, void *arg,
+                          leat_log_member **member, leat_error *error)
+{
+    if (member == NULL)
+        return missing(error, "member");
     *member = NULL;
-    if (log == NULL) return missing(error, "log");
-    if (group == NULL) return missing(error, "group");
+    if (log == NULL)
+        return missing(error, "log");
+    if (group == NULL)
+        return missing(error, "group");
     leat_status status = check_writable(error, log);
-    if (status == LEAT_OK) status = check_name(error, "group", group->group);
-    if (status == LEAT_OK) status = check_name(error, "instance", group->instance);
+    if (status == LEAT_OK)
+        status = check_name(error, "group", group->group);
+    if (status == LEAT_OK)
+        status = check_name(error, "instance", group->instance);
     if (status == LEAT_OK && group->topics == NULL && group->topic_count != 0)
         status = missing(error, "topics");
     for (size_t i = 0; status == LEAT_OK && i < group->topic_count; i++) {
@@ -348,79 +430,109 @@ leat_status leat_log_join(leat_log *log, const leat_log_group *group, leat__wake
     }
     if (status == LEAT_OK && group->transaction_timeout_ms < 0)
         status = invalid(error, group->group, "transaction_timeout_ms is negative");
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     leat_log_group wanted = *group;
-    if (wanted.transaction_timeout_ms == 0) wanted.transaction_timeout_ms = LEAT_SECONDS(10);
+    if (wanted.transaction_timeout_ms == 0)
+        wanted.transaction_timeout_ms = LEAT_SECONDS(10);
     status = log->driver->join(log, &wanted, wake, arg, member, error);
-    if (status == LEAT_OK) (*member)->log = log;
+    if (status == LEAT_OK)
+        (*member)->log = log;
     return status;
 }
 
-void leat_log_leave(leat_log_member *member) {
-    if (member != NULL) member->log->driver->leave(member);
+void leat_log_leave(leat_log_member *member)
+{
+    if (member != NULL)
+        member->log->driver->leave(member);
 }
 
-leat_status leat_log_member_poll(leat_log_member *member, leat_log_event *event,
-                                 leat_error *error) {
-    if (event == NULL) return missing(error, "event");
+leat_status leat_log_member_poll(leat_log_member *member, leat_log_event *event, leat_error *error)
+{
+    if (event == NULL)
+        return missing(error, "event");
     *event = (leat_log_event){.kind = LEAT_LOG_NOTHING};
-    if (member == NULL) return missing(error, "member");
+    if (member == NULL)
+        return missing(error, "member");
     return member->log->driver->member_poll(member, event, error);
 }
 
-void leat_log_member_ack(leat_log_member *member) {
-    if (member != NULL) member->log->driver->member_ack(member);
+void leat_log_member_ack(leat_log_member *member)
+{
+    if (member != NULL)
+        member->log->driver->member_ack(member);
 }
 
 leat_status leat_log_committed(leat_log_member *member, const char *topic, uint32_t partition,
-                               leat_log_offset *offset, leat_error *error) {
-    if (member == NULL) return missing(error, "member");
-    if (topic == NULL) return missing(error, "topic");
-    if (offset == NULL) return missing(error, "offset");
+                               leat_log_offset *offset, leat_error *error)
+{
+    if (member == NULL)
+        return missing(error, "member");
+    if (topic == NULL)
+        return missing(error, "topic");
+    if (offset == NULL)
+        return missing(error, "offset");
     return member->log->driver->committed(member, topic, partition, offset, error);
 }
 
-leat_status leat_log_group_offsets(leat_log *log, const char *group, leat__offset_fn fn,
-                                   void *arg, leat_error *error) {
-    if (log == NULL) return missing(error, "log");
-    if (fn == NULL) return missing(error, "fn");
+leat_status leat_log_group_offsets(leat_log *log, const char *group, leat__offset_fn fn, void *arg,
+                                   leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (fn == NULL)
+        return missing(error, "fn");
     leat_status status = check_name(error, "group", group);
     return status != LEAT_OK ? status : log->driver->group_offsets(log, group, fn, arg, error);
 }
 
-leat_status leat_log_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error) {
-    if (log == NULL) return missing(error, "log");
-    if (fn == NULL) return missing(error, "fn");
+leat_status leat_log_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (fn == NULL)
+        return missing(error, "fn");
     return log->driver->group_each(log, fn, arg, error);
 }
 
 /* ------------------------------------------------------------------ transactions */
 
 leat_status leat_log_begin(leat_log_member *member, int64_t generation, leat_log_txn **txn,
-                           leat_error *error) {
-    if (txn == NULL) return missing(error, "txn");
+                           leat_error *error)
+{
+    if (txn == NULL)
+        return missing(error, "txn");
     *txn = NULL;
-    if (member == NULL) return missing(error, "member");
+    if (member == NULL)
+        return missing(error, "member");
     leat_status status = member->log->driver->begin(member, generation, txn, error);
-    if (status == LEAT_OK) (*txn)->log = member->log;
+    if (status == LEAT_OK)
+        (*txn)->log = member->log;
     return status;
 }
 
 leat_status leat_log_txn_add(leat_log_txn *txn, const leat_log_record *records, size_t count,
-                             leat_error *error) {
-    if (txn == NULL) return missing(error, "txn");
+                             leat_error *error)
+{
+    if (txn == NULL)
+        return missing(error, "txn");
     leat_status status = check_records(error, records, count);
-    if (status != LEAT_OK || count == 0) return status;
+    if (status != LEAT_OK || count == 0)
+        return status;
     return txn->log->driver->txn_add(txn, records, count, error);
 }
 
 leat_status leat_log_txn_offsets(leat_log_txn *txn, const leat_log_offset *offsets, size_t count,
-                                 leat_error *error) {
-    if (txn == NULL) return missing(error, "txn");
-    if (offsets == NULL && count != 0) return missing(error, "offsets");
+                                 leat_error *error)
+{
+    if (txn == NULL)
+        return missing(error, "txn");
+    if (offsets == NULL && count != 0)
+        return missing(error, "offsets");
     for (size_t i = 0; i < count; i++) {
         const leat_log_offset *offset = &offsets[i];
-        if (offset->topic == NULL) return missing(error, "topic");
+        if (offset->topic == NULL)
+            return missing(error, "topic");
         if (offset->offset < 0)
             return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, offset->topic,
                               "offset %" PRId64 " of partition %" PRIu32 " is negative",
@@ -434,15 +546,20 @@ leat_status leat_log_txn_offsets(leat_log_txn *txn, const leat_log_offset *offse
 }
 
 leat_status leat_log_txn_commit_ex(leat_log_txn *txn, leat__written_fn written, void *arg,
-                                   leat_error *error) {
-    if (txn == NULL) return missing(error, "txn");
+                                   leat_error *error)
+{
+    if (txn == NULL)
+        return missing(error, "txn");
     return txn->log->driver->txn_commit(txn, written, arg, error);
 }
 
-leat_status leat_log_txn_commit(leat_log_txn *txn, leat_error *error) {
+leat_status leat_log_txn_commit(leat_log_txn *txn, leat_error *error)
+{
     return leat_log_txn_commit_ex(txn, NULL, NULL, error);
 }
 
-void leat_log_txn_abort(leat_log_txn *txn) {
-    if (txn != NULL) txn->log->driver->txn_abort(txn);
+void leat_log_txn_abort(leat_log_txn *txn)
+{
+    if (txn != NULL)
+        txn->log->driver->txn_abort(txn);
 }

@@ -5,45 +5,54 @@
  *   compaction   0 [1] 2 [3] 4  5      a record goes if a later one has its key; a tombstone goes
  *                                      24 h after the cleaner first met it; nothing else moves
  */
-#include <string.h>
 #include "base/mem.h"
 #include "log/sim/world.h"
+#include <string.h>
 
-static void drop_front(sim_partition *partition, size_t count) {
-    if (count == 0) return;
+static void drop_front(sim_partition *partition, size_t count)
+{
+    if (count == 0)
+        return;
     partition->begin = partition->records[count - 1].offset + 1;
-    for (size_t i = 0; i < count; i++) sim_record_free(&partition->records[i]);
+    for (size_t i = 0; i < count; i++)
+        leat__sim_record_free(&partition->records[i]);
     partition->count -= count;
     memmove(partition->records, partition->records + count,
             partition->count * sizeof *partition->records);
 }
 
-static void retain(sim_partition *partition, const leat_topic_opts *opts, int64_t now_ms) {
+static void retain(sim_partition *partition, const leat_topic_opts *opts, int64_t now_ms)
+{
     size_t drop = 0;
     if (opts->retention_ms != 0)
         while (drop < partition->count &&
                partition->records[drop].timestamp_ms < now_ms - opts->retention_ms)
             drop++;
     drop_front(partition, drop);
-    if (opts->retention_bytes == 0) return;
+    if (opts->retention_bytes == 0)
+        return;
     int64_t bytes = 0;
     size_t keep_from = partition->count;
     while (keep_from > 0) {
         const sim_record *record = &partition->records[keep_from - 1];
         bytes += (int64_t)(record->key.length + record->value.length);
-        if (bytes > opts->retention_bytes && keep_from != partition->count) break;
+        if (bytes > opts->retention_bytes && keep_from != partition->count)
+            break;
         keep_from--;
     }
     drop_front(partition, keep_from);
 }
 
-static bool has_later(const sim_partition *partition, size_t index) {
+static bool has_later(const sim_partition *partition, size_t index)
+{
     for (size_t i = index + 1; i < partition->count; i++)
-        if (leat_str_equal(partition->records[i].key, partition->records[index].key)) return true;
+        if (leat_str_equal(partition->records[i].key, partition->records[index].key))
+            return true;
     return false;
 }
 
-static void compact(sim_partition *partition, int64_t now_ms) {
+static void compact(sim_partition *partition, int64_t now_ms)
+{
     size_t kept = 0;
     for (size_t i = 0; i < partition->count; i++) {
         sim_record *record = &partition->records[i];
@@ -55,14 +64,15 @@ static void compact(sim_partition *partition, int64_t now_ms) {
                 goes = true;
         }
         if (goes)
-            sim_record_free(record);
+            leat__sim_record_free(record);
         else
             partition->records[kept++] = *record;
     }
     partition->count = kept;
 }
 
-leat_status sim_clean(leat_log *log, leat_error *error) {
+leat_status leat__sim_clean(leat_log *log, leat_error *error)
+{
     (void)error;
     leat__sim *sim = sim_of(log);
     pthread_mutex_lock(&sim->lock);
@@ -70,7 +80,8 @@ leat_status sim_clean(leat_log *log, leat_error *error) {
     for (sim_topic *topic = sim->topics; topic != NULL; topic = topic->next) {
         for (uint32_t p = 0; p < topic->opts.partition_count; p++) {
             retain(&topic->partitions[p], &topic->opts, now_ms);
-            if (topic->opts.compacted) compact(&topic->partitions[p], now_ms);
+            if (topic->opts.compacted)
+                compact(&topic->partitions[p], now_ms);
         }
     }
     pthread_mutex_unlock(&sim->lock);

@@ -1,13 +1,15 @@
-#include <string.h>
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/sim/world.h"
+#include <string.h>
 
-static int64_t end_of(const sim_position *position) {
+static int64_t end_of(const sim_position *position)
+{
     return position->topic->partitions[position->partition].end;
 }
 
-static bool has_something(const sim_reader *reader) {
+static bool has_something(const sim_reader *reader)
+{
     for (size_t i = 0; i < reader->count; i++)
         if (reader->positions[i].topic->deleted ||
             reader->positions[i].offset < end_of(&reader->positions[i]))
@@ -15,34 +17,41 @@ static bool has_something(const sim_reader *reader) {
     return false;
 }
 
-void sim_collect_wakes(leat__sim *sim, leat__wakes *wakes) {
+void leat__sim_collect_wakes(leat__sim *sim, leat__wakes *wakes)
+{
     for (sim_reader *reader = sim->readers; reader != NULL; reader = reader->next)
-        if (has_something(reader)) leat__wakes_add(wakes, reader->waker);
+        if (has_something(reader))
+            leat__wakes_add(wakes, reader->waker);
 }
 
-leat_status sim_reader_new(leat_log *log, leat__wake_fn wake, void *arg, leat_log_reader **out,
-                           leat_error *error) {
+leat_status leat__sim_reader_new(leat_log *log, leat__wake_fn wake, void *arg,
+                                 leat_log_reader **out, leat_error *error)
+{
     (void)error;
     leat__sim *sim = sim_of(log);
     sim_reader *reader = leat__calloc(1, sizeof *reader);
     reader->waker = leat__waker_new(wake, arg);
     pthread_mutex_lock(&sim->lock);
     sim_reader **link = &sim->readers;
-    while (*link != NULL) link = &(*link)->next;
+    while (*link != NULL)
+        link = &(*link)->next;
     *link = reader;
     pthread_mutex_unlock(&sim->lock);
     *out = &reader->base;
     return LEAT_OK;
 }
 
-void sim_reader_free(leat_log_reader *base) {
+void leat__sim_reader_free(leat_log_reader *base)
+{
     sim_reader *reader = (sim_reader *)base;
     leat__sim *sim = sim_of(base->log);
     pthread_mutex_lock(&sim->lock);
     sim_reader **link = &sim->readers;
-    while (*link != reader) link = &(*link)->next;
+    while (*link != reader)
+        link = &(*link)->next;
     *link = reader->next;
-    for (size_t i = 0; i < reader->count; i++) sim_topic_release(reader->positions[i].topic);
+    for (size_t i = 0; i < reader->count; i++)
+        leat__sim_topic_release(reader->positions[i].topic);
     pthread_mutex_unlock(&sim->lock);
     leat__waker_close(reader->waker);
     leat__arena_free(&reader->lent);
@@ -50,7 +59,8 @@ void sim_reader_free(leat_log_reader *base) {
     leat__free(reader);
 }
 
-static sim_position *position_of(sim_reader *reader, const char *topic, uint32_t partition) {
+static sim_position *position_of(sim_reader *reader, const char *topic, uint32_t partition)
+{
     for (size_t i = 0; i < reader->count; i++) {
         sim_position *position = &reader->positions[i];
         if (position->partition == partition && strcmp(position->topic->name, topic) == 0)
@@ -59,13 +69,15 @@ static sim_position *position_of(sim_reader *reader, const char *topic, uint32_t
     return NULL;
 }
 
-static void remove_position(sim_reader *reader, sim_position *position) {
-    sim_topic_release(position->topic);
+static void remove_position(sim_reader *reader, sim_position *position)
+{
+    leat__sim_topic_release(position->topic);
     *position = reader->positions[--reader->count];
 }
 
-leat_status sim_reader_seek(leat_log_reader *base, const char *name, uint32_t partition,
-                            int64_t offset, leat_error *error) {
+leat_status leat__sim_reader_seek(leat_log_reader *base, const char *name, uint32_t partition,
+                                  int64_t offset, leat_error *error)
+{
     sim_reader *reader = (sim_reader *)base;
     leat__sim *sim = sim_of(base->log);
     pthread_mutex_lock(&sim->lock);
@@ -75,40 +87,45 @@ leat_status sim_reader_seek(leat_log_reader *base, const char *name, uint32_t pa
         position = NULL;
     }
     sim_topic *topic;
-    leat_status status = sim_partition_find(sim, name, partition, &topic, error);
+    leat_status status = leat__sim_partition_find(sim, name, partition, &topic, error);
     if (status == LEAT_OK) {
         if (position == NULL) {
-            reader->positions = leat__realloc(reader->positions, reader->count + 1,
-                                              sizeof *reader->positions);
+            reader->positions =
+                leat__realloc(reader->positions, reader->count + 1, sizeof *reader->positions);
             position = &reader->positions[reader->count++];
             *position = (sim_position){.topic = topic, .partition = partition};
             topic->references++;
         }
         const sim_partition *found = &topic->partitions[partition];
-        if (offset == LEAT_OFFSET_BEGIN) offset = found->begin;
-        if (offset == LEAT_OFFSET_END) offset = found->end;
+        if (offset == LEAT_OFFSET_BEGIN)
+            offset = found->begin;
+        if (offset == LEAT_OFFSET_END)
+            offset = found->end;
         position->offset = offset;
     }
     pthread_mutex_unlock(&sim->lock);
     return status;
 }
 
-void sim_reader_remove(leat_log_reader *base, const char *topic, uint32_t partition) {
+void leat__sim_reader_remove(leat_log_reader *base, const char *topic, uint32_t partition)
+{
     sim_reader *reader = (sim_reader *)base;
     leat__sim *sim = sim_of(base->log);
     pthread_mutex_lock(&sim->lock);
     sim_position *position = position_of(reader, topic, partition);
-    if (position != NULL) remove_position(reader, position);
+    if (position != NULL)
+        remove_position(reader, position);
     pthread_mutex_unlock(&sim->lock);
 }
 
 /* Copies what is lent, as the cleaner may free the original before the next poll. */
-static size_t take(sim_reader *reader, sim_position *position, leat_log_record *records,
-                   size_t max) {
+static size_t take(sim_reader *reader, sim_position *position, leat_log_record *records, size_t max)
+{
     const sim_partition *partition = &position->topic->partitions[position->partition];
-    if (position->offset < partition->begin) position->offset = partition->begin;
+    if (position->offset < partition->begin)
+        position->offset = partition->begin;
     size_t count = 0;
-    size_t i = sim_lower_bound(partition, position->offset);
+    size_t i = leat__sim_lower_bound(partition, position->offset);
     for (; i < partition->count && count < max; i++) {
         const sim_record *record = &partition->records[i];
         records[count++] = (leat_log_record){
@@ -122,12 +139,14 @@ static size_t take(sim_reader *reader, sim_position *position, leat_log_record *
         position->offset = record->offset + 1;
     }
     bool saw_the_end = i == partition->count && position->offset < partition->end;
-    if (saw_the_end) position->offset = partition->end; /* the rest is a gap */
+    if (saw_the_end)
+        position->offset = partition->end; /* the rest is a gap */
     return count;
 }
 
-leat_status sim_reader_poll(leat_log_reader *base, leat_log_record *records, size_t max,
-                            size_t *count, leat_error *error) {
+leat_status leat__sim_reader_poll(leat_log_reader *base, leat_log_record *records, size_t max,
+                                  size_t *count, leat_error *error)
+{
     sim_reader *reader = (sim_reader *)base;
     leat__sim *sim = sim_of(base->log);
     leat_status status = LEAT_OK;
@@ -149,18 +168,21 @@ leat_status sim_reader_poll(leat_log_reader *base, leat_log_record *records, siz
             *count += take(reader, position, records + *count, room < share ? room : share);
         }
     }
-    if (status == LEAT_OK && *count == 0) leat__waker_arm(reader->waker);
+    if (status == LEAT_OK && *count == 0)
+        leat__waker_arm(reader->waker);
     pthread_mutex_unlock(&sim->lock);
     return status;
 }
 
-leat_status sim_reader_position(leat_log_reader *base, const char *topic, uint32_t partition,
-                                int64_t *offset, leat_error *error) {
+leat_status leat__sim_reader_position(leat_log_reader *base, const char *topic, uint32_t partition,
+                                      int64_t *offset, leat_error *error)
+{
     sim_reader *reader = (sim_reader *)base;
     leat__sim *sim = sim_of(base->log);
     pthread_mutex_lock(&sim->lock);
     const sim_position *position = position_of(reader, topic, partition);
-    if (position != NULL) *offset = position->offset;
+    if (position != NULL)
+        *offset = position->offset;
     pthread_mutex_unlock(&sim->lock);
     return position != NULL ? LEAT_OK : leat__log_not_read(error, topic, partition);
 }

@@ -5,8 +5,8 @@
  *     handle ─┘    outlives them     ├ committed offsets
  *                                    └ hooks: faults from outside
  *
- * It says what a log has to do, as plainly as possible (R29); speed is no aim.  Closing a handle and
- * opening another on the same world is a crash of the process: what was committed is there.
+ * It says what a log has to do, as plainly as possible (R29); speed is no aim.  Closing a handle
+ * and opening another on the same world is a crash of the process: what was committed is there.
  */
 #ifndef LEAT_LOG_SIM_SIM_H
 #define LEAT_LOG_SIM_SIM_H

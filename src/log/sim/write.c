@@ -4,10 +4,10 @@
  *                                                                              │ one lock:
  *       records get the next offsets of their partitions, offsets their place ◄┘ all or nothing
  */
-#include <string.h>
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/sim/world.h"
+#include <string.h>
 
 struct sim_txn {
     leat_log_txn base;
@@ -22,25 +22,32 @@ struct sim_txn {
 
 /* Finds the partition of each record; writes it into partitions. */
 static leat_status place_all(leat__sim *sim, const leat_log_record *records, size_t count,
-                             uint32_t *partitions, leat_error *error) {
+                             uint32_t *partitions, leat_error *error)
+{
     for (size_t i = 0; i < count; i++) {
         sim_topic *topic;
-        leat_status status = sim_topic_find(sim, records[i].topic, &topic, error);
+        leat_status status = leat__sim_topic_find(sim, records[i].topic, &topic, error);
         if (status == LEAT_OK)
-            status = leat__log_place(&records[i], &topic->opts, &topic->round_robin,
-                                     &partitions[i], error);
-        if (status != LEAT_OK) return status;
+            status = leat__log_check_place(&records[i], &topic->opts, error);
+        if (status == LEAT_OK)
+            partitions[i] = leat__log_place(&records[i], &topic->opts, &topic->round_robin);
+        if (status != LEAT_OK)
+            return status;
     }
     return LEAT_OK;
 }
 
-static leat_status injected(leat_error *error, leat_status status) {
-    if (status == LEAT_OK) return LEAT_OK;
+static leat_status injected(leat_error *error, leat_status status)
+{
+    if (status == LEAT_OK)
+        return LEAT_OK;
     return leat__fail(error, status, LEAT_RECOVERY_FATAL, "sim", "injected: %s",
                       leat_status_text(status));
 }
 
-leat_status sim_append(leat_log *log, leat_log_record *records, size_t count, leat_error *error) {
+leat_status leat__sim_append(leat_log *log, leat_log_record *records, size_t count,
+                             leat_error *error)
+{
     leat__sim *sim = sim_of(log);
     leat__wakes wakes = {0};
     uint32_t *partitions = leat__calloc(count, sizeof *partitions);
@@ -50,12 +57,14 @@ leat_status sim_append(leat_log *log, leat_log_record *records, size_t count, le
         status = injected(error, sim->hooks.before_append(sim->hooks.arg, count));
     for (size_t i = 0; status == LEAT_OK && i < count; i++) {
         sim_topic *topic;
-        status = sim_topic_find(sim, records[i].topic, &topic, error);
-        if (status != LEAT_OK) break; /* cannot be: place_all found it under the same lock */
+        status = leat__sim_topic_find(sim, records[i].topic, &topic, error);
+        if (status != LEAT_OK)
+            break; /* cannot be: place_all found it under the same lock */
         records[i].partition = partitions[i];
-        sim_partition_push(&topic->partitions[partitions[i]], &records[i]);
+        leat__sim_partition_push(&topic->partitions[partitions[i]], &records[i]);
     }
-    if (status == LEAT_OK) sim_collect_wakes(sim, &wakes);
+    if (status == LEAT_OK)
+        leat__sim_collect_wakes(sim, &wakes);
     pthread_mutex_unlock(&sim->lock);
     leat__wakes_fire(&wakes);
     leat__wakes_free(&wakes);
@@ -65,15 +74,17 @@ leat_status sim_append(leat_log *log, leat_log_record *records, size_t count, le
 
 /* ------------------------------------------------------------------ transactions */
 
-leat_status sim_begin(leat_log_member *base, int64_t generation, leat_log_txn **out,
-                      leat_error *error) {
+leat_status leat__sim_begin(leat_log_member *base, int64_t generation, leat_log_txn **out,
+                            leat_error *error)
+{
     sim_member *member = (sim_member *)base;
     leat__sim *sim = sim_of(base->log);
     pthread_mutex_lock(&sim->lock);
     leat_status status = LEAT_OK;
     if (member->txn != NULL)
         status = leat__log_txn_is_open(error, leat__group_name(member->seat));
-    if (status == LEAT_OK) status = leat__group_check(member->seat, generation, error);
+    if (status == LEAT_OK)
+        status = leat__group_check(member->seat, generation, error);
     if (status == LEAT_OK) {
         sim_txn *txn = leat__calloc(1, sizeof *txn);
         txn->member = member;
@@ -85,8 +96,9 @@ leat_status sim_begin(leat_log_member *base, int64_t generation, leat_log_txn **
     return status;
 }
 
-leat_status sim_txn_add(leat_log_txn *base, const leat_log_record *records, size_t count,
-                        leat_error *error) {
+leat_status leat__sim_txn_add(leat_log_txn *base, const leat_log_record *records, size_t count,
+                              leat_error *error)
+{
     sim_txn *txn = (sim_txn *)base;
     leat__sim *sim = sim_of(base->log);
     uint32_t *partitions = leat__calloc(count, sizeof *partitions);
@@ -109,18 +121,21 @@ leat_status sim_txn_add(leat_log_txn *base, const leat_log_record *records, size
     return status;
 }
 
-leat_status sim_txn_offsets(leat_log_txn *base, const leat_log_offset *offsets, size_t count,
-                            leat_error *error) {
+leat_status leat__sim_txn_offsets(leat_log_txn *base, const leat_log_offset *offsets, size_t count,
+                                  leat_error *error)
+{
     sim_txn *txn = (sim_txn *)base;
     leat__sim *sim = sim_of(base->log);
     leat_status status = LEAT_OK;
     pthread_mutex_lock(&sim->lock);
     for (size_t i = 0; i < count && status == LEAT_OK; i++) {
         sim_topic *topic;
-        status = sim_partition_find(sim, offsets[i].topic, offsets[i].partition, &topic, error);
+        status =
+            leat__sim_partition_find(sim, offsets[i].topic, offsets[i].partition, &topic, error);
     }
     pthread_mutex_unlock(&sim->lock);
-    if (status != LEAT_OK || count == 0) return status;
+    if (status != LEAT_OK || count == 0)
+        return status;
     if (txn->offset_count + count > txn->offset_capacity) {
         txn->offset_capacity = (txn->offset_count + count) * 2;
         txn->offsets = leat__realloc(txn->offsets, txn->offset_capacity, sizeof *txn->offsets);
@@ -134,7 +149,8 @@ leat_status sim_txn_offsets(leat_log_txn *base, const leat_log_offset *offsets, 
     return LEAT_OK;
 }
 
-static void txn_free(sim_txn *txn) {
+static void txn_free(sim_txn *txn)
+{
     leat__arena_free(&txn->arena);
     leat__free(txn->records);
     leat__free(txn->offsets);
@@ -142,19 +158,21 @@ static void txn_free(sim_txn *txn) {
 }
 
 /* Everything that can refuse a commit, before anything of it happens. */
-static leat_status check_commit(leat__sim *sim, sim_txn *txn, leat_error *error) {
-    if (txn->member == NULL) return leat__log_member_left(error);
+static leat_status check_commit(leat__sim *sim, sim_txn *txn, leat_error *error)
+{
+    if (txn->member == NULL)
+        return leat__log_member_left(error);
     const leat__seat *seat = txn->member->seat;
     leat_status status = leat__group_check(seat, txn->generation, error);
     for (size_t i = 0; i < txn->record_count && status == LEAT_OK; i++) {
         sim_topic *topic;
-        status = sim_partition_find(sim, txn->records[i].topic, txn->records[i].partition, &topic,
-                                    error);
+        status = leat__sim_partition_find(sim, txn->records[i].topic, txn->records[i].partition,
+                                          &topic, error);
     }
     for (size_t i = 0; i < txn->offset_count && status == LEAT_OK; i++) {
         sim_topic *topic;
-        status = sim_partition_find(sim, txn->offsets[i].topic, txn->offsets[i].partition, &topic,
-                                    error);
+        status = leat__sim_partition_find(sim, txn->offsets[i].topic, txn->offsets[i].partition,
+                                          &topic, error);
     }
     if (status == LEAT_OK && sim->hooks.before_commit != NULL)
         status = injected(error, sim->hooks.before_commit(sim->hooks.arg, leat__group_name(seat),
@@ -163,7 +181,8 @@ static leat_status check_commit(leat__sim *sim, sim_txn *txn, leat_error *error)
 }
 
 /* Tells once per partition where its records went. The records know their offsets by now. */
-static void tell_written(const sim_txn *txn, leat__written_fn written, void *arg) {
+static void tell_written(const sim_txn *txn, leat__written_fn written, void *arg)
+{
     for (size_t i = 0; i < txn->record_count; i++) {
         const leat_log_record *first = &txn->records[i], *last = first;
         bool told = false;
@@ -171,15 +190,18 @@ static void tell_written(const sim_txn *txn, leat__written_fn written, void *arg
             const leat_log_record *other = &txn->records[j];
             if (other->partition != first->partition || strcmp(other->topic, first->topic) != 0)
                 continue;
-            if (j < i) told = true;
+            if (j < i)
+                told = true;
             last = other;
         }
-        if (!told) written(arg, first->topic, first->partition, first->offset, last->offset + 1);
+        if (!told)
+            written(arg, first->topic, first->partition, first->offset, last->offset + 1);
     }
 }
 
-leat_status sim_txn_commit(leat_log_txn *base, leat__written_fn written, void *arg,
-                           leat_error *error) {
+leat_status leat__sim_txn_commit(leat_log_txn *base, leat__written_fn written, void *arg,
+                                 leat_error *error)
+{
     sim_txn *txn = (sim_txn *)base;
     leat__sim *sim = sim_of(base->log);
     leat__wakes wakes = {0};
@@ -187,31 +209,38 @@ leat_status sim_txn_commit(leat_log_txn *base, leat__written_fn written, void *a
     leat_status status = check_commit(sim, txn, error);
     for (size_t i = 0; i < txn->record_count && status == LEAT_OK; i++) {
         sim_topic *topic;
-        status = sim_topic_find(sim, txn->records[i].topic, &topic, error);
+        status = leat__sim_topic_find(sim, txn->records[i].topic, &topic, error);
         if (status == LEAT_OK)
-            sim_partition_push(&topic->partitions[txn->records[i].partition], &txn->records[i]);
+            leat__sim_partition_push(&topic->partitions[txn->records[i].partition],
+                                     &txn->records[i]);
     }
     for (size_t i = 0; i < txn->offset_count && status == LEAT_OK; i++)
-        sim_offset_set(sim, leat__group_name(txn->member->seat), &txn->offsets[i]);
-    if (txn->member != NULL) txn->member->txn = NULL;
-    if (status == LEAT_OK) sim_collect_wakes(sim, &wakes);
+        leat__sim_offset_set(sim, leat__group_name(txn->member->seat), &txn->offsets[i]);
+    if (txn->member != NULL)
+        txn->member->txn = NULL;
+    if (status == LEAT_OK)
+        leat__sim_collect_wakes(sim, &wakes);
     pthread_mutex_unlock(&sim->lock);
     leat__wakes_fire(&wakes);
     leat__wakes_free(&wakes);
-    if (status == LEAT_OK && written != NULL) tell_written(txn, written, arg);
+    if (status == LEAT_OK && written != NULL)
+        tell_written(txn, written, arg);
     txn_free(txn);
     return status;
 }
 
-void sim_txn_abort(leat_log_txn *base) {
+void leat__sim_txn_abort(leat_log_txn *base)
+{
     sim_txn *txn = (sim_txn *)base;
     leat__sim *sim = sim_of(base->log);
     pthread_mutex_lock(&sim->lock);
-    if (txn->member != NULL) txn->member->txn = NULL;
+    if (txn->member != NULL)
+        txn->member->txn = NULL;
     pthread_mutex_unlock(&sim->lock);
     txn_free(txn);
 }
 
-void sim_txn_orphan(sim_txn *txn) {
+void leat__sim_txn_orphan(sim_txn *txn)
+{
     txn->member = NULL;
 }

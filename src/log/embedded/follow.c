@@ -1,0 +1,98 @@
+/* log/embedded/follow.c - reading a log that another process writes.
+ *
+ *   writing process ─► WAL, *.sst in DIR ─► RocksDB secondary here, its own scratch directory
+ *                                            │ caught up by a call, at most every few ms
+ *                                            ▼
+ *                                           topics and bounds loaded anew
+ *
+ * One write of the writer is one transaction, and a secondary applies whole writes only; it may see
+ * one shortly before the writer's sync returns.  Nothing wakes: readers of a followed log poll.
+ */
+#include "base/mem.h"
+#include "log/embedded/store.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    FOLLOW_EVERY_US = 3000,
+    FOLLOW_SHARE = 10,   /* at most a tenth of the time goes into catching up */
+    FOLLOW_RETRIES = 20, /* R30: files may go away while we look */
+};
+
+leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
+{
+    const char *base = getenv("TMPDIR");
+    log->follow_dir = leat__format("%s/leat-follow-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(log->follow_dir) == NULL) {
+        leat_status status =
+            leat__embedded_errno(error, log->follow_dir, "create a scratch directory", errno);
+        leat__free(log->follow_dir);
+        log->follow_dir = NULL;
+        return status;
+    }
+    rocksdb_options_set_max_open_files(log->options, -1); /* so that deleted files stay readable */
+    for (int tries = 0;; tries++) {
+        char *message = NULL;
+        log->db = rocksdb_open_as_secondary(log->options, log->dir, log->follow_dir, &message);
+        if (message == NULL)
+            return LEAT_OK;
+        if (tries == FOLLOW_RETRIES)
+            return leat__embedded_fail(log, message, error);
+        rocksdb_free(message);
+        usleep(1000U << (tries < 6 ? tries : 6));
+    }
+}
+
+void leat__embedded_follow_close(embedded_log *log)
+{
+    if (log->follow_dir == NULL)
+        return;
+    if (log->db != NULL)
+        rocksdb_close(log->db);
+    log->db = NULL;
+    DIR *listing = opendir(log->follow_dir);
+    for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char *path = leat__format("%s/%s", log->follow_dir, entry->d_name);
+        unlink(path);
+        leat__free(path);
+    }
+    if (listing != NULL)
+        closedir(listing);
+    rmdir(log->follow_dir);
+    leat__free(log->follow_dir);
+    log->follow_dir = NULL;
+}
+
+static int64_t now_us(const embedded_log *log)
+{
+    return log->env->monotonic_us(log->env->arg);
+}
+
+leat_status leat__embedded_follow(embedded_log *log, leat_error *error)
+{
+    leat_status status = LEAT_OK;
+    pthread_mutex_lock(&log->follow_lock);
+    int64_t started_us = now_us(log);
+    if (started_us >= log->follow_next_us) {
+        char *message = NULL;
+        rocksdb_try_catch_up_with_primary(log->db, &message);
+        if (message == NULL) {
+            log->follow_failures = 0;
+            status = leat__embedded_load_topics(log, error);
+        } else if (++log->follow_failures > FOLLOW_RETRIES) {
+            status = leat__embedded_fail(log, message, error);
+        } else {
+            rocksdb_free(message);
+        }
+        int64_t took_us = now_us(log) - started_us;
+        int64_t pause_us = took_us * FOLLOW_SHARE;
+        log->follow_next_us =
+            started_us + took_us + (pause_us > FOLLOW_EVERY_US ? pause_us : FOLLOW_EVERY_US);
+    }
+    pthread_mutex_unlock(&log->follow_lock);
+    return status;
+}
