@@ -203,6 +203,36 @@ static const char *problem_among_fields(const leat_type *type, uint32_t i)
     return NULL;
 }
 
+/* The field that begins next at or after the offset; NULL if none does. */
+static const leat_field *next_by_offset(const leat_type *type, uint32_t offset_bytes)
+{
+    const leat_field *next = NULL;
+    for (uint32_t i = 0; i < type->field_count; i++) {
+        const leat_field *field = &type->fields[i];
+        if (field->offset_bytes >= offset_bytes &&
+            (next == NULL || field->offset_bytes < next->offset_bytes))
+            next = field;
+    }
+    return next;
+}
+
+/* A compiler pads by less than an alignment, so a larger gap is a member without description. */
+static const char *problem_of_gaps(const leat_type *type, const char **field_name)
+{
+    uint32_t end = 0;
+    const leat_field *next;
+    *field_name = NULL;
+    while ((next = next_by_offset(type, end)) != NULL) {
+        *field_name = next->name;
+        if (next->offset_bytes - end >= field_align(next))
+            return "has members before it that are not described";
+        end = next->offset_bytes + next->size_bytes;
+    }
+    if (type->size_bytes - end >= leat__type_align(type))
+        return "has members after it that are not described";
+    return NULL;
+}
+
 static const char *problem_of_type(const leat_type *type, unsigned depth, const char **field_name)
 {
     *field_name = NULL;
@@ -225,7 +255,7 @@ static const char *problem_of_type(const leat_type *type, unsigned depth, const 
         if (problem != NULL)
             return problem;
     }
-    return NULL;
+    return problem_of_gaps(type, field_name);
 }
 
 leat_status leat_type_check(const leat_type *type, leat_error *error)
