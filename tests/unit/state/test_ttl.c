@@ -1,0 +1,215 @@
+/* State, every backend: time to live (S2, R21, R22). */
+#include "conformance.h"
+
+/* ---------------------------------------------------------------- S2 TTL */
+
+static void expired_value_is_never_returned(world *w)
+{
+    leat__store_set_now(w->store, 100, 0);
+    set_slot(w, SHORT, "ann", 1);
+    leat__store_set_now(w->store, 100 + TTL_MS - 1, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), 1);
+    leat__store_set_now(w->store, 100 + TTL_MS, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1);
+}
+
+static void writing_refreshes(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    set_slot(w, SHORT, "ann", 1);
+    leat__store_set_now(w->store, 900, 0);
+    set_slot(w, SHORT, "ann", 2);
+    leat__store_set_now(w->store, 1800, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), 2);
+    leat__store_set_now(w->store, 1900, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1);
+}
+
+static void reading_refreshes_if_asked(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    begin(w, "ann");
+    ((struct profile *)leat__store_mut(w->store, SHORT_READ))->name = LEAT_STR("Ann");
+    commit(w);
+    for (int64_t now_ms = 900; now_ms < 5000; now_ms += 900) {
+        leat__store_set_now(w->store, now_ms, 0);
+        begin(w, "ann");
+        const struct profile *profile = leat__store_get(w->store, SHORT_READ);
+        assert_non_null(profile);
+        assert_true(leat_str_equal(profile->name, LEAT_STR("Ann")));
+        commit(w);
+        world_epoch(w);
+        world_crash(w); /* the refreshed time is state too */
+    }
+}
+
+static void mut_of_an_expired_value_starts_anew(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    set_slot(w, SHORT, "ann", 5);
+    leat__store_set_now(w->store, 2000, 0);
+    begin(w, "ann");
+    assert_int_equal(((struct tally *)leat__store_mut(w->store, SHORT))->count, 0);
+    commit(w);
+}
+
+static void expiry_found_is_a_tombstone(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    set_slot(w, SHORT, "ann", 5);
+    world_epoch(w);
+    leat__store_set_now(w->store, 2000, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1);
+    assert_int_equal(world_epoch(w), 1);
+    assert_null(w->changes.changes[0].value.data);
+}
+
+static void expiry_in_a_failed_callback_is_found_again(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    set_slot(w, SHORT, "ann", 5);
+    leat__store_set_now(w->store, 2000, 0);
+    begin(w, "ann");
+    assert_null(leat__store_get(w->store, SHORT));
+    rollback(w);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1);
+    leat__store_set_now(w->store, 500,
+                        0); /* a late event still sees what it would have seen in order... */
+    set_slot(w, SHORT, "bob", 1);
+    assert_int_equal(tally_of(w, SHORT, "bob"), 1);
+}
+
+static void list_elements_expire_singly(world *w)
+{
+    visit_at(w, SHORT_LIST, "ann", 1, 0);
+    visit_at(w, SHORT_LIST, "ann", 2, 500);
+    visit_at(w, SHORT_LIST, "ann", 3, 800);
+    leat__store_set_now(w->store, 1400, 0);
+    expect_visits(w, SHORT_LIST, "ann", "2 3");
+    world_epoch(w);
+    world_crash(w);
+    leat__store_set_now(w->store, 1600, 0);
+    expect_visits(w, SHORT_LIST, "ann", "3");
+    leat__store_set_now(w->store, 1800, 0);
+    expect_visits(w, SHORT_LIST, "ann", "");
+}
+
+static void late_list_elements_expire_first(world *w)
+{
+    visit_at(w, SHORT_LIST, "ann", 1, 500);
+    visit_at(w, SHORT_LIST, "ann", 2, 100);
+    visit_at(w, SHORT_LIST, "ann", 3, 900);
+    world_epoch(w);
+    leat__store_set_now(w->store, 1200, 0);
+    begin(w, "ann");
+    const void *elements;
+    assert_int_equal(leat__store_list(w->store, SHORT_LIST, &elements), 2);
+    rollback(w);
+    leat__store_set_now(w->store, 1000, 0);
+    expect_visits(w, SHORT_LIST, "ann", "1 2 3"); /* S3: the rollback put it back in its place */
+    leat__store_set_now(w->store, 1200, 0);
+    expect_visits(w, SHORT_LIST, "ann", "1 3");
+    world_epoch(w);
+    world_crash(w);
+    leat__store_set_now(w->store, 1200, 0);
+    expect_visits(w, SHORT_LIST, "ann", "1 3");
+}
+
+static void map_entries_expire_singly(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    put_item(w, SHORT_MAP, "ann", 1, 1);
+    leat__store_set_now(w->store, 500, 0);
+    put_item(w, SHORT_MAP, "ann", 2, 2);
+    leat__store_set_now(w->store, 1200, 0);
+    expect_map(w, SHORT_MAP, "ann", "2=2");
+    assert_int_equal(item_of(w, SHORT_MAP, "ann", 1), -1);
+}
+
+static void ttl_may_follow_the_clock(world *w)
+{
+    leat__store_set_now(w->store, 5000, 100);
+    set_slot(w, CLOCKED, "ann", 1);
+    leat__store_set_now(w->store, 99999, 1099);
+    assert_int_equal(tally_of(w, CLOCKED, "ann"), 1);
+    leat__store_set_now(w->store, 0, 1100);
+    assert_int_equal(tally_of(w, CLOCKED, "ann"), -1);
+}
+
+static void the_watermark_expires_too(world *w)
+{
+    leat__store_set_now(w->store, 100, 0);
+    set_slot(w, SHORT, "ann", 1);
+    leat__store_set_watermark(w->store, 100 + TTL_MS);
+    assert_int_equal(tally_of(w, SHORT, "ann"),
+                     -1); /* a late event sees the same whether swept or not (R21) */
+}
+
+static size_t seals_until_empty(world *w)
+{
+    for (size_t i = 1; i < 4000; i++) {
+        world_epoch(w);
+        size_t live = 0;
+        for (size_t j = 0; j < w->log_count; j++)
+            live += w->log[j].value != NULL ? 1u : 0u;
+        for (size_t j = 0; j < w->log_count; j++)
+            live -= w->log[j].value == NULL ? 1u : 0u;
+        if (live <= SLOT_COUNT + TIMER_COUNT)
+            return i; /* the directory */
+    }
+    return 0;
+}
+
+static void idle_keys_are_reclaimed(world *w)
+{
+    char key[32];
+    leat__store_set_now(w->store, 0, 0);
+    for (int i = 0; i < 300; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        set_slot(w, SHORT, key, i);
+        visit_at(w, SHORT_LIST, key, 1, 0);
+        put_item(w, SHORT_MAP, key, 1, 1);
+    }
+    world_epoch(w);
+    leat__store_set_now(w->store, 10, 10);
+    leat__store_set_watermark(w->store, 5000);
+    assert_true(seals_until_empty(w) != 0);
+    world_crash(w);
+    leat__store_stats stats;
+    leat__store_get_stats(w->store, &stats);
+    assert_int_equal(stats.entries, 0);
+}
+
+static void the_sweep_goes_by_committed_time_alone(world *w)
+{
+    leat__store_set_now(w->store, 0, 0);
+    set_slot(w, SHORT, "ann", 1);
+    world_epoch(w);
+    leat__store_set_now(w->store, 99999, 99999); /* an event far ahead is no watermark */
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(world_epoch(w), 0);
+    leat__store_set_now(w->store, 500, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), 1);
+}
+
+/* clang-format off */
+#define CASES(X) \
+    X(expired_value_is_never_returned, "S2 an expired value is never returned") \
+    X(writing_refreshes, "S2 writing refreshes") \
+    X(reading_refreshes_if_asked, "S2 reading refreshes where the slot says so") \
+    X(mut_of_an_expired_value_starts_anew, "S2 editing an expired value starts anew") \
+    X(expiry_found_is_a_tombstone, "R22 an expiry found by a read is a tombstone of that epoch") \
+    X(expiry_in_a_failed_callback_is_found_again, \
+      "S3 an expiry found in a failed callback is found again") \
+    X(list_elements_expire_singly, "S2 list elements expire singly") \
+    X(late_list_elements_expire_first, "S2 a late list element expires before its neighbours") \
+    X(map_entries_expire_singly, "S2 map entries expire singly") \
+    X(ttl_may_follow_the_clock, "S2 TTL may follow the clock of the epoch") \
+    X(the_watermark_expires_too, \
+      "S2 what the watermark has passed is expired for a late event too") \
+    X(idle_keys_are_reclaimed, "R22 expired values of idle keys are reclaimed") \
+    X(the_sweep_goes_by_committed_time_alone, \
+      "R22 an event far ahead does not reclaim what others still see")
+/* clang-format on */
+
+BOTH_MAIN
