@@ -95,17 +95,14 @@ leat_stream leat_union(leat_stream a, const char *name, leat_stream b)
 }
 
 /* key_by has no name of its own: "key-by-item", made unique and kept to the alphabet of names. */
-static void key_by_name(leat__graph *graph, const char *field, char name[64])
-{
-    (void)snprintf(name, 64, "key-by-%.40s", field);
-    for (char *c = name; *c != '\0'; c++)
-        if (!leat__name_character(*c))
-            *c = '_';
-    char base[48];
-    (void)snprintf(base, sizeof base, "%.47s", name);
+static void key_by_name(leat__graph *graph, const char *field, char name[64]) {
+    int length = snprintf(name, 40, "key-by-%s", field);
+    if (length > 39) length = 39;
+    for (int i = 0; i < length; i++)
+        if (!leat__name_character(name[i])) name[i] = '_';
     for (size_t i = 0; i < graph->node_count; i++)
         if (strcmp(graph->nodes[i].name, name) == 0) {
-            (void)snprintf(name, 64, "%s.%zu", base, graph->node_count);
+            (void)snprintf(name + length, 24, ".%zu", graph->node_count);
             break;
         }
 }

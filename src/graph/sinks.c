@@ -6,8 +6,9 @@ void leat_to_log(leat_stream in, const char *name, const leat_log_sink *sink)
     leat__draft draft;
     if (!leat__build_sink(&draft, in, name, LEAT__NODE_SINK_LOG))
         return;
+    static const leat_log_sink empty;
     if (sink == NULL)
-        sink = &(leat_log_sink){0};
+        sink = &empty;
     if (!leat__build_topic_ok(&draft, sink->topic) ||
         !leat__build_format_ok(&draft, sink->format) ||
         !leat__build_partitions_ok(&draft, sink->partition_count) ||

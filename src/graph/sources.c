@@ -41,8 +41,9 @@ leat_stream leat_from_log(leat_job *job, const char *name, const leat_type *type
     leat__draft draft;
     if (!leat__build_source(&draft, job, name, type, LEAT__NODE_SOURCE_LOG))
         return leat__build_nothing(&draft);
+    static const leat_log_source empty;
     if (source == NULL)
-        source = &(leat_log_source){0};
+        source = &empty;
     if (!leat__build_topic_ok(&draft, source->topic) || !topic_unread(&draft, source->topic) ||
         !leat__build_format_ok(&draft, source->format) ||
         !leat__build_not_negative(&draft, "out_of_order_ms", source->out_of_order_ms) ||
@@ -87,8 +88,9 @@ leat_stream leat_from_array(leat_job *job, const char *name, const leat_type *ty
     leat__draft draft;
     if (!leat__build_source(&draft, job, name, type, LEAT__NODE_SOURCE_ARRAY))
         return leat__build_nothing(&draft);
+    static const leat_array empty;
     if (array == NULL)
-        array = &(leat_array){0};
+        array = &empty;
     if (array->records == NULL && array->count != 0) {
         (void)leat__build_fail(&draft, LEAT_EINVAL, "has a count but no records; set .records");
         return leat__build_nothing(&draft);

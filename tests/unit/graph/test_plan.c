@@ -15,7 +15,7 @@ static const leat__stage *stage_of(const leat__plan *plan, leat_stream stream) {
         for (size_t j = 0; j < plan->stages[i].node_count; j++)
             if (plan->stages[i].nodes[j] == stream.node) return &plan->stages[i];
     fail_msg("node %u is in no stage", stream.node);
-    return NULL;
+    return &plan->stages[0];
 }
 
 static leat_stream generated(leat_job *job, const char *name, uint32_t partition_count);
