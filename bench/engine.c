@@ -29,7 +29,7 @@ LEAT_RECORD(event_count, user_id, event_count);
 
 typedef struct setting {
     const char *name;
-    bool json, rocksdb;
+    bool json, logged, rocksdb;
     uint64_t records, keys;
     uint32_t workers;
 } setting;
@@ -145,8 +145,12 @@ static result run_generated(setting *s) {
     char *dir = temp_dir();
     static _Atomic uint64_t reports;
     atomic_store(&reports, 0);
-    leat_job *job = leat_job_new(&(leat_job_opts){
-        .name = "bench", .state_dir = s->rocksdb ? dir : NULL, .worker_count = s->workers});
+    char url[64];
+    (void)snprintf(url, sizeof(url), "embedded:%s/log", dir);
+    char state[64];
+    (void)snprintf(state, sizeof(state), "%s/state", dir);
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "bench", .log = s->logged ? url : NULL,
+        .state_dir = s->rocksdb ? state : NULL, .worker_count = s->workers});
     leat_stream hits = leat_from_generator(job, "hits", &hit_type,
         &(leat_generator){.generate = generate, .arg = s, .partition_count = PARTITIONS, .time_field = "ts_ms",
                           .partitioned_by = "user"});
@@ -258,13 +262,13 @@ int main(int argc, char **argv) {
         else return fprintf(stderr, "usage: %s [--json] [--quick] [--only WORD]\n", argv[0]), 64;
     }
     setting settings[] = {
-        {"count, 1 M keys, memory, 1 worker", false, false, 20000000, 1000000, 1},
-        {"count, 1 M keys, memory, 2 workers", false, false, 20000000, 1000000, 2},
-        {"count, 100 K keys, memory, 1 worker", false, false, 20000000, 100000, 1},
-        {"count, 100 K keys, rocksdb, 1 worker", false, true, 20000000, 100000, 1},
-        {"JSON in and out, 10 K keys, memory, 1 worker", true, false, 2000000, 10000, 1},
-        {"JSON in and out, 10 K keys, rocksdb, 1 worker", true, true, 2000000, 10000, 1},
-        {"JSON in and out, 10 K keys, rocksdb, 2 workers", true, true, 2000000, 10000, 2},
+        {"count, 1 M keys, memory, 1 worker", false, false, false, 20000000, 1000000, 1},
+        {"count, 1 M keys, memory, 2 workers", false, false, false, 20000000, 1000000, 2},
+        {"durable count, 100 K keys, memory, 1 worker", false, true, false, 10000000, 100000, 1},
+        {"durable count, 100 K keys, rocksdb, 1 worker", false, true, true, 10000000, 100000, 1},
+        {"JSON in and out, 10 K keys, memory, 1 worker", true, true, false, 2000000, 10000, 1},
+        {"JSON in and out, 10 K keys, rocksdb, 1 worker", true, true, true, 2000000, 10000, 1},
+        {"JSON in and out, 10 K keys, rocksdb, 2 workers", true, true, true, 2000000, 10000, 2},
     };
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
         setting *s = &settings[i];

@@ -226,6 +226,7 @@ static leat_status open_store(leat__task *task, leat_error *error) {
                               .cache_bytes = cache_bytes / (stateful == 0 ? 1 : stateful)};
     leat_status status = leat__store_open(&task->face.store, &store, error);
     if (status != LEAT_OK) return status;
+    if (run->forgetful) return LEAT_OK;
     task->changelog = leat__format("%s-%s-changelog", opts->name, task->stage->name);
     return leat__task_restore(task, error);
 }

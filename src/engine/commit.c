@@ -220,11 +220,17 @@ static bool worth_a_transaction(leat__run *run, bool force) {
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__bundle *bundle = run->tasks[i]->sealed;
         if (bundle->count != 0 || bundle->change_count != 0) return true;
-        moved |= bundle->has_offset && bundle->offset != run->tasks[i]->committed_offset;
+        moved |= !run->forgetful && bundle->has_offset && bundle->offset != run->tasks[i]->committed_offset;
     }
     run->offsets_pending = moved;
     int64_t now_us = run->env->monotonic_us(run->env->arg);
     return moved && (force || now_us - run->last_commit_us >= 5000000);
+}
+
+static bool writes_to_log(const leat__run *run) {
+    for (size_t n = 0; n < run->graph->node_count; n++)
+        if (run->graph->nodes[n].kind == LEAT__NODE_SINK_LOG) return true;
+    return false;
 }
 
 leat_status leat__commit(leat__run *run, bool force, leat_error *error) {
@@ -235,7 +241,7 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error) {
         commit c = {.run = run};
         c.positions = leat__calloc(run->task_count + 1, sizeof(*c.positions));
         leat__buffer_reserve(&c.seals, run->task_count * 64 + 64); /* pointers into it are handed out */
-        status = transact(&c, error);
+        if (!run->forgetful || writes_to_log(run)) status = transact(&c, error);
         if (status == LEAT_OK) status = apply(&c, error);
         leat__buffer_free(&c.seals);
         leat__free(c.batch);

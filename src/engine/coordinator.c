@@ -103,6 +103,10 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
     pthread_mutex_lock(&run->lock);
     run->stats.rewinds++;
     pthread_mutex_unlock(&run->lock);
+    if (run->forgetful) { /* nothing to go back to */
+        *error = *cause;
+        return cause->status;
+    }
     uint32_t limit = run->graph->opts.restart_limit == 0 ? 10 : run->graph->opts.restart_limit;
     if (++run->rewinds_in_row > limit)
         return leat__fail(error, cause->status, LEAT_RECOVERY_FATAL, cause->where,

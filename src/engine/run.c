@@ -123,7 +123,7 @@ static leat_status other_topics(leat__run *run, leat_error *error) {
         status = ensure_topic(run, table->topic, &wanted, false, NULL, error);
     }
     for (size_t s = 0; s < graph->plan.stage_count && status == LEAT_OK; s++) {
-        if (!graph->plan.stages[s].has_state) continue;
+        if (!graph->plan.stages[s].has_state || run->forgetful) continue;
         char *topic = leat__format("%s-%s-changelog", graph->opts.name, graph->plan.stages[s].name);
         const leat_topic_opts wanted = {.partition_count = run->stage_partitions[s], .compacted = true};
         status = ensure_topic(run, topic, &wanted, true, NULL, error);
@@ -155,6 +155,10 @@ static leat_status open_log(leat__run *run, leat_error *error) {
         return LEAT_OK;
     }
     run->owns_log = true;
+    run->forgetful = opts->log == NULL;
+    if (run->forgetful && opts->state_dir != NULL)
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, opts->name,
+                          "state_dir without a log: positions would be forgotten and records counted twice; set .log");
     if (opts->log != NULL) return leat__log_open_env(&run->log, opts->log, NULL, run->env, error);
     char *url = leat__format("sim:private-%d-%p", (int)getpid(), (void *)run);
     leat_status status = leat__log_open_env(&run->log, url, NULL, run->env, error);

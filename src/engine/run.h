@@ -132,6 +132,7 @@ struct leat__run {
     const leat_env *env;
     leat_log *log;
     bool owns_log, stepping;
+    bool forgetful;                /* no log was named: state is not written down, a rewind is impossible */
     leat__database *database;
     leat_log_member *member;
     int64_t generation;            /* R7: of the assignment that this assembly was made from */

@@ -121,7 +121,8 @@ static void seal_epoch(leat__task *task) {
     leat__bundle *bundle = task->bundle;
     bundle->epoch = task->epoch;
     if (task->face.store != NULL) {
-        bundle->change_count = leat__store_seal(task->face.store, task->epoch, &bundle->changes);
+        leat__changes *changes = run->forgetful ? NULL : &bundle->changes;
+        bundle->change_count = leat__store_seal(task->face.store, task->epoch, changes);
         leat__store_get_stats(task->face.store, &bundle->store_stats);
     }
     bundle->has_offset = task->source != NULL;

@@ -44,7 +44,7 @@ static void seal_entry(leat__store *store, leat__cells *cells, leat__entry *entr
                        leat__changes *out)
 {
     bool present = (entry->flags & LEAT__PRESENT) != 0;
-    if (!is_change(entry))
+    if (out == NULL || !is_change(entry))
         return;
     if (cells->role == LEAT__ROLE_LIST) {
         leat__list_seal(store, cells, entry, add_change, out);
@@ -83,10 +83,11 @@ static void seal_directory(leat__store *store, leat__changes *out)
 size_t leat__store_seal(leat__store *store, uint64_t epoch, leat__changes *out)
 {
     LEAT_ASSERT(!store->in_callback);
-    leat__changes_reset(out);
+    if (out != NULL)
+        leat__changes_reset(out);
     leat__ttl_sweep(store);
     leat__edit_commit(store);
-    if (any_change(store))
+    if (out != NULL && any_change(store))
         seal_directory(store, out); /* R24: alone it is no change */
     for (size_t i = 0; i < store->dirty_count; i++) {
         leat__entry *entry = store->dirty[i];
@@ -99,7 +100,7 @@ size_t leat__store_seal(leat__store *store, uint64_t epoch, leat__changes *out)
     }
     store->dirty_count = store->dirty_bytes = 0;
     store->seals++;
-    return out->count;
+    return out == NULL ? 0 : out->count;
 }
 
 void leat__changes_reset(leat__changes *changes)

@@ -132,6 +132,7 @@ typedef struct leat__changes {
     leat__change *changes;
     size_t count, capacity, bytes;
 } leat__changes;
+/* out NULL: nothing is written down; for a job without a log, memory backend only. */
 size_t leat__store_seal(leat__store *store, uint64_t epoch, leat__changes *out);
 void leat__changes_reset(leat__changes *changes);
 void leat__changes_free(leat__changes *changes);
@@ -167,12 +168,34 @@ leat_status leat__store_rewind(leat__store *store, leat_error *error);
 leat_status leat__store_wipe(leat__store *store, leat_error *error);
 
 /* ---------------------------------------------------------------- committed reads, any thread
- * The applied value of (stage, partition, slot, key), as bytes that leat__binary_decode understands
- * appended to `out`; LEAT_ENOTFOUND if absent. ROCKSDB only (MEMORY: LEAT_EINVAL). Value slots. */
+ * The applied value of (stage, partition, slot, key), as bytes that leat__binary_decode
+ * understands, in the slot's current layout, appended to `out`; LEAT_ENOTFOUND if absent or
+ * expired: against now_ms where the slot's TTL follows the clock, else against the watermark (R22).
+ * ROCKSDB only (MEMORY: LEAT_EINVAL). Value slots. */
 leat_status leat__store_read(leat__store *store, size_t slot, leat_str key, int64_t now_ms,
                              leat__buffer *out, leat_error *error);
-/* For tools: opens a state directory read-only while a job holds it and lists entries in key order.
- */
+
+/* For tools: opens a state directory read-only, also while a job holds it, and lists what is
+ * committed by (stage, partition, kind, slot, key, map key). A list is one entry per element,
+ * oldest first. */
+typedef struct leat__database_entry {
+    uint16_t stage, partition;
+    const char *slot; /* "operator/slot"; of a timer: its name */
+    leat__state_kind kind;
+    bool timer; /* time_ms is when it fires; no value */
+    leat_str key;
+    const char *map_key_layout; /* "" if no map */
+    leat_str map_key;           /* in byte order: numbers big endian, sign bit flipped */
+    const char *layout;         /* of value */
+    leat_str value;             /* binary codec, of exactly that layout */
+    bool has_time;              /* the slot has a TTL: */
+    int64_t time_ms;            /* written (or read) last */
+} leat__database_entry;
+typedef bool (*leat__database_fn)(
+    void *arg, const leat__database_entry *entry); /* false: stop; lent for the call */
+leat_status leat__database_scan(const char *dir, leat__database_fn fn, void *arg,
+                                leat_error *error);
+/* The same without timers, times and map keys. */
 leat_status leat__database_each(const char *dir,
                                 bool (*fn)(void *arg, const char *slot_name, const char *layout,
                                            uint16_t partition, leat_str key, leat_str value_bytes),
