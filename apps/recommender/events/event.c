@@ -76,10 +76,10 @@ typedef struct found_fields {
 } found_fields;
 
 static const struct {
-    float weight;
+    double weight;
     const char *name[6];
 } kinds[INTERACTION_KINDS] = {
-#define X(name, weight, ...) {(float)(weight), {__VA_ARGS__}},
+#define X(name, weight, ...) {weight, {__VA_ARGS__}},
     INTERACTION_KIND_MAP(X)
 #undef X
 };
@@ -89,7 +89,7 @@ const char *interaction_kind_name(uint8_t kind)
     return kinds[kind < INTERACTION_KINDS ? kind : INTERACTION_OTHER].name[0];
 }
 
-float interaction_kind_weight(uint8_t kind)
+double interaction_kind_weight(uint8_t kind)
 {
     return kinds[kind < INTERACTION_KINDS ? kind : INTERACTION_OTHER].weight;
 }

@@ -69,7 +69,7 @@ typedef struct event_fault {
 } event_fault;
 
 const char *interaction_kind_name(uint8_t kind); /* "view" ... */
-float interaction_kind_weight(uint8_t kind);     /* how much it says about liking the item, 0..1 */
+double interaction_kind_weight(uint8_t kind);     /* how much it says about liking the item, 0..1 */
 interaction_kind interaction_kind_of(leat_str name);
 
 /* Strings of *event are lent until the next open on the reader, or as long as `text`.

@@ -1,9 +1,10 @@
 /* What producers may write as an event, and what they are told when it is none. */
-#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "apps/recommender/events/event.h"
 #include "apps/recommender/events/timestamp.h"
@@ -197,7 +198,8 @@ static void times_that_cannot_be_are_refused(void **state)
     assert_refused("{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":\"yesterday\"}", "timestamp",
                    "yesterday");
     assert_refused("{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":-1}", "timestamp", "range");
-    assert_refused("{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":true}", "timestamp", "bool");
+    assert_refused("{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":true}", "timestamp",
+                   "true or false");
     assert_refused("{\"user_id\":\"u\",\"item_id\":\"i\",\"timestamp\":1e300}", "timestamp",
                    "range");
     /* microseconds by mistake: it would push the watermark far into the future */

@@ -1,0 +1,48 @@
+#include <string.h>
+
+#include "apps/recommender/commands/commands.h"
+#include "apps/recommender/serve/server.h"
+
+enum { OWN_FLAGS = 5 };
+
+static void print_help(const flags *parsed)
+{
+    printf("usage: leat-recommender serve --data-dir DIR [--listen 127.0.0.1:8080]\n\n"
+           "Takes events over HTTP, learns from each, and answers with recommendations.\n"
+           "Everything lies in DIR; one line `ready URL` is printed when it serves.\n"
+           "SIGTERM ends it cleanly.\n\n");
+    flags_print(parsed, stdout);
+}
+
+int serve_main(int argc, char **argv)
+{
+    server_options options = {
+        .listen = "127.0.0.1:8080", .http_threads = 2, .settings = recommender_defaults()};
+    flag table[OWN_FLAGS + SETTINGS_FLAGS] = {
+        {"data-dir", FLAG_TEXT, &options.settings.data_dir, 0, 0, "DIR",
+         "where everything is kept; made if missing"},
+        {"listen", FLAG_TEXT, &options.listen, 0, 0, "HOST:PORT",
+         "a loopback address; port 0: any free one"},
+        {"http-threads", FLAG_U32, &options.http_threads, 1, 64, NULL,
+         "threads that answer requests"},
+        {"allow-any-origin", FLAG_BOOL, &options.allow_any_origin, 0, 0, NULL,
+         "let web pages of other origins write events"},
+        {"no-sync", FLAG_BOOL, &options.no_sync, 0, 0, NULL,
+         "tests only: do not wait for the disk"},
+    };
+    settings_flags(&options.settings, table + OWN_FLAGS);
+    flags parsed = {.table = table, .count = OWN_FLAGS + SETTINGS_FLAGS};
+    leat_error error = {0};
+    leat_status status = flags_parse(&parsed, argc, argv, &error);
+    if (status == LEAT_OK && parsed.help) {
+        print_help(&parsed);
+    } else if (status == LEAT_OK && options.settings.data_dir == NULL) {
+        error = (leat_error){.status = status = LEAT_EINVAL, .where = "serve"};
+        snprintf(error.message, sizeof error.message,
+                 "--data-dir DIR is missing; see serve --help");
+    } else if (status == LEAT_OK) {
+        status = server_run(&options, &error);
+    }
+    flags_free(&parsed);
+    return status == LEAT_OK ? 0 : command_failed(&error);
+}

@@ -1,0 +1,41 @@
+#include <string.h>
+
+#include "apps/recommender/commands/commands.h"
+#include "base/limits.h"
+
+void settings_flags(recommender_settings *to, flag table[SETTINGS_FLAGS])
+{
+    const flag rows[SETTINGS_FLAGS] = {
+        {"partitions", FLAG_U32, &to->partition_count, 1, LEAT__PARTITIONS_MAX, NULL,
+         "partitions of topics that have to be created"},
+        {"workers", FLAG_U32, &to->worker_count, 0, 256, NULL,
+         "threads of the job; 0: one per core"},
+        {"epoch", FLAG_DURATION, &to->epoch_ms, 0, 0, NULL,
+         "time between commits at low load; 0ms: the engine's own"},
+        {"session-gap", FLAG_DURATION, &to->gap_ms, 1, 0, NULL, "silence that ends a session"},
+        {"session-ttl", FLAG_DURATION, &to->ttl_ms, 1, 0, NULL,
+         "how long a user's last session is kept"},
+        {"out-of-order", FLAG_DURATION, &to->out_of_order_ms, 0, 0, NULL,
+         "how far the watermark follows the newest event"},
+        {"lateness", FLAG_DURATION, &to->lateness_ms, 0, 0, NULL,
+         "how far behind the watermark an event still counts"},
+        {"retention", FLAG_DURATION, &to->interactions_retention_ms, 0, 0, NULL,
+         "how long interactions are kept in the log; 0ms: for ever"},
+        {"sessions-per-item", FLAG_U32, &to->index.sessions_per_item, 1, SESSION_RECENT_MAX, NULL,
+         "newest sessions of an item that are looked at (m)"},
+        {"min-session-items", FLAG_U32, &to->index.min_session_items, 1, SESSION_ITEMS_MAX, NULL,
+         "shorter sessions are not learnt from"},
+        {"max-session-items", FLAG_U32, &to->index.max_session_items, 1, SESSION_ITEMS_MAX, NULL,
+         "longer ones neither"},
+        {"max-sessions", FLAG_U64, &to->index.max_sessions, 0, 0, NULL,
+         "newest sessions the index holds; 0: all"},
+    };
+    memcpy(table, rows, sizeof rows);
+}
+
+int command_failed(const leat_error *error)
+{
+    fprintf(stderr, "leat-recommender: %s%s%s\n", error->where, error->where[0] == '\0' ? "" : ": ",
+            error->message);
+    return leat_status_exit_code(error->status);
+}

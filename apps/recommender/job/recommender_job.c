@@ -1,0 +1,222 @@
+/* job/recommender_job.c - topics, decoding and the graph; see recommender_job.h. */
+#include "apps/recommender/job/recommender_job.h"
+
+#include <string.h>
+
+#include "apps/recommender/events/event.h"
+#include "apps/recommender/job/operators.h"
+#include "apps/recommender/job/records.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+enum { STATE_DIR_BYTES = 4096 };
+
+/* One parser per partition: a partition's records are decoded by one task at a time. */
+struct interaction_readers {
+    leat__json_reader *of_partition[LEAT__PARTITIONS_MAX];
+    char state_dir[STATE_DIR_BYTES];
+};
+
+recommender_settings recommender_defaults(void)
+{
+    return (recommender_settings){
+        .partition_count = 4,
+        .gap_ms = LEAT_MINUTES(30),
+        .ttl_ms = LEAT_HOURS(1),
+        .lateness_ms = LEAT_MINUTES(5),
+        .out_of_order_ms = LEAT_MINUTES(5),
+        .interactions_retention_ms = LEAT_DAYS(7),
+        .session_items_max = 50,
+        .count = 10,
+        .index = session_index_defaults(),
+        .popular = popularity_defaults(),
+    };
+}
+
+/* ------------------------------------------------------------------ topics */
+
+static leat_status create_topics(leat_log *log, const recommender_settings *settings,
+                                 leat_error *error)
+{
+    const struct {
+        const char *name;
+        leat_topic_opts opts;
+    } topics[] = {
+        {TOPIC_INTERACTIONS, {.retention_ms = settings->interactions_retention_ms}},
+        {TOPIC_SESSIONS, {.retention_ms = 0}},
+        {TOPIC_POPULARITY, {.compacted = true}},
+        /* By size: their timestamps are event time, which a replay of old events takes far back. */
+        {TOPIC_RECOMMENDATIONS, {.retention_bytes = INT64_C(1) << 30}},
+        {TOPIC_LATE, {.retention_bytes = INT64_C(256) << 20}},
+        {TOPIC_DEAD_LETTERS, {.retention_bytes = INT64_C(256) << 20}},
+    };
+    for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++) {
+        leat_topic_opts opts = topics[i].opts;
+        opts.partition_count = settings->partition_count;
+        leat_status status = leat_topic_create(log, topics[i].name, &opts, error);
+        if (status != LEAT_OK && status != LEAT_EEXISTS)
+            return status;
+    }
+    return LEAT_OK;
+}
+
+/* ------------------------------------------------------------------ source */
+
+static leat_status decode_interaction(leat_ctx *ctx, const leat_log_record *in, void *record,
+                                      void *arg)
+{
+    struct interaction_readers *readers = arg;
+    leat__json_reader **reader = &readers->of_partition[in->partition % LEAT__PARTITIONS_MAX];
+    if (*reader == NULL)
+        *reader = leat__json_reader_new();
+    event_fault fault;
+    if (event_parse(*reader, in->value, in->timestamp_ms, record, &fault) == LEAT_OK)
+        return LEAT_OK;
+    return leat_fail(ctx, LEAT_EDATA, "%s", fault.reason);
+}
+
+/* ------------------------------------------------------------------ tables */
+
+void model_add_session(model *self, const void *record)
+{
+    const closed_session *session = record;
+    session_index_add(self->index, session->session_id, session->items.items, session->items.count,
+                      session->last_ms);
+}
+
+void model_add_count(model *self, const void *record)
+{
+    const item_count *item = record;
+    popularity_update(self->popular, item->item_id, item->category, item->total, item->decayed,
+                      item->at_ms);
+    if (item->at_ms > atomic_load_explicit(&self->latest_ms, memory_order_relaxed))
+        atomic_store_explicit(&self->latest_ms, item->at_ms, memory_order_relaxed);
+}
+
+static void on_session(void *arg, leat_str key, const void *record, const leat_log_record *origin)
+{
+    (void)key, (void)origin;
+    if (record != NULL)
+        model_add_session(arg, record);
+}
+
+static void on_count(void *arg, leat_str key, const void *record, const leat_log_record *origin)
+{
+    (void)origin;
+    model *self = arg;
+    if (record != NULL)
+        model_add_count(self, record);
+    else
+        popularity_update(self->popular, key, (leat_str){NULL, 0}, 0, 0, 0);
+}
+
+static void on_recommendation(void *arg, const leat_log_record *record)
+{
+    recommender_job *self = arg;
+    self->settings.on_committed(self->settings.on_committed_arg, record);
+}
+
+int64_t recommendation_accepted_ms(leat_str value)
+{
+    /* Not found inside of a string: a quote there is escaped. */
+    static const char name[] = "\"accepted_ms\":";
+    if (value.data == NULL)
+        return -1;
+    const char *at = memmem(value.data, value.length, name, sizeof name - 1);
+    if (at == NULL)
+        return -1;
+    int64_t number = 0;
+    const char *end = value.data + value.length, *first = at + sizeof name - 1;
+    for (at = first; at < end && *at >= '0' && *at <= '9' && at - first < 18; at++)
+        number = number * 10 + (*at - '0');
+    return at == first ? -1 : number;
+}
+
+/* ------------------------------------------------------------------ graph */
+
+static void build_graph(recommender_job *self)
+{
+    const recommender_settings *settings = &self->settings;
+    leat_job *job = self->job;
+    leat_stream events = leat_from_log(job, "interactions", &interaction_type,
+                                       &(leat_log_source){
+                                           .topic = TOPIC_INTERACTIONS,
+                                           .decode = decode_interaction,
+                                           .decode_arg = self->readers,
+                                           .time_field = "timestamp_ms",
+                                           .out_of_order_ms = settings->out_of_order_ms,
+                                           .idle_ms = LEAT_SECONDS(30),
+                                           .partitioned_by = "user_id",
+                                           .on_error = LEAT_ON_ERROR_DEAD_LETTER,
+                                       });
+    leat_stream by_user = leat_key_by(events, "user_id");
+    leat_stream recommendations = leat_process(by_user, SESSION_OP_NAME, &session_op, self);
+    leat_to_log(recommendations, "recommendations",
+                &(leat_log_sink){
+                    .topic = TOPIC_RECOMMENDATIONS,
+                    .key = "user_id",
+                    .on_committed = settings->on_committed == NULL ? NULL : on_recommendation,
+                    .arg = self,
+                });
+    leat_to_log(leat_side(recommendations, SESSION_SIDE_CLOSED), "sessions",
+                &(leat_log_sink){.topic = TOPIC_SESSIONS, .key = "user_id"});
+    leat_to_log(leat_side(recommendations, SESSION_SIDE_LATE), "late",
+                &(leat_log_sink){.topic = TOPIC_LATE, .key = "user_id"});
+    leat_stream by_item = leat_key_by(leat_side(recommendations, SESSION_SIDE_TOUCHED), "item_id");
+    leat_stream counts = leat_process(by_item, "popularity", &popularity_op, self);
+    leat_to_log(counts, "counts", &(leat_log_sink){.topic = TOPIC_POPULARITY, .key = "item_id"});
+    leat_global_table(job, "session-index",
+                      &(leat_table){
+                          .topic = TOPIC_SESSIONS,
+                          .type = &closed_session_type,
+                          .on_error = LEAT_ON_ERROR_SKIP,
+                          .on_record = on_session,
+                          .arg = self->model,
+                      });
+    leat_global_table(job, "popular-items",
+                      &(leat_table){
+                          .topic = TOPIC_POPULARITY,
+                          .type = &item_count_type,
+                          .on_error = LEAT_ON_ERROR_SKIP,
+                          .compacted = true,
+                          .on_record = on_count,
+                          .arg = self->model,
+                      });
+}
+
+leat_status recommender_job_new(recommender_job **out, leat_log *log,
+                                const recommender_settings *settings, leat_error *error)
+{
+    leat_status status = create_topics(log, settings, error);
+    if (status != LEAT_OK)
+        return status;
+    recommender_job *self = leat__calloc(1, sizeof *self);
+    self->settings = *settings;
+    self->log = log;
+    self->model = model_new(&settings->index, &settings->popular);
+    self->readers = leat__calloc(1, sizeof *self->readers);
+    snprintf(self->readers->state_dir, STATE_DIR_BYTES, "%s/state", settings->data_dir);
+    self->job = leat_job_new(&(leat_job_opts){
+        .name = RECOMMENDER_JOB_NAME,
+        .log_handle = log,
+        .state_dir = self->readers->state_dir,
+        .worker_count = settings->worker_count,
+        .epoch_ms = settings->epoch_ms,
+        .dead_letters = TOPIC_DEAD_LETTERS,
+    });
+    build_graph(self);
+    *out = self;
+    return LEAT_OK;
+}
+
+void recommender_job_free(recommender_job *self)
+{
+    if (self == NULL)
+        return;
+    leat_job_free(self->job);
+    for (size_t i = 0; i < LEAT__PARTITIONS_MAX; i++)
+        leat__json_reader_free(self->readers->of_partition[i]);
+    leat__free(self->readers);
+    model_free(self->model);
+    leat__free(self);
+}

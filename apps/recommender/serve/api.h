@@ -1,0 +1,65 @@
+/* serve/api.h - the HTTP API: what its handlers share.
+ *
+ *   serve/api.c            routes, health, readiness, the OpenAPI file, the index for diagnosis
+ *   serve/api_events.c     POST /v1/events
+ *   serve/api_recommend.c  recommendations, similar items, trending
+ *   serve/answer_json.c    lists of items as JSON
+ *   serve/metrics.c        /metrics
+ *   serve/server.c         the process: start, signals, stop */
+#ifndef RECOMMENDER_API_H
+#define RECOMMENDER_API_H
+#include "apps/recommender/job/recommender_job.h"
+#include "apps/recommender/serve/appender.h"
+#include "apps/recommender/serve/http.h"
+#include "record/json_reader.h"
+
+typedef enum api_phase { API_STARTING = 0, API_READY, API_STOPPING } api_phase;
+
+enum {
+    API_EVENTS_BODY_BYTES_MAX = 16 << 20,
+    API_SESSION_BODY_BYTES_MAX = 64 << 10,
+};
+
+typedef struct api {
+    recommender_job *job;
+    leat_log *log;
+    appender *appender;
+    http_server *http;
+    _Atomic int phase; /* api_phase */
+    int64_t started_us;
+    void (*on_fatal)(void *arg, const leat_error *error); /* an append failed for good (R17) */
+    void *on_fatal_arg;
+    _Atomic uint64_t events_accepted, events_rejected,
+        events_refused; /* refused: not durable, 5xx */
+    /* Commit thread only; others read. From the request to the committed recommendation. */
+    leat__histogram accepted_to_committed_us;
+} api;
+
+typedef struct api_worker { /* one per HTTP thread */
+    model_reader *model;
+    leat__json_reader *json;
+} api_worker;
+
+extern const http_route api_routes[];
+extern const size_t api_route_count;
+
+void *api_worker_new(void *api);
+void api_worker_free(void *worker);
+void api_on_committed(void *api, const leat_log_record *recommendation);
+
+/* False: a 503 was written, as the tables are not restored yet (R20). */
+bool api_is_ready(const api *self, http_exchange *exchange);
+
+/* handlers */
+void api_post_events(http_exchange *exchange, void *api);
+void api_events_appended(http_exchange *exchange, void *api);
+void api_user_recommendations(http_exchange *exchange, void *api);
+void api_session_recommendations(http_exchange *exchange, void *api);
+void api_similar_items(http_exchange *exchange, void *api);
+void api_trending(http_exchange *exchange, void *api);
+void api_metrics(http_exchange *exchange, void *api);
+
+/* answer_json.c: "items":[...] */
+void answer_items(leat__buffer *out, const recommend_item *items, size_t count,
+                  const leat_str *clicks, size_t click_count);
+#endif

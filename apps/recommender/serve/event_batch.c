@@ -1,0 +1,168 @@
+#include "apps/recommender/serve/event_batch.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+
+typedef struct batch_reader {
+    event_batch *batch;
+    leat__arena *arena;
+    leat__json_reader *json;
+    const char *topic;
+    int64_t accepted_ms;
+    size_t capacity, index;
+} batch_reader;
+
+static leat_status malformed(leat_error *error, const char *message)
+{
+    return leat__fail(error, LEAT_EDATA, LEAT_RECOVERY_FATAL, "body", "%s", message);
+}
+
+/* Inside JSON a raw line break is white space: texts may not hold one. */
+static leat_str one_line(leat__arena *arena, leat_str text, bool must_copy)
+{
+    bool broken = memchr(text.data, '\n', text.length) != NULL ||
+                  memchr(text.data, '\r', text.length) != NULL;
+    if (!broken && !must_copy)
+        return text;
+    char *copy = leat__arena_copy(arena, text.data, text.length);
+    for (size_t i = 0; broken && i < text.length; i++)
+        if (copy[i] == '\n' || copy[i] == '\r')
+            copy[i] = ' ';
+    return (leat_str){copy, text.length};
+}
+
+static void add(batch_reader *reader, const interaction *event, leat_str text)
+{
+    event_batch *batch = reader->batch;
+    leat_log_record *record = &batch->records[batch->count++];
+    *record = (leat_log_record){
+        .topic = reader->topic,
+        .partition = LEAT_PARTITION_BY_KEY,
+        .timestamp_ms = reader->accepted_ms,
+        .key = leat__arena_str(reader->arena, event->user_id),
+        .value = text,
+    };
+    batch->bytes += record->key.length + record->value.length;
+}
+
+static void reject(batch_reader *reader, const event_fault *fault)
+{
+    event_batch *batch = reader->batch;
+    if (batch->rejected == NULL)
+        batch->rejected =
+            leat__arena_alloc(reader->arena, EVENT_BATCH_ERRORS_LISTED * sizeof *batch->rejected);
+    if (batch->rejected_count < EVENT_BATCH_ERRORS_LISTED)
+        batch->rejected[batch->rejected_count] = (rejected_event){reader->index, *fault};
+    batch->rejected_count++;
+}
+
+static void read_text(batch_reader *reader, leat_str text)
+{
+    interaction event;
+    event_fault fault;
+    if (event_parse(reader->json, text, reader->accepted_ms, &event, &fault) == LEAT_OK)
+        add(reader, &event, one_line(reader->arena, text, false));
+    else
+        reject(reader, &fault);
+    reader->index++;
+}
+
+static void reserve(batch_reader *reader, size_t count)
+{
+    reader->batch->records =
+        leat__arena_alloc(reader->arena, count * sizeof *reader->batch->records);
+    reader->capacity = count;
+}
+
+static leat_status too_many(size_t count, leat_error *error)
+{
+    return leat__fail(error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, "body",
+                      "the body holds %zu events, at most %d are allowed in one request", count,
+                      EVENT_BATCH_MAX);
+}
+
+static leat_status read_array(batch_reader *reader, leat_str body, leat_error *error)
+{
+    leat__json root;
+    leat_status status = leat__json_open(reader->json, body, &root, error);
+    if (status != LEAT_OK)
+        return status;
+    size_t count = leat__json_count(root);
+    if (count > EVENT_BATCH_MAX)
+        return too_many(count, error);
+    reserve(reader, count);
+    for (leat__json_each each = leat__json_each_of(root); leat__json_next(&each); reader->index++) {
+        interaction event;
+        event_fault fault = {.field = ""};
+        leat_str text = leat__json_text(each.value);
+        if (text.length > EVENT_TEXT_BYTES_MAX) {
+            snprintf(fault.reason, sizeof fault.reason,
+                     "the event has %zu bytes, at most %d are allowed", text.length,
+                     EVENT_TEXT_BYTES_MAX);
+            reject(reader, &fault);
+        } else if (event_from_json(each.value, reader->accepted_ms, &event, &fault) == LEAT_OK) {
+            add(reader, &event, one_line(reader->arena, text, true));
+        } else {
+            reject(reader, &fault);
+        }
+    }
+    return LEAT_OK;
+}
+
+static leat_status read_lines(batch_reader *reader, leat_str body, leat_error *error)
+{
+    leat_str rest = body, line;
+    size_t count = 0;
+    while (leat__json_next_line(&rest, &line))
+        count++;
+    if (count > EVENT_BATCH_MAX)
+        return too_many(count, error);
+    reserve(reader, count);
+    for (rest = body; leat__json_next_line(&rest, &line);)
+        read_text(reader, line);
+    return LEAT_OK;
+}
+
+static leat_status read_one(batch_reader *reader, leat_str body, leat_error *error)
+{
+    leat__json root;
+    leat_status status = leat__json_open(reader->json, body, &root, error);
+    if (status != LEAT_OK)
+        return status;
+    reserve(reader, 1);
+    read_text(reader, body);
+    return LEAT_OK;
+}
+
+static bool is_object(leat__json_reader *json, leat_str text)
+{
+    leat__json root;
+    return leat__json_open(json, text, &root, NULL) == LEAT_OK &&
+           leat__json_type_of(root) == LEAT__JSON_OBJECT;
+}
+
+leat_status event_batch_read(event_batch *batch, leat__arena *arena, leat__json_reader *json,
+                             leat_str body, const char *topic, int64_t accepted_ms,
+                             leat_error *error)
+{
+    *batch = (event_batch){0};
+    batch_reader reader = {batch, arena, json, topic, accepted_ms, 0, 0};
+    leat_str rest = body, line, second;
+    if (body.data == NULL || !leat__json_next_line(&rest, &line))
+        return malformed(error, "the body is empty; send one event, an array, or one event a line");
+    size_t at = 0;
+    while (at < line.length && (line.data[at] == ' ' || line.data[at] == '\t'))
+        at++;
+    if (at < line.length && line.data[at] == '[')
+        return read_array(&reader, body, error);
+    bool several = leat__json_next_line(&rest, &second);
+    if (several && is_object(json, line))
+        return read_lines(&reader, body, error);
+    leat_status status = read_one(&reader, body, error);
+    /* Broken in its first line, but lines all the same: say so line by line. */
+    if (status == LEAT_EDATA && several && second.data[0] == '{')
+        return read_lines(&reader, body, error);
+    return status;
+}

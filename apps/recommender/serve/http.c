@@ -1,0 +1,373 @@
+/* serve/http.c - libmicrohttpd's callbacks; see http.h.
+ *
+ * libmicrohttpd calls on_request several times for one request:
+ *
+ *   1st       headers are there          take an exchange from the pool; answer nothing yet, as an
+ *                                        answer now would end keep-alive (0.9.75) - which is just
+ *                                        right for a body that is announced too large
+ *   2nd ...   a piece of the body        append it
+ *   last      the body is complete       find the route, run its handler, queue the answer
+ *   once more after http_resume          run the route's second handler, queue the answer
+ *
+ * The answer is lent to libmicrohttpd out of exchange->out (no copy) until on_completed. */
+#include "apps/recommender/serve/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/recommender/serve/http_private.h"
+#include "base/env.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+static _Thread_local http_slot *current_slot;
+
+/* ------------------------------------------------------------------ threads and their pools */
+
+static http_slot *slot_of_thread(http_server *server)
+{
+    if (current_slot != NULL && current_slot->server == server)
+        return current_slot;
+    http_slot *slot = leat__calloc(1, sizeof *slot);
+    slot->server = server;
+    slot->counts = leat__calloc(server->options.route_count + 1, sizeof *slot->counts);
+    if (server->options.worker_new != NULL)
+        slot->worker = server->options.worker_new(server->options.arg);
+    pthread_mutex_lock(&server->lock);
+    slot->next = server->slots;
+    server->slots = slot;
+    pthread_mutex_unlock(&server->lock);
+    return current_slot = slot;
+}
+
+static http_item *item_take(http_slot *slot, struct MHD_Connection *connection)
+{
+    http_item *item = slot->free;
+    if (item != NULL) {
+        slot->free = item->next_free;
+    } else {
+        item = leat__calloc(1, sizeof *item);
+        item->slot = slot;
+        item->next_all = slot->all;
+        item->arena.chunk_bytes = 4096;
+        slot->all = item;
+    }
+    item->connection = connection;
+    item->phase = HTTP_RECEIVING;
+    item->allow = NULL;
+    item->dropped_bytes = 0;
+    item->exchange = (http_exchange){
+        .arena = &item->arena,
+        .worker = slot->worker,
+        .status = 200,
+        .answer_type = "application/json",
+        .out = &item->out,
+    };
+    return item;
+}
+
+static void buffer_reuse(leat__buffer *buffer)
+{
+    if (buffer->capacity > HTTP_KEPT_BUFFER_BYTES)
+        leat__buffer_free(buffer);
+    buffer->length = 0;
+}
+
+static void item_give_back(http_item *item)
+{
+    http_slot *slot = item->slot;
+    atomic_fetch_sub_explicit(&slot->server->bodies_bytes, item->in.capacity, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&slot->server->open_requests, 1, memory_order_release);
+    buffer_reuse(&item->in);
+    buffer_reuse(&item->out);
+    if (item->arena.used_bytes > HTTP_KEPT_BUFFER_BYTES)
+        leat__arena_free(&item->arena);
+    else
+        leat__arena_reset(&item->arena);
+    item->next_free = slot->free;
+    slot->free = item;
+}
+
+static void slot_free(http_slot *slot)
+{
+    for (http_item *item = slot->all, *next; item != NULL; item = next) {
+        next = item->next_all;
+        leat__buffer_free(&item->in);
+        leat__buffer_free(&item->out);
+        leat__arena_free(&item->arena);
+        leat__free(item);
+    }
+    if (slot->server->options.worker_free != NULL)
+        slot->server->options.worker_free(slot->worker);
+    leat__free(slot->counts);
+    leat__free(slot);
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static void count_answer(http_item *item)
+{
+    const http_exchange *exchange = &item->exchange;
+    const http_options *options = &item->slot->server->options;
+    size_t route = exchange->route == NULL ? options->route_count
+                                           : (size_t)(exchange->route - options->routes);
+    http_counts *counts = &item->slot->counts[route];
+    for (unsigned i = 0; i < HTTP_STATUS_SLOTS; i++) {
+        if (http_status_of_slot(i) != exchange->status)
+            continue;
+        __atomic_store_n(&counts->by_status[i], counts->by_status[i] + 1, __ATOMIC_RELAXED);
+        break;
+    }
+    if (exchange->received_us == 0)
+        return;
+    const leat_env *env = leat__env_system();
+    int64_t took_us = env->monotonic_us(env->arg) - exchange->received_us;
+    leat__histogram_record(&counts->duration_us, took_us > 0 ? (uint64_t)took_us : 0);
+}
+
+static enum MHD_Result answer(http_item *item)
+{
+    static char nothing[1];
+    http_exchange *exchange = &item->exchange;
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        item->out.length, item->out.data == NULL ? nothing : item->out.data,
+        MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    enum MHD_Result added =
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, exchange->answer_type);
+    if (item->allow != NULL && added == MHD_YES)
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, item->allow);
+    if (exchange->status == 503 && added == MHD_YES)
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (atomic_load_explicit(&item->slot->server->quiesced, memory_order_relaxed) &&
+        added == MHD_YES)
+        added = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    enum MHD_Result queued =
+        added == MHD_YES
+            ? MHD_queue_response(item->connection, (unsigned)exchange->status, response)
+            : MHD_NO;
+    MHD_destroy_response(response);
+    count_answer(item);
+    return queued;
+}
+
+/* ------------------------------------------------------------------ bodies */
+
+static size_t body_limit(const http_item *item)
+{
+    const http_route *route = item->exchange.route;
+    return route != NULL && route->method == HTTP_POST ? route->body_max_bytes
+                                                       : HTTP_GET_BODY_BYTES_MAX;
+}
+
+static void refuse_large_body(http_item *item)
+{
+    item->phase = HTTP_REFUSED;
+    http_problem(&item->exchange, 413, "too-large", "the body is over the limit of %zu bytes",
+                 body_limit(item));
+}
+
+static enum MHD_Result take_body(http_item *item, const char *bytes, size_t length)
+{
+    http_server *server = item->slot->server;
+    if (item->phase == HTTP_RECEIVING && item->in.length + length > body_limit(item))
+        refuse_large_body(item);
+    if (item->phase == HTTP_REFUSED) {
+        /* A client that never stops sending is cut off, one that nearly fits gets its answer. */
+        item->dropped_bytes += length;
+        return item->dropped_bytes > 4 * body_limit(item) + HTTP_KEPT_BUFFER_BYTES ? MHD_NO
+                                                                                   : MHD_YES;
+    }
+    size_t before = item->in.capacity;
+    leat__buffer_bytes(&item->in, bytes, length);
+    size_t grown = item->in.capacity - before;
+    if (grown == 0)
+        return MHD_YES;
+    size_t all = atomic_fetch_add_explicit(&server->bodies_bytes, grown, memory_order_relaxed);
+    if (all + grown > HTTP_BODIES_BYTES_MAX) {
+        item->phase = HTTP_REFUSED;
+        http_problem(&item->exchange, 503, "overloaded", "too many large requests at once");
+    }
+    return MHD_YES;
+}
+
+/* ------------------------------------------------------------------ requests */
+
+/* Finds the route; false: the answer is a problem. */
+static bool route_request(http_item *item, const char *path, const char *method)
+{
+    http_exchange *exchange = &item->exchange;
+    const http_options *options = &item->slot->server->options;
+    leat_str parameter;
+    exchange->route = http_route_of(options->routes, options->route_count, method, path, &parameter,
+                                    &item->allow);
+    if (exchange->route == NULL && item->allow != NULL) {
+        http_problem(exchange, 405, "method-not-allowed", "this path allows %s", item->allow);
+        return false;
+    }
+    if (exchange->route == NULL) {
+        http_problem(exchange, 404, "not-found", "there is no such path");
+        return false;
+    }
+    exchange->parameter = parameter;
+    if (parameter.data != NULL && memchr(parameter.data, '%', parameter.length) != NULL) {
+        char *copy = leat__arena_copy(&item->arena, parameter.data, parameter.length);
+        exchange->parameter.data = copy;
+        if (!http_percent_decode(copy, &exchange->parameter.length)) {
+            http_problem(exchange, 400, "bad-path", "the path holds a malformed %%-escape");
+            return false;
+        }
+    }
+    if (exchange->route->method == HTTP_POST && !options->allow_any_origin) {
+        const char *origin =
+            MHD_lookup_connection_value(item->connection, MHD_HEADER_KIND, "Origin");
+        if (origin != NULL && !http_origin_is_local(origin)) {
+            http_problem(exchange, 403, "foreign-origin",
+                         "pages of another origin may not write (H4)");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The 1st call. */
+static enum MHD_Result begin(http_server *server, struct MHD_Connection *connection,
+                             const char *path, const char *method, void **state)
+{
+    http_item *item = item_take(slot_of_thread(server), connection);
+    *state = item;
+    atomic_fetch_add_explicit(&server->open_requests, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->bodies_bytes, item->in.capacity, memory_order_relaxed);
+    if (!route_request(item, path, method)) {
+        item->phase = HTTP_REFUSED;
+        return MHD_YES;
+    }
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length != NULL && strtoull(length, NULL, 10) > body_limit(item)) {
+        refuse_large_body(item);
+        return answer(item); /* closes the connection without reading the body */
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_bytes, void **state)
+{
+    (void)version;
+    http_server *server = arg;
+    http_item *item = *state;
+    if (item == NULL)
+        return begin(server, connection, path, method, state);
+    if (*upload_bytes > 0) {
+        size_t length = *upload_bytes;
+        *upload_bytes = 0;
+        return take_body(item, upload, length);
+    }
+    http_exchange *exchange = &item->exchange;
+    if (item->phase == HTTP_REFUSED)
+        return answer(item);
+    if (item->phase == HTTP_WAITING) {
+        item->phase = HTTP_RECEIVING;
+        exchange->route->resumed(exchange, server->options.arg);
+        return answer(item);
+    }
+    const leat_env *env = leat__env_system();
+    exchange->received_us = env->monotonic_us(env->arg);
+    exchange->body = (leat_str){item->in.data, item->in.length};
+    exchange->content_type =
+        exchange->route->method == HTTP_POST
+            ? MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE)
+            : NULL;
+    exchange->route->handle(exchange, server->options.arg);
+    return item->phase == HTTP_WAITING ? MHD_YES : answer(item);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)arg, (void)connection, (void)code;
+    http_item *item = *state;
+    if (item == NULL)
+        return;
+    *state = NULL;
+    item_give_back(item);
+}
+
+/* Paths and arguments are split as they came and decoded afterwards: %2F is part of an id. */
+static size_t keep_escapes(void *arg, struct MHD_Connection *connection, char *text)
+{
+    (void)arg, (void)connection;
+    return strlen(text);
+}
+
+void http_suspend(http_exchange *exchange)
+{
+    http_item *item = (http_item *)exchange;
+    item->phase = HTTP_WAITING;
+    MHD_suspend_connection(item->connection);
+}
+
+void http_resume(http_exchange *exchange)
+{
+    MHD_resume_connection(((http_item *)exchange)->connection);
+}
+
+/* ------------------------------------------------------------------ life */
+
+leat_status http_server_start(http_server **out, const http_options *options, leat_error *error)
+{
+    http_server *server = leat__calloc(1, sizeof *server);
+    server->options = *options;
+    if (server->options.thread_count == 0)
+        server->options.thread_count = 1;
+    pthread_mutex_init(&server->lock, NULL);
+    unsigned pool = server->options.thread_count > 1 ? server->options.thread_count : 0;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        on_request, server, MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
+        NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_CONNECTION_TIMEOUT_S,
+        pool > 0 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, pool, MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        close(options->listen_fd);
+        pthread_mutex_destroy(&server->lock);
+        leat__free(server);
+        return leat__fail(error, LEAT_EIO, LEAT_RECOVERY_FATAL, "--listen",
+                          "the HTTP server could not start its threads");
+    }
+    *out = server;
+    return LEAT_OK;
+}
+
+void http_server_quiesce(http_server *server)
+{
+    if (atomic_exchange(&server->quiesced, true))
+        return;
+    int fd = MHD_quiesce_daemon(server->daemon);
+    if (fd >= 0)
+        close(fd);
+}
+
+uint64_t http_server_open_requests(http_server *server)
+{
+    return atomic_load_explicit(&server->open_requests, memory_order_acquire);
+}
+
+void http_server_stop(http_server *server)
+{
+    if (server == NULL)
+        return;
+    http_server_quiesce(server);
+    MHD_stop_daemon(server->daemon);
+    for (http_slot *slot = server->slots, *next; slot != NULL; slot = next) {
+        next = slot->next;
+        slot_free(slot);
+    }
+    pthread_mutex_destroy(&server->lock);
+    leat__free(server);
+}
