@@ -25,9 +25,11 @@ extern "C" {
 typedef enum leat_kind {
     LEAT_KIND_NONE = 0, /* not describable: refused when the job is built */
     LEAT_KIND_BOOL,
+    /* clang-format off */
     LEAT_KIND_I8, LEAT_KIND_I16, LEAT_KIND_I32, LEAT_KIND_I64,
     LEAT_KIND_U8, LEAT_KIND_U16, LEAT_KIND_U32, LEAT_KIND_U64,
     LEAT_KIND_F32, LEAT_KIND_F64,
+    /* clang-format on */
     LEAT_KIND_TEXT,   /* char[N], NUL-padded */
     LEAT_KIND_STR,    /* leat_str */
     LEAT_KIND_LIST,   /* leat_list of *element */
@@ -61,31 +63,38 @@ LEAT_API extern const leat_type leat_type_i64, leat_type_u64, leat_type_u32, lea
 
 /* ---------------------------------------------------------------- types at run time
  * leat_type_new: a growing type, owned by the caller until leat_type_free.  Adding a field lays it
- * out as a C compiler would and returns its index, or -1 (a duplicate or empty name, over 64
- * fields, a LIST or RECORD without element).  Elements are borrowed and must outlive the type. */
+ * out as a C compiler would and returns its index, or -1 (a duplicate or bad name, over 64 fields,
+ * a LIST or RECORD without element).  A name is 1 to 63 bytes of UTF-8 without spaces, quotes or
+ * any of {}[](),:\  Elements are borrowed and must outlive the type. */
 LEAT_API leat_type *leat_type_new(const char *name);
 LEAT_API int leat_type_add(leat_type *type, const char *name, leat_kind kind,
                            const leat_type *element, uint32_t flags);
-LEAT_API int leat_type_add_text(leat_type *type, const char *name, uint32_t size_bytes, uint32_t flags);
+LEAT_API int leat_type_add_text(leat_type *type, const char *name, uint32_t size_bytes,
+                                uint32_t flags);
 LEAT_API void leat_type_free(leat_type *type);
-/* NULL if the type is sound, else a static or type-owned sentence what is wrong with it. */
+/* LEAT_ETYPE, and in the message the field and what is wrong with it, if the type is not sound:
+ * kinds, sizes, names, nesting, and members of the struct that no field describes. */
 LEAT_API leat_status leat_type_check(const leat_type *type, leat_error *error);
 LEAT_API const leat_field *leat_type_field(const leat_type *type, const char *name); /* or NULL */
 /* The field name nearest to `name` by edit distance, for "did you mean"; NULL if none is near. */
 LEAT_API const char *leat_type_nearest(const leat_type *type, const char *name);
-/* "click{ts_ms:i64,user:str,...}": equal text means equal layout on disk (S4). Caller frees with free(). */
+/* "click{ts_ms:i64,user:str,...}": equal text means equal layout on disk (S4).  To be freed with
+ * free(). */
 LEAT_API char *leat_type_layout(const leat_type *type);
 
 /* ---------------------------------------------------------------- JSON
  * A decoder holds the parser's buffers; one thread at a time.  Strings and lists of a decoded
  * record are lent until the next call on the same decoder.  Numbers are range-checked, `1.0` is
  * accepted for an integer field, "5" (a string) for a number is not.  For a STR field a JSON number
- * is taken as its text (ids written either way).  Error messages name the field and what was found. */
+ * is taken as its text (ids written either way).  The whole text is checked, also what is ignored;
+ * a member that appears twice, or anything after the value, is refused.  Error messages name the
+ * field and what was found. */
 typedef struct leat_json_decoder leat_json_decoder;
 LEAT_API leat_json_decoder *leat_json_decoder_new(void);
 LEAT_API void leat_json_decoder_free(leat_json_decoder *decoder);
-LEAT_API LEAT_MUST_CHECK leat_status leat_json_decode(leat_json_decoder *decoder, const leat_type *type,
-                                                      leat_str text, void *record, leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_json_decode(leat_json_decoder *decoder,
+                                                      const leat_type *type, leat_str text,
+                                                      void *record, leat_error *error);
 /* Writes the record as one line of JSON (no newline) into a malloc'd, NUL-terminated string. Field
  * order is the type's; f64 round-trips; NaN and infinities become null. */
 LEAT_API char *leat_json_encode(const leat_type *type, const void *record);
@@ -97,8 +106,9 @@ LEAT_API char *leat_json_encode(const leat_type *type, const void *record);
 typedef struct leat_binary_decoder leat_binary_decoder;
 LEAT_API leat_binary_decoder *leat_binary_decoder_new(void);
 LEAT_API void leat_binary_decoder_free(leat_binary_decoder *decoder);
-LEAT_API LEAT_MUST_CHECK leat_status leat_binary_decode(leat_binary_decoder *decoder, const leat_type *type,
-                                                        leat_str bytes, void *record, leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_binary_decode(leat_binary_decoder *decoder,
+                                                        const leat_type *type, leat_str bytes,
+                                                        void *record, leat_error *error);
 /* malloc'd bytes in *out (free() them). */
 LEAT_API void leat_binary_encode(const leat_type *type, const void *record, leat_str *out);
 
@@ -125,7 +135,8 @@ LEAT_API void leat_binary_encode(const leat_type *type, const void *record, leat
     _Generic(&((struct tag *)0)->f, char **: LEAT_KIND_NONE, default: LEAT__DECAYED_KIND(tag, f))
 #define LEAT__AT(tag, f) offsetof(struct tag, f), sizeof(((struct tag *)0)->f)
 
-#define LEAT__OPT(tag, f, none) {#f, LEAT__KIND(tag, f), LEAT__AT(tag, f), LEAT_FIELD_OPTIONAL, none},
+#define LEAT__OPT(tag, f, none) \
+    {#f, LEAT__KIND(tag, f), LEAT__AT(tag, f), LEAT_FIELD_OPTIONAL, none},
 #define LEAT__ELEM(tag, f, elem) {#f, LEAT_KIND_LIST, LEAT__AT(tag, f), 0, elem},
 #define LEAT__NEST(tag, f, elem) {#f, LEAT_KIND_RECORD, LEAT__AT(tag, f), 0, elem},
 #define LEAT__BARE(tag, f) {#f, LEAT__KIND(tag, f), LEAT__AT(tag, f), 0, NULL},

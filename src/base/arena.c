@@ -20,7 +20,7 @@ static void use_chunk(leat__arena *arena, leat__arena_chunk *chunk)
  * that is too small for this request is left for the next reset. */
 void *leat__arena_grow(leat__arena *arena, size_t size_bytes)
 {
-    size_t rounded = (size_bytes + 15u) & ~(size_t)15u;
+    size_t rounded = leat__arena_round(size_bytes);
     size_t header = sizeof(leat__arena_chunk);
     if (rounded < size_bytes || rounded > SIZE_MAX - header)
         rounded = SIZE_MAX / 2;

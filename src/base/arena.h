@@ -20,9 +20,15 @@ void *leat__arena_grow(leat__arena *arena, size_t size_bytes);
 void leat__arena_reset(leat__arena *arena);
 void leat__arena_free(leat__arena *arena);
 
+/* No bytes are a block too: NULL means an absent string. */
+static inline size_t leat__arena_round(size_t size_bytes)
+{
+    return (size_bytes + (size_bytes == 0) + 15u) & ~(size_t)15u;
+}
+
 static inline void *leat__arena_alloc(leat__arena *arena, size_t size_bytes)
 {
-    size_t rounded = (size_bytes + 15u) & ~(size_t)15u;
+    size_t rounded = leat__arena_round(size_bytes);
     if ((size_t)(arena->end - arena->next) < rounded || rounded < size_bytes)
         return leat__arena_grow(arena, size_bytes);
     void *block = arena->next;
