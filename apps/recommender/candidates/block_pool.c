@@ -64,7 +64,8 @@ static void add_chunk(block_pool *pool)
         pool->chunk_capacity = pool->chunk_capacity == 0 ? 16 : pool->chunk_capacity * 2;
         pool->chunks = leat__realloc(pool->chunks, pool->chunk_capacity, sizeof *pool->chunks);
     }
-    pool->chunks[pool->chunk_count] = leat__alloc((size_t)BLOCK_CHUNK_UNITS * BLOCK_UNIT_BYTES);
+    pool->chunks[pool->chunk_count] =
+        leat__alloc((size_t)BLOCK_CHUNK_UNITS * BLOCK_UNIT_BYTES + BLOCK_SLACK_BYTES);
     pool->next_unit = pool->chunk_count * BLOCK_CHUNK_UNITS;
     pool->end_unit = pool->next_unit + BLOCK_CHUNK_UNITS;
     if (pool->chunk_count++ == 0)

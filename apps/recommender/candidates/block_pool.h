@@ -15,6 +15,7 @@ enum {
     BLOCK_UNIT_BYTES = 8,
     BLOCK_CHUNK_UNITS = 1 << 17,
     BLOCK_CLASSES = 96,
+    BLOCK_SLACK_BYTES = 32, /* may be read, not written, behind any block */
     BLOCK_BYTES_MAX = BLOCK_CHUNK_UNITS / 2 * BLOCK_UNIT_BYTES,
 };
 

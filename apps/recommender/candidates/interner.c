@@ -6,13 +6,6 @@
 
 enum { FIRST_TABLE_SIZE = 256, FIRST_CAPACITY = 128, NAME_CHUNK_BYTES = 32 << 10 };
 
-static bool same_name(const char *stored, leat_str name)
-{
-    uint32_t length = 0;
-    memcpy(&length, stored, sizeof length);
-    return length == name.length && memcmp(stored + sizeof length, name.data, name.length) == 0;
-}
-
 /* The place of `name` in the table: its entry, or the empty one where it belongs. */
 static uint64_t *table_place(const interner *names, uint32_t hash, leat_str name)
 {
@@ -21,7 +14,8 @@ static uint64_t *table_place(const interner *names, uint32_t hash, leat_str name
         uint64_t *entry = &names->table[place];
         if (*entry == 0)
             return entry;
-        if ((uint32_t)(*entry >> 32) == hash && same_name(names->names[(uint32_t)*entry - 1], name))
+        if ((uint32_t)(*entry >> 32) == hash &&
+            leat_str_equal(names->names[(uint32_t)*entry - 1], name))
             return entry;
     }
 }
@@ -44,17 +38,6 @@ static void grow_table(interner *names)
     leat__free(old);
 }
 
-static const char *store_name(interner *names, leat_str name)
-{
-    names->arena.chunk_bytes = NAME_CHUNK_BYTES;
-    uint32_t length = (uint32_t)name.length;
-    char *stored = leat__arena_alloc(&names->arena, sizeof length + name.length);
-    memcpy(stored, &length, sizeof length);
-    if (name.length != 0)
-        memcpy(stored + sizeof length, name.data, name.length);
-    return stored;
-}
-
 uint32_t interner_add(interner *names, leat_str name)
 {
     LEAT_ASSERT(name.length < UINT32_MAX && names->count < INT32_MAX);
@@ -69,7 +52,9 @@ uint32_t interner_add(interner *names, leat_str name)
         names->names = leat__realloc(names->names, names->capacity, sizeof *names->names);
     }
     uint32_t number = names->count++;
-    names->names[number] = store_name(names, name);
+    names->arena.chunk_bytes = NAME_CHUNK_BYTES;
+    names->names[number] =
+        (leat_str){leat__arena_copy(&names->arena, name.data, name.length), name.length};
     *entry = ((uint64_t)hash << 32) | (number + 1);
     return number;
 }
@@ -80,13 +65,6 @@ uint32_t interner_find(const interner *names, leat_str name)
         return INTERNER_NONE;
     uint32_t hash = (uint32_t)leat__hash64(name.data, name.length);
     return (uint32_t)*table_place(names, hash, name) - 1; /* an empty entry gives NONE */
-}
-
-leat_str interner_name(const interner *names, uint32_t number)
-{
-    uint32_t length = 0;
-    memcpy(&length, names->names[number], sizeof length);
-    return (leat_str){names->names[number] + sizeof length, length};
 }
 
 size_t interner_memory_bytes(const interner *names)

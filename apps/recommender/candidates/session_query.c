@@ -1,14 +1,15 @@
 /* candidates/session_query.c - the reading half: one prediction.
  *
  *   clicks ─► lists ─► merge, newest first, at most m ─► k most similar ─► sums per item ─► best n
- *     a:  9 7 4 2        9:a  8:b  7:ab  4:a ...            count by          integers       heap
- *     b:  8 7 3                                             weight
+ *     a:  9 7 4 2        9:a  8:b  7:ab  4:a ...            count by          integers (below) b:
+ * 8 7 3                                             weight
  *
  * Weights are whole numbers until the end: r = w / U with w a sum of (L - p), and λ = (10 - q)
  * / 10. So the k best are found by counting candidates per w (Q2) without a sort or a heap, and the
  * sums per item are integers that do not depend on the order of addition (I1). A candidate's mark
  * holds w (low 16 bits) and the set of clicks it shares (bit p of the high 16): merging equal
  * sessions is one addition. */
+#include "apps/recommender/candidates/best_scores.h"
 #include "apps/recommender/candidates/session_index_private.h"
 
 #include "base/assert.h"
@@ -18,6 +19,8 @@ enum {
     WEIGHTS = SESSION_QUERY_ITEMS_MAX * (SESSION_QUERY_ITEMS_MAX + 1) / 2 + 1,
     LAMBDA_STEPS = 10,
     PREFETCH_AHEAD = 8,
+    STREAM_ITEMS = 1024,
+    COPY_ITEMS = BLOCK_SLACK_BYTES / sizeof(uint32_t),
 };
 
 typedef struct candidate_list {
@@ -34,13 +37,11 @@ struct session_workspace {
     session_index *index;
     uint32_t lock_slot;
     uint32_t item_capacity;
-    uint32_t *sums;    /* [item]; all 0 between queries */
-    uint32_t *touched; /* items with a sum, in the order they were met */
+    uint32_t *sums;      /* [item]; all 0 between queries */
+    best_scores touched; /* items with a sum, in the order they were met */
     candidate_list merged, spare;
     neighbour *neighbours; /* newest first */
     uint32_t neighbour_count;
-    uint64_t *best; /* heap of (score, order of meeting) */
-    uint32_t best_capacity;
 };
 
 /* One of the query's lists. */
@@ -86,31 +87,32 @@ void session_workspace_free(session_workspace *workspace)
     if (workspace == NULL)
         return;
     leat__free(workspace->sums);
-    leat__free(workspace->touched);
+    leat__free(workspace->touched.items);
+    leat__free(workspace->touched.scores);
+    leat__free(workspace->touched.order);
     leat__free(workspace->merged.entries);
     leat__free(workspace->merged.marks);
     leat__free(workspace->spare.entries);
     leat__free(workspace->spare.marks);
     leat__free(workspace->neighbours);
-    leat__free(workspace->best);
     leat__free(workspace);
 }
 
-static void fit_workspace(session_workspace *workspace, size_t result_capacity)
+static void fit_workspace(session_workspace *workspace)
 {
     uint32_t items = workspace->index->item_capacity;
-    if (workspace->item_capacity < items) {
-        leat__free(workspace->sums);
-        leat__free(workspace->touched);
-        workspace->sums = leat__calloc(items, sizeof(uint32_t));
-        workspace->touched = leat__alloc(((size_t)items + 1) * sizeof(uint32_t));
-        workspace->item_capacity = items;
-    }
-    if (workspace->best_capacity < result_capacity) {
-        leat__free(workspace->best);
-        workspace->best = leat__alloc(result_capacity * sizeof(uint64_t));
-        workspace->best_capacity = (uint32_t)result_capacity;
-    }
+    if (workspace->item_capacity >= items)
+        return;
+    leat__free(workspace->sums);
+    leat__free(workspace->touched.items);
+    leat__free(workspace->touched.scores);
+    leat__free(workspace->touched.order);
+    workspace->sums = leat__calloc(items, sizeof(uint32_t));
+    size_t room = (size_t)items + BEST_SCORES_ROOM;
+    workspace->touched.items = leat__alloc(room * sizeof(uint32_t));
+    workspace->touched.scores = leat__alloc(room * sizeof(float));
+    workspace->touched.order = leat__alloc(room * sizeof(uint32_t));
+    workspace->item_capacity = items;
 }
 
 /* ------------------------------------------------------------------ Q1: candidates */
@@ -260,12 +262,37 @@ static inline uint32_t neighbour_value(uint32_t mark)
     return q < LAMBDA_STEPS ? mark_weight(mark) * (LAMBDA_STEPS - q) : 0;
 }
 
-static uint32_t sum_items(session_workspace *workspace)
+typedef struct item_stream {
+    uint32_t items[STREAM_ITEMS + COPY_ITEMS], values[STREAM_ITEMS + COPY_ITEMS];
+    uint32_t count;
+} item_stream;
+
+static void add_to_sums(session_workspace *workspace, item_stream *from)
+{
+    uint32_t *restrict sums = workspace->sums, *restrict touched = workspace->touched.items;
+    uint32_t touched_count = workspace->touched.count;
+    for (uint32_t i = 0; i < from->count; i++) {
+        uint32_t item = from->items[i], sum = sums[item];
+        touched[touched_count] = item;
+        touched_count += sum == 0;
+        sums[item] = sum + from->values[i];
+    }
+    workspace->touched.count = touched_count;
+    from->count = 0;
+}
+
+/* Sessions are short and of all lengths: a loop over each one's items would end in a mispredicted
+ * branch each time.  So items are first copied behind each other, eight at a time whether the
+ * session has so many or not, and then summed in one long loop.  (The pool lets us read past the
+ * end of a block: BLOCK_SLACK_BYTES.) */
+static void sum_items(session_workspace *workspace)
 {
     const session_index *index = workspace->index;
-    uint32_t *sums = workspace->sums, *touched = workspace->touched, touched_count = 0;
     const neighbour *neighbours = workspace->neighbours;
-    uint32_t count = workspace->neighbour_count;
+    const uint32_t count = workspace->neighbour_count;
+    item_stream stream;
+    stream.count = 0;
+    workspace->touched.count = 0;
     for (uint32_t i = 0; i < count && i < PREFETCH_AHEAD; i++)
         __builtin_prefetch(session_at(index, neighbours[i].block));
     for (uint32_t i = 0; i < count; i++) {
@@ -275,106 +302,60 @@ static uint32_t sum_items(session_workspace *workspace)
         if (value == 0)
             continue;
         const session_block *session = session_at(index, neighbours[i].block);
-        for (uint32_t j = 0; j < session->item_count; j++) {
-            uint32_t item = session->items[j], sum = sums[item];
-            touched[touched_count] = item;
-            touched_count += sum == 0;
-            sums[item] = sum + value;
+        for (uint32_t from = 0; from < session->item_count; from += COPY_ITEMS) {
+            uint32_t left = session->item_count - from;
+            if (stream.count > STREAM_ITEMS - COPY_ITEMS)
+                add_to_sums(workspace, &stream);
+            memcpy(stream.items + stream.count, session->items + from, COPY_ITEMS * sizeof value);
+            for (uint32_t j = 0; j < COPY_ITEMS; j++)
+                stream.values[stream.count + j] = value;
+            stream.count += left < COPY_ITEMS ? left : COPY_ITEMS;
         }
     }
-    return touched_count;
+    add_to_sums(workspace, &stream);
 }
 
 /* ------------------------------------------------------------------ Q4: the best n */
 
-/* Scores are positive, so their bits are in the order of their values; met earlier is better. */
-static inline uint64_t rank_of(float score, uint32_t met)
-{
-    uint32_t bits;
-    memcpy(&bits, &score, sizeof bits);
-    return (uint64_t)bits << 32 | (UINT32_MAX - met);
-}
-static inline uint32_t rank_met(uint64_t rank)
-{
-    return UINT32_MAX - (uint32_t)rank;
-}
-static inline float rank_score(uint64_t rank)
-{
-    uint32_t bits = (uint32_t)(rank >> 32);
-    float score;
-    memcpy(&score, &bits, sizeof score);
-    return score;
-}
-
-static void sift_down(uint64_t *heap, uint32_t count, uint32_t place, uint64_t rank)
-{
-    for (;;) {
-        uint32_t child = place * 2 + 1;
-        if (child >= count)
-            break;
-        child += child + 1 < count && heap[child + 1] < heap[child];
-        if (heap[child] >= rank)
-            break;
-        heap[place] = heap[child];
-        place = child;
-    }
-    heap[place] = rank;
-}
-
-static void sift_up(uint64_t *heap, uint32_t place, uint64_t rank)
-{
-    while (place > 0) {
-        uint32_t parent = (place - 1) / 2;
-        if (heap[parent] <= rank)
-            break;
-        heap[place] = heap[parent];
-        place = parent;
-    }
-    heap[place] = rank;
-}
-
-/* The heap holds the best so far, the worst of them on top; the sums go back to 0. */
-static uint32_t choose_best(session_workspace *workspace, uint32_t touched_count, uint32_t left_out,
-                            float unit, uint32_t capacity)
+/* Scores of the touched items, in units of 1 / (10 U), in the order they were met; the sums go back
+ * to 0. */
+static void score_items(session_workspace *workspace, uint32_t left_out)
 {
     const session_index *index = workspace->index;
-    uint64_t *heap = workspace->best;
-    uint32_t count = 0;
-    for (uint32_t met = 0; met < touched_count; met++) {
-        uint32_t item = workspace->touched[met];
-        float idf = index->ln_sessions - index->ln_sessions_of[item];
-        float weight = idf > SESSION_IDF_MIN ? idf : SESSION_IDF_MIN;
-        uint64_t rank = rank_of((float)workspace->sums[item] * weight * unit, met);
-        workspace->sums[item] = 0;
-        if (item == left_out)
-            continue;
-        if (count < capacity) {
-            sift_up(heap, count++, rank);
-        } else if (rank > heap[0]) {
-            sift_down(heap, count, 0, rank);
-        }
+    const uint32_t *restrict touched = workspace->touched.items;
+    const float *restrict ln_sessions_of = index->ln_sessions_of;
+    uint32_t *restrict sums = workspace->sums;
+    float *restrict scores = workspace->touched.scores;
+    const float ln_sessions = index->ln_sessions;
+    for (uint32_t met = 0; met < workspace->touched.count; met++) {
+        uint32_t item = touched[met];
+        float idf = ln_sessions - ln_sessions_of[item];
+        idf = idf > SESSION_IDF_MIN ? idf : SESSION_IDF_MIN;
+        scores[met] = item == left_out ? NO_SCORE : (float)(int32_t)sums[item] * idf;
+        sums[item] = 0;
     }
-    return count;
 }
 
-/* Empties the heap from the worst to the best into `out`, best first. */
-static void report_best(session_workspace *workspace, uint32_t count, scored_item *out)
+static uint32_t choose_best(session_workspace *workspace, float unit, scored_item *out,
+                            uint32_t capacity)
 {
-    uint64_t *heap = workspace->best;
-    for (uint32_t left = count; left-- > 0;) {
-        uint32_t item = workspace->touched[rank_met(heap[0])];
-        out[left] = (scored_item){.item = interner_name(&workspace->index->names, item),
-                                  .number = item,
-                                  .score = rank_score(heap[0])};
-        sift_down(heap, left, 0, heap[left]);
+    best_scores *touched = &workspace->touched;
+    const interner *names = &workspace->index->names;
+    uint32_t count = best_scores_choose(touched, capacity);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t item = touched->items[touched->order[i]];
+        out[i] = (scored_item){.item = interner_name(names, item),
+                               .number = item,
+                               .score = touched->scores[touched->order[i]] * unit};
     }
+    return count;
 }
 
 static size_t query_locked(session_workspace *workspace, const session_query *query,
                            scored_item *out, size_t capacity)
 {
     const session_index *index = workspace->index;
-    fit_workspace(workspace, capacity);
+    fit_workspace(workspace);
     workspace->neighbour_count = 0;
     click_lists found;
     find_lists(index, query, &found);
@@ -385,12 +366,10 @@ static size_t query_locked(session_workspace *workspace, const session_query *qu
         m = query->candidates;
     uint32_t candidates = merge_lists(workspace, &found, m);
     choose_neighbours(workspace, candidates, query->neighbours);
-    uint32_t touched = sum_items(workspace);
-    uint32_t left_out = query->exclude_current ? found.current : INTERNER_NONE;
+    sum_items(workspace);
+    score_items(workspace, query->exclude_current ? found.current : INTERNER_NONE);
     float unit = 1.0f / (float)(LAMBDA_STEPS * found.distinct);
-    uint32_t count = choose_best(workspace, touched, left_out, unit, (uint32_t)capacity);
-    report_best(workspace, count, out);
-    return count;
+    return choose_best(workspace, unit, out, (uint32_t)capacity);
 }
 
 size_t session_index_query(session_index *index, session_workspace *workspace,
