@@ -1,0 +1,100 @@
+/* examples/options.h - the command line that the examples share, and how they end. */
+#ifndef EXAMPLES_OPTIONS_H
+#define EXAMPLES_OPTIONS_H
+#include <errno.h>
+#include <leat/leat.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct options {
+    const char *program, *log, *input, *output, *state_dir;
+    uint32_t workers, epoch_ms;
+    bool until_end, explain;
+} options;
+
+static const struct {
+    const char *name, *value, *help; /* value "": a flag; "N": a number; else a text */
+    size_t at;
+} option_table[] = {
+    {"--log", "LOG", "where the topics are: embedded:DIR (required)", offsetof(options, log)},
+    {"--input", "TOPIC", "read this topic", offsetof(options, input)},
+    {"--output", "TOPIC", "write this topic", offsetof(options, output)},
+    {"--state-dir", "DIR", "keep state on disk; else in memory", offsetof(options, state_dir)},
+    {"--workers", "N", "threads (one per core)", offsetof(options, workers)},
+    {"--epoch-ms", "N", "how often to commit (1)", offsetof(options, epoch_ms)},
+    {"--until-end", "", "end where the input ends", offsetof(options, until_end)},
+    {"--explain", "", "print the plan and end", offsetof(options, explain)},
+};
+enum { OPTION_COUNT = sizeof option_table / sizeof option_table[0] };
+
+static void options_help(const options *opts, const char *about)
+{
+    printf("%s - %s (%s to %s)\n\n", opts->program, about, opts->input, opts->output);
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        printf("  %-11s %-5s  %s\n", option_table[i].name, option_table[i].value,
+               option_table[i].help);
+    exit(0);
+}
+
+static _Noreturn void options_wrong(const options *opts, const char *what, const char *word)
+{
+    fprintf(stderr, "%s: %s %s; '%s --help' shows how\n", opts->program, what, word, opts->program);
+    exit(leat_status_exit_code(LEAT_EINVAL));
+}
+
+static size_t options_find(const options *opts, const char *typed)
+{
+    size_t nearest = 0, most = 0;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *name = option_table[i].name;
+        size_t same = 0;
+        for (; typed[same] == name[same]; same++)
+            if (name[same] == '\0')
+                return i;
+        nearest = same > most ? i : nearest; /* the one that begins alike */
+        most = same > most ? same : most;
+    }
+    char what[128];
+    snprintf(what, sizeof what, "unknown option '%.60s', did you mean", typed);
+    options_wrong(opts, what, option_table[nearest].name);
+}
+
+static options options_parse(int argc, char **argv, const char *about, options parsed)
+{
+    parsed.program = program_invocation_short_name;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0)
+            options_help(&parsed, about);
+        size_t option = options_find(&parsed, argv[i]);
+        char kind = option_table[option].value[0];
+        const char *value = kind == '\0' ? "" : argv[++i];
+        void *target = (char *)&parsed + option_table[option].at;
+        if (value == NULL)
+            options_wrong(&parsed, "a value is missing after", argv[i - 1]);
+        if (kind == 'N' && strspn(value, "0123456789") != strlen(value))
+            options_wrong(&parsed, "a number is needed, not", value);
+        if (kind == '\0')
+            *(bool *)target = true;
+        else if (kind == 'N')
+            *(uint32_t *)target = (uint32_t)strtoul(value, NULL, 10);
+        else
+            *(const char **)target = value;
+    }
+    if (parsed.log == NULL && !parsed.explain)
+        options_wrong(&parsed, "--log", "is missing");
+    return parsed;
+}
+
+/* Runs the job to its end, SIGINT or SIGTERM, and frees it; returns the exit code. */
+static int options_run(const options *opts, leat_job *job)
+{
+    leat_error error = {.status = LEAT_OK};
+    leat_job_stop_on_signals(job);
+    if (opts->explain)
+        leat_job_explain(job, LEAT_EXPLAIN_TEXT, stdout);
+    else if (leat_job_run(job, &error) != LEAT_OK) /* the one check */
+        fprintf(stderr, "%s: %s: %s\n", opts->program, error.where, error.message);
+    leat_job_free(job);
+    return leat_status_exit_code(error.status);
+}
+#endif
