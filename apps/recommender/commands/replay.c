@@ -1,4 +1,12 @@
-/* commands/replay.c - `leat-recommender replay FILE`: file ─► loader ─► batches ─► target. */
+/* commands/replay.c - `leat-recommender replay FILE`.
+ *
+ *   file ─► loader ─► rows in memory ─► sorted by time ─► batches ─► target
+ *                 └── --as-is: straight on ─────────────────┘
+ *
+ * Files are often grouped by session or user; sent like that, nearly all of their events would be
+ * late.  So they are put in the order of time first, unless --as-is says that they are in order
+ * (or that they don't fit into memory). */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +18,7 @@
 #include "base/env.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "record/codec.h"
 
 enum {
     BATCH_EVENTS = 1000,
@@ -18,16 +27,19 @@ enum {
     BAR_WIDTH = 30,
     BAR_EVERY_US = 100000
 };
-enum { OWN_FLAGS = 5 };
+enum { OWN_FLAGS = 6 };
 
 typedef struct replay {
     const char *file, *file_name, *to, *format, *data_dir;
     uint64_t limit;
-    bool quiet;
+    bool quiet, as_is;
     replay_target *target;
+    leat__arena rows_memory;
+    interaction *rows;
+    size_t row_count, row_capacity;
     replay_batch batch;
     leat__buffer id;
-    uint64_t events, rejects_shown;
+    uint64_t loaded, events, rejects_shown;
     bool on_terminal;
     int64_t started_us, bar_us;
     leat_status status;
@@ -79,37 +91,73 @@ static void send_batch(replay *self)
     self->batch.count = self->batch.texts.length = self->batch.keys.length = 0;
 }
 
-/* Rows without an id get one that is the same in every replay of the file, so that sending it twice
- * counts it once. */
-static leat_str id_of_row(replay *self)
+static void add_to_batch(replay *self, const interaction *event)
 {
-    self->id.length = 0;
-    leat__buffer_format(&self->id, "%s:%llu", self->file_name, (unsigned long long)self->events);
-    return (leat_str){self->id.data, self->id.length};
-}
-
-static bool on_interaction(void *arg, const interaction *event)
-{
-    replay *self = arg;
     replay_batch *batch = &self->batch;
-    interaction row = *event;
-    self->events++;
-    if (row.event_id.length == 0)
-        row.event_id = id_of_row(self);
     if (batch->count == batch->capacity) {
         batch->capacity = batch->capacity == 0 ? BATCH_EVENTS : batch->capacity * 2;
         batch->events = leat__realloc(batch->events, batch->capacity, sizeof *batch->events);
     }
     size_t before = batch->texts.length;
-    event_text_append(&batch->texts, &row);
+    event_text_append(&batch->texts, event);
     batch->events[batch->count].text_bytes = (uint32_t)(batch->texts.length - before);
-    batch->events[batch->count].key_bytes = (uint32_t)row.user_id.length;
+    batch->events[batch->count].key_bytes = (uint32_t)event->user_id.length;
     leat__buffer_text(&batch->texts, "\n");
-    leat__buffer_bytes(&batch->keys, row.user_id.data, row.user_id.length);
+    leat__buffer_bytes(&batch->keys, event->user_id.data, event->user_id.length);
     batch->count++;
+    self->events++;
     if (batch->count == BATCH_EVENTS || batch->texts.length > BATCH_BYTES)
         send_batch(self);
-    return self->status == LEAT_OK && (self->limit == 0 || self->events < self->limit);
+}
+
+static void keep_row(replay *self, const interaction *event)
+{
+    if (self->row_count == self->row_capacity) {
+        self->row_capacity = self->row_capacity == 0 ? 1 << 16 : self->row_capacity * 2;
+        self->rows = leat__realloc(self->rows, self->row_capacity, sizeof *self->rows);
+    }
+    interaction *row = &self->rows[self->row_count++];
+    leat__record_copy(&self->rows_memory, &interaction_type, event, row);
+}
+
+static bool on_interaction(void *arg, const interaction *event)
+{
+    replay *self = arg;
+    interaction row = *event;
+    self->loaded++;
+    if (row.event_id.length == 0) {
+        /* The same in every replay of the file, so that sending it twice counts it once. */
+        self->id.length = 0;
+        leat__buffer_format(&self->id, "%s:%llu", self->file_name,
+                            (unsigned long long)self->loaded);
+        row.event_id = (leat_str){self->id.data, self->id.length};
+    }
+    if (self->as_is)
+        add_to_batch(self, &row);
+    else
+        keep_row(self, &row);
+    return self->status == LEAT_OK && (self->limit == 0 || self->loaded < self->limit);
+}
+
+/* Stable: rows of one moment stay in the order of the file, which is the order in memory. */
+static int by_time(const void *a, const void *b)
+{
+    const interaction *x = a, *y = b;
+    if (x->timestamp_ms != y->timestamp_ms)
+        return x->timestamp_ms < y->timestamp_ms ? -1 : 1;
+    return x->accepted_ms < y->accepted_ms ? -1 : 1; /* its number: see send_rows */
+}
+
+static void send_rows(replay *self)
+{
+    for (size_t i = 0; i < self->row_count; i++)
+        self->rows[i].accepted_ms = (int64_t)i;
+    qsort(self->rows, self->row_count, sizeof *self->rows, by_time);
+    for (size_t i = 0; i < self->row_count && self->status == LEAT_OK; i++) {
+        add_to_batch(self, &self->rows[i]);
+        if (i % BATCH_EVENTS == 0)
+            on_progress(self, i, self->row_count);
+    }
 }
 
 static void print_result(const replay *self, const load_result *result)
@@ -145,6 +193,8 @@ static leat_status run(replay *self, const recommender_settings *settings)
                             .on_progress = on_progress};
     self->started_us = clock_us();
     status = load_file(self->file, &options, &result, &self->error);
+    if (status == LEAT_OK)
+        send_rows(self);
     send_batch(self);
     if (status == LEAT_OK)
         status = self->status;
@@ -201,6 +251,8 @@ int replay_main(int argc, char **argv)
         {"format", FLAG_TEXT, &self.format, 0, 0, "NAME",
          "format of the file; else by its first line"},
         {"limit", FLAG_U64, &self.limit, 0, 0, NULL, "stop after so many events"},
+        {"as-is", FLAG_BOOL, &self.as_is, 0, 0, NULL,
+         "send in the order of the file instead of the order of time"},
         {"quiet", FLAG_BOOL, &self.quiet, 0, 0, NULL, "no progress bar"},
     };
     settings_flags(&settings, table + OWN_FLAGS);
@@ -223,6 +275,8 @@ int replay_main(int argc, char **argv)
     leat__buffer_free(&self.batch.keys);
     leat__buffer_free(&self.id);
     leat__free(self.batch.events);
+    leat__free(self.rows);
+    leat__arena_free(&self.rows_memory);
     flags_free(&parsed);
     return status == LEAT_OK ? 0 : command_failed(&self.error);
 }
