@@ -72,23 +72,25 @@ void leat__watermark_end(leat__watermark *watermark)
 void leat__partition_time_init(leat__partition_time *time, const leat__watermark_opts *opts,
                                int64_t idle_ms, int64_t clock_ms)
 {
-    *time = (leat__partition_time){
-        .idle_ms = idle_ms, .last_record_ms = clock_ms, .last_signal_ms = clock_ms};
+    *time = (leat__partition_time){.idle_ms = idle_ms,
+                                   .last_record_ms = clock_ms,
+                                   .last_signal_ms = clock_ms,
+                                   .told_ms = LEAT_TIME_MIN};
     leat__watermark_init(&time->watermark, opts);
 }
 
 bool leat__partition_time_signal(leat__partition_time *time, int64_t clock_ms,
                                  leat__time_signal *signal)
 {
-    int64_t before_ms = time->watermark.promised_ms;
+    int64_t watermark_ms = leat__watermark_now(&time->watermark);
     bool silent = leat__time_sub(clock_ms, time->last_record_ms) >= time->idle_ms;
-    bool idle = time->idle_ms != 0 && silent && before_ms != LEAT_TIME_MAX; /* W4 */
-    bool turned = idle != time->idle;
-    time->idle = idle;
-    *signal = (leat__time_signal){leat__watermark_now(&time->watermark), idle};
+    bool idle = time->idle_ms != 0 && silent && watermark_ms != LEAT_TIME_MAX; /* W4 */
+    bool news = watermark_ms != time->told_ms || idle != time->idle;
     bool due = leat__time_sub(clock_ms, time->last_signal_ms) >= LEAT__WATERMARK_INTERVAL_MS;
-    if (signal->watermark_ms == before_ms && !turned && !due)
-        return false;
+    *signal = (leat__time_signal){watermark_ms, idle};
+    if (!news && !due) return false;
+    time->told_ms = watermark_ms;
+    time->idle = idle;
     time->last_signal_ms = clock_ms;
     return true;
 }

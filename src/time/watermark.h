@@ -66,7 +66,8 @@ typedef struct leat__partition_time {
     int64_t idle_ms;        /* W4; 0: never idle */
     int64_t last_record_ms; /* clock */
     int64_t last_signal_ms; /* clock */
-    bool idle;              /* as it was last told */
+    int64_t told_ms;        /* watermark, as it was last told */
+    bool idle;              /* likewise */
 } leat__partition_time;
 
 typedef struct leat__time_signal { /* what the stages behind are told */

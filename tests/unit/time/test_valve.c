@@ -1,11 +1,12 @@
 /* The watermark of a task with several inputs: rules W3, W4 and J5. */
 #include "base/random.h"
 #include "time/valve.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 static leat__valve valve_at(size_t count, const int64_t *watermarks)
 {

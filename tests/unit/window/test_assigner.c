@@ -2,11 +2,12 @@
 #include "base/random.h"
 #include "window/trigger.h"
 #include "window/window.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 enum { SPANS_MAX = 16 };
 typedef struct spans {
