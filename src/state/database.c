@@ -57,7 +57,7 @@ leat_status leat__database_get_position(leat__store *store, leat_error *error)
     leat__buffer value = {0};
     leat_status status =
         store->database->ops->get(store->database, position_key(store, key), &value, error);
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of((leat_str){value.data, value.length});
     if (status == LEAT_OK && leat__read_u8(&reader) != POSITION_FORMAT)
         status = leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, "state",
                             "the state was written by a newer version of leat (position format)");

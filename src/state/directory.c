@@ -126,7 +126,7 @@ static leat_status check_kind(const leat__cells *cells, uint8_t role, leat_str m
 
 leat_status leat__directory_row(leat__cells *cells, leat_str value, leat_error *error)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     uint8_t format = leat__read_u8(&reader), role = leat__read_u8(&reader);
     if (!reader.failed && format > FORMAT)
         return leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, cells->slot.name,

@@ -164,7 +164,8 @@ struct leat__store {
 
     leat_str key;
     uint64_t hash, key_serial;
-    int64_t event_ms, clock_ms, watermark_ms;
+    int64_t event_ms, clock_ms;
+    _Atomic int64_t watermark_ms; /* read by leat__store_read */
 
     leat__undo *undo;
     size_t undo_count, undo_capacity;
@@ -335,6 +336,12 @@ void leat__row_key_append(leat__buffer *out, leat__row_kind kind, uint32_t id, l
 bool leat__row_key_parse(leat_str bytes, leat__row_key *row);
 leat__row_kind leat__row_kind_of(leat__role role);
 
+static inline leat__reader leat__reader_of(leat_str bytes)
+{
+    const char *data = bytes.data != NULL ? bytes.data : ""; /* no arithmetic on NULL */
+    return (leat__reader){.next = data, .end = data + bytes.length};
+}
+
 typedef struct leat__row_value {
     bool has_time;
     uint8_t layout;
@@ -398,7 +405,8 @@ static inline int64_t leat__now(const leat__store *store, const leat__cells *cel
 {
     if (cells->slot.ttl_domain == LEAT__PROCESSING_TIME)
         return store->clock_ms;
-    return store->event_ms > store->watermark_ms ? store->event_ms : store->watermark_ms;
+    int64_t watermark_ms = atomic_load_explicit(&store->watermark_ms, memory_order_relaxed);
+    return store->event_ms > watermark_ms ? store->event_ms : watermark_ms;
 }
 static inline bool leat__time_expired(const leat__cells *cells, int64_t time_ms, int64_t now_ms)
 {

@@ -161,6 +161,7 @@ static void write_present(const writer *out, leat__items *items)
         ends[i] = tail.length;
     }
     size_t spilled_bytes = spill(out, items, &tail, ends, &count);
+    LEAT_ASSERT(count != 0); /* a spill keeps the newest in the head */
     write_head(out, items, count,
                (leat_str){tail.data + spilled_bytes, tail.length - spilled_bytes});
     leat__free(ends);
@@ -222,7 +223,7 @@ static leat_status read_chunk(leat__store *store, const leat__cells *cells, leat
     uint32_t before = leat__entry_items(entry)->count;
     if (source(arg, chunk_key(store, cells, entry, number), &value) &&
         leat__row_value_parse((leat_str){value.data, value.length}, &row)) {
-        leat__reader reader = {.next = row.bytes.data, .end = row.bytes.data + row.bytes.length};
+        leat__reader reader = leat__reader_of(row.bytes);
         status = read_elements(store, cells, entry, row, &reader, skip, error);
     } else {
         status = leat__row_damaged(error, cells);
@@ -240,7 +241,7 @@ leat_status leat__list_load(leat__store *store, const leat__cells *cells, leat__
     leat__row_value row;
     if (!leat__row_value_parse(head, &row))
         return leat__row_damaged(error, cells);
-    leat__reader reader = {.next = row.bytes.data, .end = row.bytes.data + row.bytes.length};
+    leat__reader reader = leat__reader_of(row.bytes);
     leat__items *items = leat__entry_items(entry);
     items->chunk_skip = (uint32_t)leat__read_varint(&reader);
     items->chunk_first = (uint32_t)leat__read_varint(&reader);

@@ -44,7 +44,7 @@ void leat__row_key_append(leat__buffer *out, leat__row_kind kind, uint32_t id, l
 
 bool leat__row_key_parse(leat_str bytes, leat__row_key *row)
 {
-    leat__reader reader = {.next = bytes.data, .end = bytes.data + bytes.length};
+    leat__reader reader = leat__reader_of(bytes);
     *row = (leat__row_key){.kind = (leat__row_kind)leat__read_u8(&reader)};
     for (int i = 0; i < 4; i++)
         row->id = row->id << 8 | leat__read_u8(&reader);
@@ -79,7 +79,7 @@ void leat__row_value_head(leat__buffer *out, const leat__cells *cells, int64_t t
 
 bool leat__row_value_parse(leat_str value, leat__row_value *row)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     uint8_t format = leat__read_u8(&reader);
     *row = (leat__row_value){.has_time = format == FORMAT_TIMED, .layout = leat__read_u8(&reader)};
     if (row->has_time)
@@ -119,7 +119,7 @@ leat_status leat__row_decode_value(leat__store *store, const leat__cells *cells,
 static leat_status decode_timer(const leat__cells *cells, leat__entry *entry, leat_str value,
                                 leat_error *error)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     uint8_t format = leat__read_u8(&reader);
     int64_t at_ms = leat__read_zigzag(&reader);
     if (reader.failed || format != FORMAT_PLAIN)

@@ -132,7 +132,8 @@ leat_status leat__store_open(leat__store **out, const leat__store_opts *opts, le
     store->prefix[2] = (char)(opts->partition >> 8);
     store->prefix[3] = (char)opts->partition;
     store->cache_limit_bytes = opts->cache_bytes != 0 ? opts->cache_bytes : CACHE_BYTES;
-    store->event_ms = store->clock_ms = store->watermark_ms = LEAT_TIME_MIN;
+    store->event_ms = store->clock_ms = LEAT_TIME_MIN;
+    store->watermark_ms = LEAT_TIME_MIN;
     store->position = -1;
     leat__table_clear(store);
     leat__timers_clear(store);
@@ -186,7 +187,7 @@ void leat__store_close(leat__store *store)
 
 void leat__store_set_key(leat__store *store, leat_str key, uint64_t hash)
 {
-    store->key = key;
+    store->key = key.data != NULL ? key : LEAT_STR("");
     store->hash = hash;
     store->key_serial++;
 }

@@ -105,6 +105,7 @@ typedef struct world {
     size_t log_count;
     size_t cache_bytes, write_buffer_bytes;
     char key[128];
+    void *lent; /* what a value points to until its callback is over */
 } world;
 
 static inline int world_unlink(const char *path, const struct stat *info, int flag, struct FTW *ftw)
