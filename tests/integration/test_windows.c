@@ -247,6 +247,20 @@ static void W3_behind_an_exchange_time_is_the_least_of_the_partitions(void **sta
     expect_result(1, 2000);
 }
 
+/* The watermark of each partition is part of what is committed (W3): after a restart the partitions that
+ * have nothing new do not hold time back to its beginning. */
+static void W3_behind_an_exchange_time_goes_on_after_a_crash(void **state) {
+    (void)state;
+    start_job(&(leat_window){.size_ms = 2000}, (leat_log_source){0});
+    el(500);
+    for (uint32_t partition = 1; partition < 4; partition++) send_to(partition, "clock", 9000);
+    wm(1500);
+    leat_test_crash(test);
+    run();
+    wm(1999);
+    expect_result(1, 2000);
+}
+
 /* What is in the log before the job starts: until_end reads no further. */
 static leat_log *log_with_events(void) {
     leat_log *log;
@@ -291,6 +305,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(
             W3_W4_behind_an_exchange_idle_partitions_do_not_hold_time_back, fresh_log, end_test),
         cmocka_unit_test_setup_teardown(W3_behind_an_exchange_time_is_the_least_of_the_partitions,
+                                        fresh_log, end_test),
+        cmocka_unit_test_setup_teardown(W3_behind_an_exchange_time_goes_on_after_a_crash,
                                         fresh_log, end_test),
         cmocka_unit_test_setup_teardown(W5_at_the_end_of_the_input_every_window_fires, fresh_log,
                                         end_test),
