@@ -56,7 +56,8 @@ leat_stream leat_aggregate(leat_stream keyed, const char *name, const leat_aggre
 /* ------------------------------------------------------------------ windows */
 
 /* What this version has: the rest of semantics.md is refused by name (leat/job.h). */
-static bool window_available(leat__draft *draft, const leat_window *window) {
+static bool window_available(leat__draft *draft, const leat_window *window)
+{
     if (window->kind != LEAT_TUMBLING)
         return leat__build_fail(draft, LEAT_EINVAL,
                                 "%s windows are not in this version; use LEAT_TUMBLING or "
@@ -73,11 +74,15 @@ static bool window_available(leat__draft *draft, const leat_window *window) {
                             missing);
 }
 
-static bool window_ok(leat__draft *draft, const leat_window *window) {
-    if (window == NULL) return leat__build_fail(draft, LEAT_EINVAL, "needs a leat_window");
-    if (!window_available(draft, window)) return false;
+static bool window_ok(leat__draft *draft, const leat_window *window)
+{
+    if (window == NULL)
+        return leat__build_fail(draft, LEAT_EINVAL, "needs a leat_window");
+    if (!window_available(draft, window))
+        return false;
     const char *wrong = leat__assigner_of(window->kind)->check(window);
-    if (wrong != NULL) return leat__build_fail(draft, LEAT_EINVAL, "%s", wrong);
+    if (wrong != NULL)
+        return leat__build_fail(draft, LEAT_EINVAL, "%s", wrong);
     return leat__build_not_negative(draft, "lateness_ms", window->lateness_ms);
 }
 

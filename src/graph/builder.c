@@ -60,7 +60,8 @@ const char *leat__build_qualified(leat__draft *draft, const char *part)
     return text;
 }
 
-const char *leat__kind_name(leat_kind kind) {
+const char *leat__kind_name(leat_kind kind)
+{
     return leat__kind_known(kind) ? leat__kinds[kind].name : "unknown kind";
 }
 

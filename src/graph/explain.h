@@ -11,9 +11,9 @@
 
 typedef struct leat__picture {
     const leat__graph *graph;
-    const leat__plan *plan;  /* NULL: there is none, `error` says why */
+    const leat__plan *plan; /* NULL: there is none, `error` says why */
     leat_error error;
-    leat__arena *arena;      /* for texts */
+    leat__arena *arena; /* for texts */
     leat__buffer *out;
 } leat__picture;
 

@@ -1,16 +1,19 @@
-/* graph/explain_dot.c - the plan for graphviz: `leat explain --dot JOB | dot -Tsvg`. Stages are boxes,
- * exchanges bold edges. */
-#include <string.h>
+/* graph/explain_dot.c - the plan for graphviz (dot -Tsvg). Stages are boxes, exchanges bold edges.
+ */
 #include "graph/explain.h"
+#include <string.h>
 
-static void append_escaped(leat__buffer *out, const char *text) {
+static void append_escaped(leat__buffer *out, const char *text)
+{
     for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\') leat__buffer_u8(out, '\\');
+        if (*text == '"' || *text == '\\')
+            leat__buffer_u8(out, '\\');
         leat__buffer_u8(out, (uint8_t)*text);
     }
 }
 
-static void append_node(leat__picture *picture, const leat__node *node) {
+static void append_node(leat__picture *picture, const leat__node *node)
+{
     leat__fact facts[LEAT__FACTS_MAX];
     size_t count = leat__explain_facts(picture, node, facts);
     leat__buffer *out = picture->out;
@@ -23,7 +26,8 @@ static void append_node(leat__picture *picture, const leat__node *node) {
     leat__buffer_text(out, "\"];\n");
 }
 
-static void append_label(leat__picture *picture, leat__input from) {
+static void append_label(leat__picture *picture, leat__input from)
+{
     const leat__node *node = &picture->graph->nodes[from.node];
     if (from.output != 0)
         append_escaped(picture->out, node->as.op.side[from.output - 1].name);
@@ -31,7 +35,8 @@ static void append_label(leat__picture *picture, leat__input from) {
         append_escaped(picture->out, node->type->name);
 }
 
-static const leat__edge *exchange_at(const leat__plan *plan, leat__input from, uint32_t to_node) {
+static const leat__edge *exchange_at(const leat__plan *plan, leat__input from, uint32_t to_node)
+{
     for (size_t i = 0; plan != NULL && i < plan->edge_count; i++) {
         const leat__edge *edge = &plan->edges[i];
         if (edge->to_node == to_node && edge->from.node == from.node &&
@@ -41,11 +46,11 @@ static const leat__edge *exchange_at(const leat__plan *plan, leat__input from, u
     return NULL;
 }
 
-static void append_edges(leat__picture *picture, const leat__node *node) {
+static void append_edges(leat__picture *picture, const leat__node *node)
+{
     for (size_t i = 0; i < node->input_count; i++) {
         const leat__edge *edge = exchange_at(picture->plan, node->inputs[i], node->id);
-        leat__buffer_format(picture->out, "  n%u -> n%u [label=\"", node->inputs[i].node,
-                            node->id);
+        leat__buffer_format(picture->out, "  n%u -> n%u [label=\"", node->inputs[i].node, node->id);
         append_label(picture, node->inputs[i]);
         if (edge != NULL)
             leat__buffer_format(picture->out, "\\n%s\" style=bold];\n",
@@ -55,9 +60,11 @@ static void append_edges(leat__picture *picture, const leat__node *node) {
     }
 }
 
-static void append_stage(leat__picture *picture, const leat__stage *stage) {
-    leat__buffer_format(picture->out, "  subgraph cluster_%u {\n    label=\"stage %u: ",
-                        stage->number, stage->number);
+static void append_stage(leat__picture *picture, const leat__stage *stage)
+{
+    leat__buffer_format(picture->out,
+                        "  subgraph cluster_%u {\n    label=\"stage %u: ", stage->number,
+                        stage->number);
     append_escaped(picture->out, stage->name);
     leat__buffer_format(picture->out, "\\npartitions: %s\";\n",
                         leat__partitions_text(picture, stage));
@@ -66,7 +73,8 @@ static void append_stage(leat__picture *picture, const leat__stage *stage) {
     leat__buffer_text(picture->out, "  }\n");
 }
 
-void leat__explain_dot(leat__picture *picture) {
+void leat__explain_dot(leat__picture *picture)
+{
     const leat__graph *graph = picture->graph;
     leat__buffer *out = picture->out;
     leat__buffer_text(out, "digraph \"");
@@ -78,12 +86,14 @@ void leat__explain_dot(leat__picture *picture) {
         leat__buffer_text(out, ": ");
         append_escaped(out, picture->error.message);
         leat__buffer_text(out, "\"];\n");
-        for (size_t i = 0; i < graph->node_count; i++) append_node(picture, &graph->nodes[i]);
+        for (size_t i = 0; i < graph->node_count; i++)
+            append_node(picture, &graph->nodes[i]);
     } else {
         for (size_t i = 0; i < picture->plan->stage_count; i++)
             append_stage(picture, &picture->plan->stages[i]);
     }
-    for (size_t i = 0; i < graph->node_count; i++) append_edges(picture, &graph->nodes[i]);
+    for (size_t i = 0; i < graph->node_count; i++)
+        append_edges(picture, &graph->nodes[i]);
     for (size_t i = 0; i < graph->table_count; i++) {
         leat__buffer_format(out, "  t%zu [shape=cylinder label=\"table ", i);
         append_escaped(out, graph->tables[i].name);

@@ -13,28 +13,34 @@ typedef struct json {
     bool first; /* of the innermost object or array */
 } json;
 
-static void item(json *j) {
-    if (!j->first) leat__buffer_u8(j->out, ',');
+static void item(json *j)
+{
+    if (!j->first)
+        leat__buffer_u8(j->out, ',');
     j->first = false;
 }
 
-static void member(json *j, const char *name) {
+static void member(json *j, const char *name)
+{
     item(j);
     leat__buffer_json_str(j->out, leat_str_from(name));
     leat__buffer_u8(j->out, ':');
 }
 
-static void opened(json *j, char bracket) {
+static void opened(json *j, char bracket)
+{
     leat__buffer_u8(j->out, (uint8_t)bracket);
     j->first = true;
 }
 
-static void closed(json *j, char bracket) {
+static void closed(json *j, char bracket)
+{
     leat__buffer_u8(j->out, (uint8_t)bracket);
     j->first = false;
 }
 
-static void text(json *j, const char *name, const char *value) { /* NULL: null */
+static void text(json *j, const char *name, const char *value)
+{ /* NULL: null */
     member(j, name);
     if (value == NULL)
         leat__buffer_text(j->out, "null");
@@ -42,19 +48,22 @@ static void text(json *j, const char *name, const char *value) { /* NULL: null *
         leat__buffer_json_str(j->out, leat_str_from(value));
 }
 
-static void number(json *j, const char *name, int64_t value) {
+static void number(json *j, const char *name, int64_t value)
+{
     member(j, name);
     leat__buffer_i64_text(j->out, value);
 }
 
-static void truth(json *j, const char *name, bool value) {
+static void truth(json *j, const char *name, bool value)
+{
     member(j, name);
     leat__buffer_text(j->out, value ? "true" : "false");
 }
 
 /* ------------------------------------------------------------------ operators */
 
-static void write_inputs(json *j, const leat__picture *picture, const leat__node *node) {
+static void write_inputs(json *j, const leat__picture *picture, const leat__node *node)
+{
     member(j, "inputs");
     opened(j, '[');
     for (size_t i = 0; i < node->input_count; i++) {
@@ -67,13 +76,15 @@ static void write_inputs(json *j, const leat__picture *picture, const leat__node
     closed(j, ']');
 }
 
-static void write_times(json *j, const leat__node *node, int64_t out_of_order_ms) {
+static void write_times(json *j, const leat__node *node, int64_t out_of_order_ms)
+{
     text(j, "time_field", node->time_field != NULL ? node->time_field->name : NULL);
     number(j, "out_of_order_ms", out_of_order_ms);
     text(j, "partitioned_by", node->partitioned_by != NULL ? node->partitioned_by->name : NULL);
 }
 
-static void write_source(json *j, const leat__node *node) {
+static void write_source(json *j, const leat__node *node)
+{
     if (node->kind == LEAT__NODE_SOURCE_GENERATOR) {
         number(j, "partition_count", node->as.generator.partition_count);
         write_times(j, node, node->as.generator.out_of_order_ms);
@@ -91,7 +102,8 @@ static void write_source(json *j, const leat__node *node) {
     }
 }
 
-static void write_slot(json *j, const leat__op_spec *spec, const leat__slot *slot) {
+static void write_slot(json *j, const leat__op_spec *spec, const leat__slot *slot)
+{
     item(j);
     opened(j, '{');
     text(j, "name", leat__slot_short_name(spec, slot));
@@ -104,7 +116,8 @@ static void write_slot(json *j, const leat__op_spec *spec, const leat__slot *slo
     closed(j, '}');
 }
 
-static void write_window(json *j, const leat_window *window) {
+static void write_window(json *j, const leat_window *window)
+{
     member(j, "window");
     opened(j, '{');
     text(j, "kind", leat__window_kind_name(window->kind));
@@ -114,11 +127,14 @@ static void write_window(json *j, const leat_window *window) {
     closed(j, '}');
 }
 
-static void write_op(json *j, const leat__op_spec *spec) {
-    if (spec->class == &leat__op_window) write_window(j, &spec->config.aggregate.window);
+static void write_op(json *j, const leat__op_spec *spec)
+{
+    if (spec->class == &leat__op_window)
+        write_window(j, &spec->config.aggregate.window);
     member(j, "state");
     opened(j, '[');
-    for (size_t i = 0; i < spec->slot_count; i++) write_slot(j, spec, &spec->slot[i]);
+    for (size_t i = 0; i < spec->slot_count; i++)
+        write_slot(j, spec, &spec->slot[i]);
     closed(j, ']');
     member(j, "timers");
     opened(j, '[');
@@ -140,7 +156,8 @@ static void write_op(json *j, const leat__op_spec *spec) {
     text(j, "on_error", leat__on_error_name(spec->on_error));
 }
 
-static void write_sink(json *j, const leat__node *node) {
+static void write_sink(json *j, const leat__node *node)
+{
     if (node->kind != LEAT__NODE_SINK_LOG) {
         text(j, "to", node->kind == LEAT__NODE_SINK_FN ? "function" : "file");
         return;
@@ -151,7 +168,8 @@ static void write_sink(json *j, const leat__node *node) {
     truth(j, "compacted", node->as.sink.compacted);
 }
 
-static void write_node(json *j, const leat__picture *picture, const leat__node *node) {
+static void write_node(json *j, const leat__picture *picture, const leat__node *node)
+{
     uint32_t stage = leat__stage_of(picture->plan, node->id);
     item(j);
     opened(j, '{');
@@ -160,7 +178,8 @@ static void write_node(json *j, const leat__picture *picture, const leat__node *
     write_inputs(j, picture, node);
     text(j, "type", node->type != NULL ? node->type->name : NULL);
     text(j, "key", node->key_of.data);
-    if (stage != UINT32_MAX) number(j, "stage", stage);
+    if (stage != UINT32_MAX)
+        number(j, "stage", stage);
     if (node->kind < LEAT__NODE_OP)
         write_source(j, node);
     else if (node->kind == LEAT__NODE_OP)
@@ -172,7 +191,8 @@ static void write_node(json *j, const leat__picture *picture, const leat__node *
 
 /* ------------------------------------------------------------------ the rest */
 
-static void write_stage(json *j, const leat__picture *picture, const leat__stage *stage) {
+static void write_stage(json *j, const leat__picture *picture, const leat__stage *stage)
+{
     item(j);
     opened(j, '{');
     number(j, "number", stage->number);
@@ -190,7 +210,8 @@ static void write_stage(json *j, const leat__picture *picture, const leat__stage
     closed(j, '}');
 }
 
-static void write_edge(json *j, const leat__picture *picture, const leat__edge *edge) {
+static void write_edge(json *j, const leat__picture *picture, const leat__edge *edge)
+{
     const leat__node *nodes = picture->graph->nodes;
     item(j);
     opened(j, '{');
@@ -205,7 +226,8 @@ static void write_edge(json *j, const leat__picture *picture, const leat__edge *
     closed(j, '}');
 }
 
-static void write_plan(json *j, const leat__picture *picture) {
+static void write_plan(json *j, const leat__picture *picture)
+{
     const leat__plan *plan = picture->plan;
     member(j, "stages");
     opened(j, '[');
@@ -219,7 +241,8 @@ static void write_plan(json *j, const leat__picture *picture) {
     closed(j, ']');
 }
 
-static void write_tables(json *j, const leat__graph *graph) {
+static void write_tables(json *j, const leat__graph *graph)
+{
     member(j, "tables");
     opened(j, '[');
     for (size_t i = 0; i < graph->table_count; i++) {
@@ -237,7 +260,8 @@ static void write_tables(json *j, const leat__graph *graph) {
     closed(j, ']');
 }
 
-static void write_options(json *j, const leat_job_opts *opts) {
+static void write_options(json *j, const leat_job_opts *opts)
+{
     member(j, "options");
     opened(j, '{');
     text(j, "log", opts->log);
@@ -253,7 +277,8 @@ static void write_options(json *j, const leat_job_opts *opts) {
     closed(j, '}');
 }
 
-static void write_error(json *j, const leat_error *error) {
+static void write_error(json *j, const leat_error *error)
+{
     member(j, "error");
     if (error->status == LEAT_OK) {
         leat__buffer_text(j->out, "null");
@@ -266,7 +291,8 @@ static void write_error(json *j, const leat_error *error) {
     closed(j, '}');
 }
 
-void leat__explain_json(leat__picture *picture) {
+void leat__explain_json(leat__picture *picture)
+{
     const leat__graph *graph = picture->graph;
     json j = {.out = picture->out};
     opened(&j, '{');
@@ -276,7 +302,8 @@ void leat__explain_json(leat__picture *picture) {
     write_options(&j, &graph->opts);
     member(&j, "operators");
     opened(&j, '[');
-    for (size_t i = 0; i < graph->node_count; i++) write_node(&j, picture, &graph->nodes[i]);
+    for (size_t i = 0; i < graph->node_count; i++)
+        write_node(&j, picture, &graph->nodes[i]);
     closed(&j, ']');
     write_plan(&j, picture);
     write_tables(&j, graph);

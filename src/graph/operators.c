@@ -95,11 +95,14 @@ leat_stream leat_union(leat_stream a, const char *name, leat_stream b)
 }
 
 /* key_by has no name of its own: "key-by-item", made unique and kept to the alphabet of names. */
-static void key_by_name(leat__graph *graph, const char *field, char name[64]) {
+static void key_by_name(leat__graph *graph, const char *field, char name[64])
+{
     int length = snprintf(name, 40, "key-by-%s", field);
-    if (length > 39) length = 39;
+    if (length > 39)
+        length = 39;
     for (int i = 0; i < length; i++)
-        if (!leat__name_character(name[i])) name[i] = '_';
+        if (!leat__name_character(name[i]))
+            name[i] = '_';
     for (size_t i = 0; i < graph->node_count; i++)
         if (strcmp(graph->nodes[i].name, name) == 0) {
             (void)snprintf(name + length, 24, ".%zu", graph->node_count);

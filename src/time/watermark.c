@@ -88,7 +88,8 @@ bool leat__partition_time_signal(leat__partition_time *time, int64_t clock_ms,
     bool news = watermark_ms != time->told_ms || idle != time->idle;
     bool due = leat__time_sub(clock_ms, time->last_signal_ms) >= LEAT__WATERMARK_INTERVAL_MS;
     *signal = (leat__time_signal){watermark_ms, idle};
-    if (!news && !due) return false;
+    if (!news && !due)
+        return false;
     time->told_ms = watermark_ms;
     time->idle = idle;
     time->last_signal_ms = clock_ms;

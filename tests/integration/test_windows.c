@@ -1,7 +1,8 @@
-/* Windows in a running job, on the simulated log: the worked sequences of semantics.md that the public
- * interface can say, through crashes, across an exchange, and to the end of the input.
+/* Windows in a running job, on the simulated log: the worked sequences of semantics.md that the
+ * public interface can say, through crashes, across an exchange, and to the end of the input.
  *
- *   el(1000)    an event of "ann"        wm(1985)    an event of "clock" that takes the watermark there
+ *   el(1000)    an event of "ann"
+ *   wm(1985)    an event of "clock" that takes the watermark there
  *
  * Both go to one partition; only what comes out for "ann" counts.
  */
@@ -31,13 +32,15 @@ struct count {
 };
 LEAT_RECORD(count, user, count, end_ms);
 
-static void add_event(void *acc, const void *record) {
+static void add_event(void *acc, const void *record)
+{
     struct count *count = acc;
     count->user = ((const struct event *)record)->user;
     count->count++;
 }
 
-static void close_window(const void *acc, const leat_span *window, void *out) {
+static void close_window(const void *acc, const leat_span *window, void *out)
+{
     struct count *count = out;
     *count = *(const struct count *)acc;
     count->end_ms = window->end_ms;
@@ -53,20 +56,23 @@ static int sequence;
 static char url[64];
 static leat_test *test;
 
-static int fresh_log(void **state) {
+static int fresh_log(void **state)
+{
     (void)state;
     (void)snprintf(url, sizeof url, "sim:windows-%d", sequence++);
     return 0;
 }
 
-static int end_test(void **state) {
+static int end_test(void **state)
+{
     (void)state;
     leat_test_free(test);
     test = NULL;
     return 0;
 }
 
-static void start_job(const leat_window *window, leat_log_source source) {
+static void start_job(const leat_window *window, leat_log_source source)
+{
     source.topic = "events";
     source.time_field = "ts_ms";
     leat_job *job =
@@ -81,38 +87,46 @@ static void start_job(const leat_window *window, leat_log_source source) {
 
 static const leat_log_source one_stage = {.partitioned_by = "user"};
 
-static void send_to(uint32_t partition, const char *user, int64_t timestamp_ms) {
+static void send_to(uint32_t partition, const char *user, int64_t timestamp_ms)
+{
     char json[96];
     (void)snprintf(json, sizeof json, "{\"user\":\"%s\",\"ts_ms\":%" PRId64 "}", user,
                    timestamp_ms);
     leat_test_send_to(test, "events", partition, json);
 }
 
-static void run(void) {
+static void run(void)
+{
     if (leat_test_run(test) != LEAT_OK)
         fail_msg("%s: %s", leat_test_error(test)->where, leat_test_error(test)->message);
 }
 
-static void el(int64_t timestamp_ms) {
+static void el(int64_t timestamp_ms)
+{
     send_to(0, "ann", timestamp_ms);
     run();
 }
 
-static void wm(int64_t watermark_ms) {
+static void wm(int64_t watermark_ms)
+{
     send_to(0, "clock", watermark_ms + 1); /* W1 with a bound of 0 */
     run();
 }
 
 /* The next record for "ann" in a topic. */
-static bool next_of_ann(const char *topic, leat_log_record *record) {
+static bool next_of_ann(const char *topic, leat_log_record *record)
+{
     while (leat_test_next(test, topic, record))
-        if (leat_str_equal(record->key, LEAT_STR("ann"))) return true;
+        if (leat_str_equal(record->key, LEAT_STR("ann")))
+            return true;
     return false;
 }
 
-static void expect_result(uint64_t count, int64_t end_ms) {
+static void expect_result(uint64_t count, int64_t end_ms)
+{
     leat_log_record record;
-    if (!next_of_ann("counts", &record)) fail_msg("no result");
+    if (!next_of_ann("counts", &record))
+        fail_msg("no result");
     char wanted[96];
     (void)snprintf(wanted, sizeof wanted,
                    "{\"user\":\"ann\",\"count\":%" PRIu64 ",\"end_ms\":%" PRId64 "}", count,
@@ -122,21 +136,25 @@ static void expect_result(uint64_t count, int64_t end_ms) {
     assert_true(record.timestamp_ms == end_ms - 1); /* N6 */
 }
 
-static void expect_none(const char *topic) {
+static void expect_none(const char *topic)
+{
     leat_log_record record;
     if (next_of_ann(topic, &record))
         fail_msg("unexpected '%.*s'", (int)record.value.length, record.value.data);
 }
 
-static void expect_late(int64_t timestamp_ms) {
+static void expect_late(int64_t timestamp_ms)
+{
     leat_log_record record;
-    if (!next_of_ann("late", &record)) fail_msg("no late record");
+    if (!next_of_ann("late", &record))
+        fail_msg("no late record");
     assert_true(record.timestamp_ms == timestamp_ms);
 }
 
 /* ------------------------------------------------------------------ worked sequences */
 
-static void N5_N6_tumbling_2s_lateness_0(void **state) {
+static void N5_N6_tumbling_2s_lateness_0(void **state)
+{
     (void)state;
     start_job(&(leat_window){.size_ms = 2000}, one_stage);
     el(1000);
@@ -156,7 +174,8 @@ static void N5_N6_tumbling_2s_lateness_0(void **state) {
 }
 
 /* The public interface has no purging trigger, so results accumulate. */
-static void N6_N7_tumbling_2s_lateness_500_accumulating(void **state) {
+static void N6_N7_tumbling_2s_lateness_500_accumulating(void **state)
+{
     (void)state;
     start_job(&(leat_window){.size_ms = 2000, .lateness_ms = 500}, one_stage);
     el(500);
@@ -173,7 +192,8 @@ static void N6_N7_tumbling_2s_lateness_500_accumulating(void **state) {
     expect_none("counts");
 }
 
-static void N5_overflow_keeps_the_window_until_the_end_of_time(void **state) {
+static void N5_overflow_keeps_the_window_until_the_end_of_time(void **state)
+{
     (void)state;
     start_job(&(leat_window){.size_ms = 1000, .lateness_ms = 2000}, one_stage);
     el(LEAT_TIME_MAX - 1750);
@@ -188,16 +208,19 @@ static void N5_overflow_keeps_the_window_until_the_end_of_time(void **state) {
 
 /* ------------------------------------------------------------------ crashes, exchange, end */
 
-static void crash_after_steps(int count) {
+static void crash_after_steps(int count)
+{
     for (int i = 0; i < count; i++) {
         (void)leat_test_step(test);
-        if (i % 2 == 1) leat_test_advance(test, 1);
+        if (i % 2 == 1)
+            leat_test_advance(test, 1);
     }
     leat_test_crash(test);
     run();
 }
 
-static void windows_and_their_timers_survive_a_crash_at_any_step(void **state) {
+static void windows_and_their_timers_survive_a_crash_at_any_step(void **state)
+{
     for (int steps = 0; steps < 12; steps++) {
         (void)fresh_log(state);
         start_job(&(leat_window){.size_ms = 2000, .lateness_ms = 500}, one_stage);
@@ -216,11 +239,13 @@ static void windows_and_their_timers_survive_a_crash_at_any_step(void **state) {
         el(1998);
         expect_late(1998);
         expect_none("counts");
-        if (steps < 11) (void)end_test(state);
+        if (steps < 11)
+            (void)end_test(state);
     }
 }
 
-static void W3_W4_behind_an_exchange_idle_partitions_do_not_hold_time_back(void **state) {
+static void W3_W4_behind_an_exchange_idle_partitions_do_not_hold_time_back(void **state)
+{
     (void)state;
     start_job(&(leat_window){.size_ms = 2000}, (leat_log_source){.idle_ms = 100});
     el(500);
@@ -234,11 +259,13 @@ static void W3_W4_behind_an_exchange_idle_partitions_do_not_hold_time_back(void 
     expect_result(2, 2000);
 }
 
-static void W3_behind_an_exchange_time_is_the_least_of_the_partitions(void **state) {
+static void W3_behind_an_exchange_time_is_the_least_of_the_partitions(void **state)
+{
     (void)state;
     start_job(&(leat_window){.size_ms = 2000}, (leat_log_source){0});
     el(500);
-    for (uint32_t partition = 1; partition < 4; partition++) send_to(partition, "clock", 9000);
+    for (uint32_t partition = 1; partition < 4; partition++)
+        send_to(partition, "clock", 9000);
     run();
     expect_none("counts");
     wm(1998);
@@ -247,13 +274,15 @@ static void W3_behind_an_exchange_time_is_the_least_of_the_partitions(void **sta
     expect_result(1, 2000);
 }
 
-/* The watermark of each partition is part of what is committed (W3): after a restart the partitions that
- * have nothing new do not hold time back to its beginning. */
-static void W3_behind_an_exchange_time_goes_on_after_a_crash(void **state) {
+/* The watermark of each partition is part of what is committed (W3): after a restart the partitions
+ * that have nothing new do not hold time back to its beginning. */
+static void W3_behind_an_exchange_time_goes_on_after_a_crash(void **state)
+{
     (void)state;
     start_job(&(leat_window){.size_ms = 2000}, (leat_log_source){0});
     el(500);
-    for (uint32_t partition = 1; partition < 4; partition++) send_to(partition, "clock", 9000);
+    for (uint32_t partition = 1; partition < 4; partition++)
+        send_to(partition, "clock", 9000);
     wm(1500);
     leat_test_crash(test);
     run();
@@ -262,10 +291,12 @@ static void W3_behind_an_exchange_time_goes_on_after_a_crash(void **state) {
 }
 
 /* What is in the log before the job starts: until_end reads no further. */
-static leat_log *log_with_events(void) {
+static leat_log *log_with_events(void)
+{
     leat_log *log;
     leat_error error;
-    if (leat_log_open(&log, url, NULL, &error) != LEAT_OK) fail_msg("%s", error.message);
+    if (leat_log_open(&log, url, NULL, &error) != LEAT_OK)
+        fail_msg("%s", error.message);
     leat_topic_opts four = {.partition_count = 4};
     leat_log_record events[] = {
         {.topic = "events", .value = LEAT_STR("{\"user\":\"ann\",\"ts_ms\":4500}")},
@@ -275,25 +306,28 @@ static leat_log *log_with_events(void) {
     return log;
 }
 
-static void W5_at_the_end_of_the_input_every_window_fires(void **state) {
+static void W5_at_the_end_of_the_input_every_window_fires(void **state)
+{
     (void)state;
     for (int exchange = 0; exchange < 2; exchange++) {
         (void)fresh_log(state);
         leat_log *log = log_with_events();
-        start_job(&(leat_window){.size_ms = 2000, .lateness_ms = 500},
-                  (leat_log_source){.partitioned_by = exchange == 0 ? "user" : NULL,
-                                    .until_end = true});
+        start_job(
+            &(leat_window){.size_ms = 2000, .lateness_ms = 500},
+            (leat_log_source){.partitioned_by = exchange == 0 ? "user" : NULL, .until_end = true});
         run();
         expect_result(1, 2000); /* one batch, so the watermark 4499 came after both (W2) */
         expect_result(1, 6000);
         expect_none("late");
         expect_none("counts");
         leat_log_close(log);
-        if (exchange == 0) (void)end_test(state);
+        if (exchange == 0)
+            (void)end_test(state);
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(N5_N6_tumbling_2s_lateness_0, fresh_log, end_test),
         cmocka_unit_test_setup_teardown(N6_N7_tumbling_2s_lateness_500_accumulating, fresh_log,
@@ -306,8 +340,8 @@ int main(void) {
             W3_W4_behind_an_exchange_idle_partitions_do_not_hold_time_back, fresh_log, end_test),
         cmocka_unit_test_setup_teardown(W3_behind_an_exchange_time_is_the_least_of_the_partitions,
                                         fresh_log, end_test),
-        cmocka_unit_test_setup_teardown(W3_behind_an_exchange_time_goes_on_after_a_crash,
-                                        fresh_log, end_test),
+        cmocka_unit_test_setup_teardown(W3_behind_an_exchange_time_goes_on_after_a_crash, fresh_log,
+                                        end_test),
         cmocka_unit_test_setup_teardown(W5_at_the_end_of_the_input_every_window_fires, fresh_log,
                                         end_test),
     };

@@ -26,59 +26,70 @@ struct tally {
 };
 LEAT_RECORD(tally, user, count);
 
-static inline leat_job job_with(leat_job_opts opts) {
+static inline leat_job job_with(leat_job_opts opts)
+{
     leat_job job = {0};
     (void)leat__graph_init(&job.graph, &opts);
     return job;
 }
 
-static inline leat_job new_job(void) {
+static inline leat_job new_job(void)
+{
     return job_with((leat_job_opts){.name = "test"});
 }
 
-static inline void free_job(leat_job *job) {
+static inline void free_job(leat_job *job)
+{
     leat__graph_free(&job->graph);
 }
 
-static inline leat_stream clicks_of(leat_job *job) {
+static inline leat_stream clicks_of(leat_job *job)
+{
     return leat_from_log(job, "clicks", &click_type, &(leat_log_source){.topic = "clicks"});
 }
 
-static inline bool keep_all(const void *record, void *arg) {
+static inline bool keep_all(const void *record, void *arg)
+{
     (void)record;
     (void)arg;
     return true;
 }
 
-static inline void to_tally(const void *in, void *out, void *arg) {
+static inline void to_tally(const void *in, void *out, void *arg)
+{
     (void)arg;
     ((struct tally *)out)->user = ((const struct click *)in)->user;
 }
 
-static inline leat_status nothing(leat_ctx *ctx, const void *record) {
+static inline leat_status nothing(leat_ctx *ctx, const void *record)
+{
     (void)ctx;
     (void)record;
     return LEAT_OK;
 }
 
-static inline leat_status no_timer(leat_ctx *ctx, int timer) {
+static inline leat_status no_timer(leat_ctx *ctx, int timer)
+{
     (void)ctx;
     (void)timer;
     return LEAT_OK;
 }
 
-static inline void add_one(void *acc, const void *record) {
+static inline void add_one(void *acc, const void *record)
+{
     (void)record;
     ((struct tally *)acc)->count++;
 }
 
-static inline void fold(void *acc, const void *record, void *arg) {
+static inline void fold(void *acc, const void *record, void *arg)
+{
     (void)acc;
     (void)record;
     (void)arg;
 }
 
-static inline void swallow(void *arg, const void *record) {
+static inline void swallow(void *arg, const void *record)
+{
     (void)arg;
     (void)record;
 }
@@ -98,7 +109,8 @@ static const leat_window minute = {.size_ms = LEAT_MINUTES(1), .lateness_ms = LE
 static const leat_log_sink out_sink = {.topic = "out"};
 
 /* The sticky error is of that operator, and its message holds that text. */
-static inline void expect_error(const leat_job *job, const char *where, const char *text) {
+static inline void expect_error(const leat_job *job, const char *where, const char *text)
+{
     const leat_error *error = &job->graph.error;
     assert_int_not_equal(error->status, LEAT_OK);
     assert_string_equal(error->where, where);
@@ -106,7 +118,8 @@ static inline void expect_error(const leat_job *job, const char *where, const ch
         fail_msg("'%s' does not hold '%s'", error->message, text);
 }
 
-static inline void expect_fine(const leat_job *job) {
+static inline void expect_fine(const leat_job *job)
+{
     if (job->graph.error.status != LEAT_OK)
         fail_msg("%s: %s", job->graph.error.where, job->graph.error.message);
 }

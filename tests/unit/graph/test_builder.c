@@ -1,11 +1,12 @@
-/* Building a job: the first mistake is kept, names the operator and says what to do (leat/job.h). */
+/* Building a job: the first mistake is kept, names the operator and the remedy (leat/job.h). */
 #include "graph_fixture.h"
 
 #include "base/limits.h"
 
 /* ------------------------------------------------------------------ options */
 
-static void options_get_their_defaults_and_are_copied(void **state) {
+static void options_get_their_defaults_and_are_copied(void **state)
+{
     (void)state;
     char name[] = "counts";
     leat_job job = job_with((leat_job_opts){.name = name, .log = "sim:x"});
@@ -23,7 +24,8 @@ static void options_get_their_defaults_and_are_copied(void **state) {
     free_job(&job);
 }
 
-static void a_job_needs_a_name(void **state) {
+static void a_job_needs_a_name(void **state)
+{
     (void)state;
     leat_job job = job_with((leat_job_opts){0});
     expect_error(&job, "job", "needs a name");
@@ -33,7 +35,8 @@ static void a_job_needs_a_name(void **state) {
     leat__graph_free(&graph);
 }
 
-static void options_that_make_no_sense_are_refused(void **state) {
+static void options_that_make_no_sense_are_refused(void **state)
+{
     (void)state;
     static char some_memory[1]; /* stands for an open log */
     static const struct {
@@ -59,7 +62,8 @@ static void options_that_make_no_sense_are_refused(void **state) {
 
 /* ------------------------------------------------------------------ the sticky error */
 
-static void the_first_mistake_is_kept_and_later_calls_do_nothing(void **state) {
+static void the_first_mistake_is_kept_and_later_calls_do_nothing(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream clicks = clicks_of(&job);
@@ -77,7 +81,8 @@ static void the_first_mistake_is_kept_and_later_calls_do_nothing(void **state) {
     free_job(&job);
 }
 
-static void a_stream_of_no_job_is_harmless(void **state) {
+static void a_stream_of_no_job_is_harmless(void **state)
+{
     (void)state;
     leat_stream none = {0};
     assert_null(leat_filter(none, "f", keep_all, NULL).job);
@@ -95,12 +100,13 @@ typedef struct mistake_row {
     mistake make;
 } mistake_row;
 
-#define MISTAKE(name, statement)                                         \
-    static void name(leat_job *job, leat_stream clicks, leat_stream keyed) { \
-        (void)job;                                                       \
-        (void)clicks;                                                    \
-        (void)keyed;                                                     \
-        statement;                                                       \
+#define MISTAKE(name, statement)                                           \
+    static void name(leat_job *job, leat_stream clicks, leat_stream keyed) \
+    {                                                                      \
+        (void)job;                                                         \
+        (void)clicks;                                                      \
+        (void)keyed;                                                       \
+        statement;                                                         \
     }
 
 MISTAKE(source_without_topic, leat_from_log(job, "s", &click_type, NULL))
@@ -155,16 +161,14 @@ MISTAKE(aggregate_without_add,
         leat_aggregate(keyed, "a", &(leat_aggregate_op){.in = &click_type, .acc = &tally_type}))
 MISTAKE(aggregate_without_acc,
         leat_aggregate(keyed, "a", &(leat_aggregate_op){.in = &click_type, .add = add_one}))
-MISTAKE(aggregate_without_result,
-        leat_aggregate(keyed, "a",
-                       &(leat_aggregate_op){.in = &click_type,
-                                            .acc = &tally_type,
-                                            .out = &click_type,
-                                            .add = add_one}))
+MISTAKE(aggregate_without_result, leat_aggregate(keyed, "a",
+                                                 &(leat_aggregate_op){.in = &click_type,
+                                                                      .acc = &tally_type,
+                                                                      .out = &click_type,
+                                                                      .add = add_one}))
 MISTAKE(window_without_key, leat_window_aggregate(clicks, "w", &minute, &count_aggregate))
 MISTAKE(window_without_options, leat_window_aggregate(keyed, "w", NULL, &count_aggregate))
-MISTAKE(window_without_size,
-        leat_window_aggregate(keyed, "w", &(leat_window){0}, &count_aggregate))
+MISTAKE(window_without_size, leat_window_aggregate(keyed, "w", &(leat_window){0}, &count_aggregate))
 MISTAKE(window_with_slide,
         leat_window_aggregate(keyed, "w", &(leat_window){.size_ms = 2, .slide_ms = 1},
                               &count_aggregate))
@@ -175,13 +179,15 @@ MISTAKE(window_of_a_kind_to_come,
         leat_window_aggregate(keyed, "w", &(leat_window){.kind = LEAT_SESSION, .gap_ms = 1},
                               &count_aggregate))
 MISTAKE(window_with_trigger,
-        leat_window_aggregate(
-            keyed, "w", &(leat_window){.size_ms = 2, .trigger = (const leat_trigger *)&minute},
-            &count_aggregate))
+        leat_window_aggregate(keyed, "w",
+                              &(leat_window){.size_ms = 2,
+                                             .trigger = (const leat_trigger *)&minute},
+                              &count_aggregate))
 MISTAKE(window_with_evictor,
-        leat_window_aggregate(
-            keyed, "w", &(leat_window){.size_ms = 2, .evictor = (const leat_evictor *)&minute},
-            &count_aggregate))
+        leat_window_aggregate(keyed, "w",
+                              &(leat_window){.size_ms = 2,
+                                             .evictor = (const leat_evictor *)&minute},
+                              &count_aggregate))
 MISTAKE(window_in_processing_time,
         leat_window_aggregate(keyed, "w", &(leat_window){.size_ms = 2, .processing_time = true},
                               &count_aggregate))
@@ -260,7 +266,8 @@ static const mistake_row mistakes[] = {
     {"table", "needs a name", table_without_name},
 };
 
-static void each_mistake_names_its_operator_and_the_remedy(void **state) {
+static void each_mistake_names_its_operator_and_the_remedy(void **state)
+{
     (void)state;
     for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
         leat_job job = new_job();
@@ -273,7 +280,8 @@ static void each_mistake_names_its_operator_and_the_remedy(void **state) {
     }
 }
 
-static void streams_of_two_jobs_do_not_mix_and_both_jobs_know(void **state) {
+static void streams_of_two_jobs_do_not_mix_and_both_jobs_know(void **state)
+{
     (void)state;
     leat_job one = new_job(), two = new_job();
     (void)leat_union(clicks_of(&one), "both", clicks_of(&two));
@@ -283,7 +291,8 @@ static void streams_of_two_jobs_do_not_mix_and_both_jobs_know(void **state) {
     free_job(&two);
 }
 
-static void a_process_operator_that_emits_nothing_cannot_be_read(void **state) {
+static void a_process_operator_that_emits_nothing_cannot_be_read(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_process_op silent = count_op;
@@ -298,18 +307,19 @@ static void a_process_operator_that_emits_nothing_cannot_be_read(void **state) {
 
 /* ------------------------------------------------------------------ process specs */
 
-static void expect_spec_refused(const leat_process_op *op, const char *text) {
+static void expect_spec_refused(const leat_process_op *op, const char *text)
+{
     leat_job job = new_job();
     (void)leat_process(leat_key_by(clicks_of(&job), "user"), "p", op, NULL);
     expect_error(&job, "p", text);
     free_job(&job);
 }
 
-#define SPEC(...)                                                                             \
-    (&(leat_process_op){                                                                      \
-        .in = &click_type, .out = &tally_type, .on_record = nothing, __VA_ARGS__})
+#define SPEC(...) \
+    (&(leat_process_op){.in = &click_type, .out = &tally_type, .on_record = nothing, __VA_ARGS__})
 
-static void slots_timers_and_sides_are_checked(void **state) {
+static void slots_timers_and_sides_are_checked(void **state)
+{
     (void)state;
     expect_spec_refused(SPEC(.state = {{.type = &tally_type}}), "state slot 0 has no name");
     expect_spec_refused(SPEC(.state = {[2] = {.name = "x", .type = &tally_type}}),
@@ -322,9 +332,8 @@ static void slots_timers_and_sides_are_checked(void **state) {
     expect_spec_refused(
         SPEC(.state = {{.name = "x", .type = &tally_type}, {.name = "x", .type = &tally_type}}),
         "two state slots are named 'x'");
-    expect_spec_refused(
-        SPEC(.state = {{.name = "x", .kind = LEAT_STATE_MAP, .type = &tally_type}}),
-        "set .map_key");
+    expect_spec_refused(SPEC(.state = {{.name = "x", .kind = LEAT_STATE_MAP, .type = &tally_type}}),
+                        "set .map_key");
     expect_spec_refused(
         SPEC(.state = {{.name = "x", .type = &tally_type, .map_key = &leat_type_str}}),
         "is no map");
@@ -340,10 +349,11 @@ static void slots_timers_and_sides_are_checked(void **state) {
     expect_spec_refused(SPEC(.on_error = (leat_on_error)5), "on_error 5 is unknown");
 }
 
-static void types_are_checked_with_their_fields(void **state) {
+static void types_are_checked_with_their_fields(void **state)
+{
     (void)state;
-    static const leat_field broken_fields[] = {{.name = "tags", .kind = LEAT_KIND_LIST,
-                                                .size_bytes = sizeof(leat_list)}};
+    static const leat_field broken_fields[] = {
+        {.name = "tags", .kind = LEAT_KIND_LIST, .size_bytes = sizeof(leat_list)}};
     static const leat_type broken = {"broken", sizeof(leat_list), 1, broken_fields};
     leat_job job = new_job();
     (void)leat_from_log(&job, "s", &broken, &(leat_log_source){.topic = "s"});
@@ -351,7 +361,8 @@ static void types_are_checked_with_their_fields(void **state) {
     free_job(&job);
 }
 
-static void the_same_struct_described_twice_is_one_type(void **state) {
+static void the_same_struct_described_twice_is_one_type(void **state)
+{
     (void)state;
     leat_type twin = click_type;
     leat_process_op op = count_op;
@@ -372,7 +383,8 @@ static void the_same_struct_described_twice_is_one_type(void **state) {
 
 /* ------------------------------------------------------------------ what is built */
 
-static void a_process_operator_carries_its_spec(void **state) {
+static void a_process_operator_carries_its_spec(void **state)
+{
     (void)state;
     int arg = 0;
     leat_job job = new_job();
@@ -394,11 +406,12 @@ static void a_process_operator_carries_its_spec(void **state) {
     free_job(&job);
 }
 
-static void a_window_has_a_map_of_accumulators_two_timers_and_a_late_output(void **state) {
+static void a_window_has_a_map_of_accumulators_two_timers_and_a_late_output(void **state)
+{
     (void)state;
     leat_job job = new_job();
-    leat_stream counts = leat_window_aggregate(leat_key_by(clicks_of(&job), "user"), "w", &minute,
-                                               &count_aggregate);
+    leat_stream counts =
+        leat_window_aggregate(leat_key_by(clicks_of(&job), "user"), "w", &minute, &count_aggregate);
     leat_stream late = leat_late(counts);
     expect_fine(&job);
     const leat__op_spec *spec = &job.graph.nodes[counts.node].as.op;
@@ -414,7 +427,8 @@ static void a_window_has_a_map_of_accumulators_two_timers_and_a_late_output(void
     free_job(&job);
 }
 
-static void two_key_bys_on_one_field_get_names_of_their_own(void **state) {
+static void two_key_bys_on_one_field_get_names_of_their_own(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream clicks = clicks_of(&job);
@@ -424,7 +438,8 @@ static void two_key_bys_on_one_field_get_names_of_their_own(void **state) {
     free_job(&job);
 }
 
-static void the_key_goes_along_until_the_next_key_by(void **state) {
+static void the_key_goes_along_until_the_next_key_by(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream keyed = leat_key_by(clicks_of(&job), "user");
@@ -441,7 +456,8 @@ static void the_key_goes_along_until_the_next_key_by(void **state) {
     free_job(&job);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_get_their_defaults_and_are_copied),
         cmocka_unit_test(a_job_needs_a_name),

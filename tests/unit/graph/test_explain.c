@@ -3,7 +3,8 @@
 
 #include "graph_fixture.h"
 
-static char *explained(const leat_job *job, leat_explain_format format) {
+static char *explained(const leat_job *job, leat_explain_format format)
+{
     char *text = NULL;
     size_t length = 0;
     FILE *file = open_memstream(&text, &length);
@@ -13,18 +14,22 @@ static char *explained(const leat_job *job, leat_explain_format format) {
     return text;
 }
 
-static void expect_holds(const char *text, const char *part) {
-    if (strstr(text, part) == NULL) fail_msg("no '%s' in:\n%s", part, text);
+static void expect_holds(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("no '%s' in:\n%s", part, text);
 }
 
-static void on_row(void *arg, leat_str key, const void *record, const leat_log_record *origin) {
+static void on_row(void *arg, leat_str key, const void *record, const leat_log_record *origin)
+{
     (void)arg;
     (void)key;
     (void)record;
     (void)origin;
 }
 
-static leat_job sound_job(void) {
+static leat_job sound_job(void)
+{
     leat_job job = job_with(
         (leat_job_opts){.name = "counts", .log = "embedded:data", .state_dir = "state \"1\""});
     leat_stream clicks = leat_from_log(&job, "clicks", &click_type,
@@ -46,7 +51,8 @@ static leat_job sound_job(void) {
     return job;
 }
 
-static void the_text_draws_stages_operators_state_timers_and_exchanges(void **state) {
+static void the_text_draws_stages_operators_state_timers_and_exchanges(void **state)
+{
     (void)state;
     leat_job job = sound_job();
     char *text = explained(&job, LEAT_EXPLAIN_TEXT);
@@ -105,7 +111,8 @@ static void the_text_draws_stages_operators_state_timers_and_exchanges(void **st
     free_job(&job);
 }
 
-static void explaining_does_not_plan_the_job(void **state) {
+static void explaining_does_not_plan_the_job(void **state)
+{
     (void)state;
     leat_job job = sound_job();
     free(explained(&job, LEAT_EXPLAIN_TEXT));
@@ -123,49 +130,67 @@ static void explaining_does_not_plan_the_job(void **state) {
 
 static const char *value_end(const char *at);
 
-static const char *string_end(const char *at) {
-    if (*at != '"') return NULL;
+static const char *string_end(const char *at)
+{
+    if (*at != '"')
+        return NULL;
     for (at++; *at != '"'; at++) {
-        if ((unsigned char)*at < 0x20) return NULL;
-        if (*at == '\\' && strchr("\"\\/bfnrtu", *++at) == NULL) return NULL;
+        if ((unsigned char)*at < 0x20)
+            return NULL;
+        if (*at == '\\' && strchr("\"\\/bfnrtu", *++at) == NULL)
+            return NULL;
     }
     return at + 1;
 }
 
-static const char *members_end(const char *at, char close) {
-    if (*at == close) return at + 1;
+static const char *members_end(const char *at, char close)
+{
+    if (*at == close)
+        return at + 1;
     for (;; at++) {
         if (close == '}') {
             at = string_end(at);
-            if (at == NULL || *at != ':') return NULL;
+            if (at == NULL || *at != ':')
+                return NULL;
             at++;
         }
         at = value_end(at);
-        if (at == NULL) return NULL;
-        if (*at == close) return at + 1;
-        if (*at != ',') return NULL;
+        if (at == NULL)
+            return NULL;
+        if (*at == close)
+            return at + 1;
+        if (*at != ',')
+            return NULL;
     }
 }
 
 /* The first byte behind the JSON value at `at`; NULL if there is none. */
-static const char *value_end(const char *at) {
+static const char *value_end(const char *at)
+{
     static const char *const words[] = {"true", "false", "null"};
-    if (*at == '{') return members_end(at + 1, '}');
-    if (*at == '[') return members_end(at + 1, ']');
-    if (*at == '"') return string_end(at);
+    if (*at == '{')
+        return members_end(at + 1, '}');
+    if (*at == '[')
+        return members_end(at + 1, ']');
+    if (*at == '"')
+        return string_end(at);
     for (size_t i = 0; i < 3; i++)
-        if (strncmp(at, words[i], strlen(words[i])) == 0) return at + strlen(words[i]);
+        if (strncmp(at, words[i], strlen(words[i])) == 0)
+            return at + strlen(words[i]);
     char *end;
     (void)strtoll(at, &end, 10);
     return end == at ? NULL : end;
 }
 
-static void expect_json(const char *text) {
+static void expect_json(const char *text)
+{
     const char *end = value_end(text);
-    if (end == NULL || strcmp(end, "\n") != 0) fail_msg("not JSON: %s", text);
+    if (end == NULL || strcmp(end, "\n") != 0)
+        fail_msg("not JSON: %s", text);
 }
 
-static void the_json_is_valid_and_tells_the_same(void **state) {
+static void the_json_is_valid_and_tells_the_same(void **state)
+{
     (void)state;
     leat_job job = sound_job();
     char *text = explained(&job, LEAT_EXPLAIN_JSON);
@@ -186,7 +211,8 @@ static void the_json_is_valid_and_tells_the_same(void **state) {
 
 /* ------------------------------------------------------------------ DOT */
 
-static void the_dot_has_a_box_a_stage_and_an_arrow_an_input(void **state) {
+static void the_dot_has_a_box_a_stage_and_an_arrow_an_input(void **state)
+{
     (void)state;
     leat_job job = sound_job();
     char *text = explained(&job, LEAT_EXPLAIN_DOT);
@@ -203,7 +229,8 @@ static void the_dot_has_a_box_a_stage_and_an_arrow_an_input(void **state) {
 
 /* ------------------------------------------------------------------ jobs that are not valid */
 
-static void a_job_with_a_mistake_is_explained_with_it(void **state) {
+static void a_job_with_a_mistake_is_explained_with_it(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream clicks = clicks_of(&job);
@@ -225,7 +252,8 @@ static void a_job_with_a_mistake_is_explained_with_it(void **state) {
     free_job(&job);
 }
 
-static void a_job_without_a_name_or_a_sink_is_explained_too(void **state) {
+static void a_job_without_a_name_or_a_sink_is_explained_too(void **state)
+{
     (void)state;
     leat_job job = job_with((leat_job_opts){0});
     for (leat_explain_format format = 0; format <= LEAT_EXPLAIN_DOT; format++) {
@@ -243,7 +271,8 @@ static void a_job_without_a_name_or_a_sink_is_explained_too(void **state) {
     free_job(&job);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_text_draws_stages_operators_state_timers_and_exchanges),
         cmocka_unit_test(explaining_does_not_plan_the_job),

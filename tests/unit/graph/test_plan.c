@@ -3,24 +3,29 @@
 
 #include "base/hash.h"
 
-static leat__plan *plan_of(leat_job *job) {
+static leat__plan *plan_of(leat_job *job)
+{
     leat_error error;
     leat_status status = leat__graph_plan(&job->graph, &error);
-    if (status != LEAT_OK) fail_msg("%s: %s", error.where, error.message);
+    if (status != LEAT_OK)
+        fail_msg("%s: %s", error.where, error.message);
     return &job->graph.plan;
 }
 
-static const leat__stage *stage_of(const leat__plan *plan, leat_stream stream) {
+static const leat__stage *stage_of(const leat__plan *plan, leat_stream stream)
+{
     for (size_t i = 0; i < plan->stage_count; i++)
         for (size_t j = 0; j < plan->stages[i].node_count; j++)
-            if (plan->stages[i].nodes[j] == stream.node) return &plan->stages[i];
+            if (plan->stages[i].nodes[j] == stream.node)
+                return &plan->stages[i];
     fail_msg("node %u is in no stage", stream.node);
     return &plan->stages[0];
 }
 
 static leat_stream generated(leat_job *job, const char *name, uint32_t partition_count);
 
-static bool no_more(void *arg, uint32_t partition, uint64_t index, void *record) {
+static bool no_more(void *arg, uint32_t partition, uint64_t index, void *record)
+{
     (void)arg;
     (void)partition;
     (void)index;
@@ -28,19 +33,22 @@ static bool no_more(void *arg, uint32_t partition, uint64_t index, void *record)
     return false;
 }
 
-static leat_stream generated(leat_job *job, const char *name, uint32_t partition_count) {
+static leat_stream generated(leat_job *job, const char *name, uint32_t partition_count)
+{
     return leat_from_generator(
         job, name, &click_type,
         &(leat_generator){.generate = no_more, .partition_count = partition_count});
 }
 
-static leat_stream count(leat_stream keyed, const char *name) {
+static leat_stream count(leat_stream keyed, const char *name)
+{
     return leat_process(keyed, name, &count_op, NULL);
 }
 
 /* ------------------------------------------------------------------ exchanges */
 
-static void behind_a_key_by_a_new_stage_starts(void **state) {
+static void behind_a_key_by_a_new_stage_starts(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream clicks = clicks_of(&job);
@@ -67,12 +75,14 @@ static void behind_a_key_by_a_new_stage_starts(void **state) {
     free_job(&job);
 }
 
-static leat_stream partitioned_clicks(leat_job *job) {
+static leat_stream partitioned_clicks(leat_job *job)
+{
     return leat_from_log(job, "clicks", &click_type,
                          &(leat_log_source){.topic = "clicks", .partitioned_by = "user"});
 }
 
-static void a_source_partitioned_by_the_key_needs_no_exchange(void **state) {
+static void a_source_partitioned_by_the_key_needs_no_exchange(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream views = leat_filter(partitioned_clicks(&job), "views", keep_all, NULL);
@@ -84,7 +94,8 @@ static void a_source_partitioned_by_the_key_needs_no_exchange(void **state) {
     free_job(&job);
 }
 
-static void another_key_of_a_partitioned_source_needs_one(void **state) {
+static void another_key_of_a_partitioned_source_needs_one(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_to_log(count(leat_key_by(partitioned_clicks(&job), "item"), "count"), "out", &out_sink);
@@ -92,12 +103,14 @@ static void another_key_of_a_partitioned_source_needs_one(void **state) {
     free_job(&job);
 }
 
-static void same_click(const void *in, void *out, void *arg) {
+static void same_click(const void *in, void *out, void *arg)
+{
     (void)arg;
     memcpy(out, in, sizeof(struct click));
 }
 
-static void behind_a_map_the_partitioning_of_the_source_does_not_count(void **state) {
+static void behind_a_map_the_partitioning_of_the_source_does_not_count(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream changed =
@@ -107,7 +120,8 @@ static void behind_a_map_the_partitioning_of_the_source_does_not_count(void **st
     free_job(&job);
 }
 
-static void keying_twice_by_one_field_exchanges_once(void **state) {
+static void keying_twice_by_one_field_exchanges_once(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream once = leat_filter(leat_key_by(clicks_of(&job), "user"), "f", keep_all, NULL);
@@ -116,7 +130,8 @@ static void keying_twice_by_one_field_exchanges_once(void **state) {
     free_job(&job);
 }
 
-static void late_records_lie_where_the_window_is(void **state) {
+static void late_records_lie_where_the_window_is(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream keyed = leat_key_by(partitioned_clicks(&job), "user");
@@ -126,7 +141,8 @@ static void late_records_lie_where_the_window_is(void **state) {
     free_job(&job);
 }
 
-static void two_operators_behind_one_key_by_share_its_stage(void **state) {
+static void two_operators_behind_one_key_by_share_its_stage(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream keyed = leat_key_by(clicks_of(&job), "user");
@@ -140,7 +156,8 @@ static void two_operators_behind_one_key_by_share_its_stage(void **state) {
     free_job(&job);
 }
 
-static void a_sink_behind_a_key_by_needs_no_exchange(void **state) {
+static void a_sink_behind_a_key_by_needs_no_exchange(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_to_log(leat_key_by(clicks_of(&job), "user"), "out", &out_sink);
@@ -148,7 +165,8 @@ static void a_sink_behind_a_key_by_needs_no_exchange(void **state) {
     free_job(&job);
 }
 
-static void a_second_key_gives_a_third_stage(void **state) {
+static void a_second_key_gives_a_third_stage(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream counts = count(leat_key_by(clicks_of(&job), "item"), "first");
@@ -165,7 +183,8 @@ static void a_second_key_gives_a_third_stage(void **state) {
 
 /* ------------------------------------------------------------------ unions (J5) */
 
-static void J5_a_union_inside_one_stage_needs_no_exchange(void **state) {
+static void J5_a_union_inside_one_stage_needs_no_exchange(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream clicks = clicks_of(&job);
@@ -178,7 +197,8 @@ static void J5_a_union_inside_one_stage_needs_no_exchange(void **state) {
     free_job(&job);
 }
 
-static void J5_a_union_of_two_sources_forwards_partitions(void **state) {
+static void J5_a_union_of_two_sources_forwards_partitions(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_to_log(leat_union(generated(&job, "a", 3), "both", generated(&job, "b", 5)), "out",
@@ -192,7 +212,8 @@ static void J5_a_union_of_two_sources_forwards_partitions(void **state) {
     free_job(&job);
 }
 
-static void J5_a_keyed_union_brings_equal_keys_together(void **state) {
+static void J5_a_keyed_union_brings_equal_keys_together(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream both = leat_union(leat_key_by(generated(&job, "a", 3), "user"), "both",
@@ -208,7 +229,8 @@ static void J5_a_keyed_union_brings_equal_keys_together(void **state) {
     free_job(&job);
 }
 
-static void J5_a_stream_joined_with_what_comes_of_it(void **state) {
+static void J5_a_stream_joined_with_what_comes_of_it(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream keyed = leat_key_by(clicks_of(&job), "user");
@@ -221,7 +243,8 @@ static void J5_a_stream_joined_with_what_comes_of_it(void **state) {
     free_job(&job);
 }
 
-static void J5_a_keyed_stream_joined_with_itself(void **state) {
+static void J5_a_keyed_stream_joined_with_itself(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream keyed = leat_key_by(clicks_of(&job), "user");
@@ -233,7 +256,8 @@ static void J5_a_keyed_stream_joined_with_itself(void **state) {
 }
 
 /* Every edge leads to a later stage, every node follows its inputs (R23, T2). */
-static void R23_the_plan_is_acyclic_and_nodes_stand_in_topological_order(void **state) {
+static void R23_the_plan_is_acyclic_and_nodes_stand_in_topological_order(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream clicks = clicks_of(&job);
@@ -257,7 +281,8 @@ static void R23_the_plan_is_acyclic_and_nodes_stand_in_topological_order(void **
 
 /* ------------------------------------------------------------------ partitions, numbers, checks */
 
-static void partitions_behind_an_exchange_are_as_asked_or_as_the_widest_source(void **state) {
+static void partitions_behind_an_exchange_are_as_asked_or_as_the_widest_source(void **state)
+{
     (void)state;
     for (uint32_t asked = 0; asked <= 8; asked += 8) {
         leat_job job = job_with((leat_job_opts){.name = "test", .partition_count = asked});
@@ -272,7 +297,8 @@ static void partitions_behind_an_exchange_are_as_asked_or_as_the_widest_source(v
     }
 }
 
-static void partitions_of_a_topic_are_known_when_the_log_is_open(void **state) {
+static void partitions_of_a_topic_are_known_when_the_log_is_open(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_stream counts = count(leat_key_by(clicks_of(&job), "user"), "count");
@@ -283,12 +309,14 @@ static void partitions_of_a_topic_are_known_when_the_log_is_open(void **state) {
     free_job(&job);
 }
 
-static uint16_t number_of(const char *name) {
+static uint16_t number_of(const char *name)
+{
     return (uint16_t)(leat__murmur2(name, strlen(name)) & 0xffff);
 }
 
 /* Two names with one 16-bit number: found by trying, there are enough. */
-static void find_collision(char a[16], char b[16]) {
+static void find_collision(char a[16], char b[16])
+{
     static char seen[65536][16];
     memset(seen, 0, sizeof seen);
     for (int i = 0;; i++) {
@@ -301,7 +329,8 @@ static void find_collision(char a[16], char b[16]) {
     }
 }
 
-static void names_that_share_their_number_on_disk_are_refused(void **state) {
+static void names_that_share_their_number_on_disk_are_refused(void **state)
+{
     (void)state;
     char a[16], b[16];
     find_collision(a, b);
@@ -317,7 +346,8 @@ static void names_that_share_their_number_on_disk_are_refused(void **state) {
     free_job(&job);
 }
 
-static void the_number_of_a_stage_without_state_gives_way(void **state) {
+static void the_number_of_a_stage_without_state_gives_way(void **state)
+{
     (void)state;
     char a[16], b[16];
     find_collision(a, b);
@@ -329,14 +359,16 @@ static void the_number_of_a_stage_without_state_gives_way(void **state) {
     free_job(&job);
 }
 
-static void on_row(void *arg, leat_str key, const void *record, const leat_log_record *origin) {
+static void on_row(void *arg, leat_str key, const void *record, const leat_log_record *origin)
+{
     (void)arg;
     (void)key;
     (void)record;
     (void)origin;
 }
 
-static void a_job_needs_a_sink_or_a_table(void **state) {
+static void a_job_needs_a_sink_or_a_table(void **state)
+{
     (void)state;
     leat_job job = new_job();
     (void)clicks_of(&job);
@@ -351,7 +383,8 @@ static void a_job_needs_a_sink_or_a_table(void **state) {
     free_job(&job);
 }
 
-static void planning_again_gives_the_same_plan(void **state) {
+static void planning_again_gives_the_same_plan(void **state)
+{
     (void)state;
     leat_job job = new_job();
     leat_to_log(clicks_of(&job), "out", &out_sink);
@@ -360,7 +393,8 @@ static void planning_again_gives_the_same_plan(void **state) {
     free_job(&job);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(behind_a_key_by_a_new_stage_starts),
         cmocka_unit_test(a_source_partitioned_by_the_key_needs_no_exchange),

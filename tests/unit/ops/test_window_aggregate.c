@@ -1,8 +1,8 @@
-/* Tumbling windows on a real store, element by element: the worked sequences of semantics.md and the
- * rules N5 to N8, T1 and S3 as they show in them.
+/* Tumbling windows on a real store, element by element: the worked sequences of semantics.md and
+ * the rules N5 to N8, T1 and S3 as they show in them.
  *
- *   el(w, 500)    an element of key "k"          wm(w, 1500)    the watermark; timers fire first (W5)
- *   expect_result(w, 2, 1999)                    "2@1999" came out, and in this order
+ *   el(w, 500)    an element of key "k"          wm(w, 1500)    the watermark; timers fire first
+ * (W5) expect_result(w, 2, 1999)                    "2@1999" came out, and in this order
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,12 +27,14 @@ struct tally {
 };
 LEAT_RECORD(tally, count, start_ms, end_ms);
 
-static void count_one(void *acc, const void *record) {
+static void count_one(void *acc, const void *record)
+{
     (void)record;
     ((struct tally *)acc)->count++;
 }
 
-static void with_span(const void *acc, const leat_span *window, void *out) {
+static void with_span(const void *acc, const leat_span *window, void *out)
+{
     struct tally *tally = out;
     *tally = *(const struct tally *)acc;
     tally->start_ms = window->start_ms;
@@ -61,7 +63,8 @@ typedef struct world {
     size_t late_count, dropped_count;
 } world;
 
-static leat_status take_result(void *arg, const leat__element *element) {
+static leat_status take_result(void *arg, const leat__element *element)
+{
     world *w = arg;
     assert_true(w->result_count < RESULTS_MAX);
     result *r = &w->results[w->result_count++];
@@ -71,19 +74,22 @@ static leat_status take_result(void *arg, const leat__element *element) {
     return LEAT_OK;
 }
 
-static leat_status take_late(void *arg, const leat__element *element) {
+static leat_status take_late(void *arg, const leat__element *element)
+{
     world *w = arg;
     w->late[w->late_count++] = element->timestamp_ms;
     return LEAT_OK;
 }
 
-static void count_dropped(void *task, leat__op *op) {
+static void count_dropped(void *task, leat__op *op)
+{
     (void)op;
     ((world *)task)->dropped_count++;
 }
 
 static leat_status failed(void *task, leat__op *op, const leat__element *element,
-                          const leat_error *error) {
+                          const leat_error *error)
+{
     (void)task;
     (void)op;
     (void)element;
@@ -91,28 +97,29 @@ static leat_status failed(void *task, leat__op *op, const leat__element *element
     return error->status;
 }
 
-static void open_world(world *w, leat_window window) {
+static void open_world(world *w, leat_window window)
+{
     memset(w, 0, sizeof *w);
     leat_error error;
     assert_int_equal(
         leat__database_open(&w->database, &(leat__database_opts){.backend = LEAT__MEMORY}, &error),
         LEAT_OK);
-    w->spec = (leat__op_spec){
-        .class = &leat__op_window,
-        .name = "w",
-        .in = &tick_type,
-        .out = &tally_type,
-        .side = {{"late", &tick_type}},
-        .slot = {{"w/windows", LEAT__MAP, &tally_type, .map_key = &leat_type_i64}},
-        .slot_count = 1,
-        .timer = {"fire", "clean-up"},
-        .timer_count = 2,
-        .config.aggregate = {.op = {.in = &tick_type,
-                                    .acc = &tally_type,
-                                    .out = &tally_type,
-                                    .add = count_one,
-                                    .result = with_span},
-                             .window = window}};
+    w->spec =
+        (leat__op_spec){.class = &leat__op_window,
+                        .name = "w",
+                        .in = &tick_type,
+                        .out = &tally_type,
+                        .side = {{"late", &tick_type}},
+                        .slot = {{"w/windows", LEAT__MAP, &tally_type, .map_key = &leat_type_i64}},
+                        .slot_count = 1,
+                        .timer = {"fire", "clean-up"},
+                        .timer_count = 2,
+                        .config.aggregate = {.op = {.in = &tick_type,
+                                                    .acc = &tally_type,
+                                                    .out = &tally_type,
+                                                    .add = count_one,
+                                                    .result = with_span},
+                                             .window = window}};
     leat__store_opts opts = {.database = w->database,
                              .slots = w->spec.slot,
                              .slot_count = 1,
@@ -133,11 +140,13 @@ static void open_world(world *w, leat_window window) {
     assert_int_equal(leat__op_open(&w->op, &error), LEAT_OK);
 }
 
-static void read_late(world *w) {
+static void read_late(world *w)
+{
     w->op.output[1] = (leat__output){&w->late_target, 1, &tick_type};
 }
 
-static void close_world(world *w) {
+static void close_world(world *w)
+{
     assert_int_equal(w->next_result, w->result_count); /* nothing came out that no test asked for */
     leat__op_close(&w->op);
     leat__store_close(w->face.store);
@@ -145,7 +154,8 @@ static void close_world(world *w) {
     leat__arena_free(&w->scratch);
 }
 
-static void el_of(world *w, const char *key, int64_t timestamp_ms) {
+static void el_of(world *w, const char *key, int64_t timestamp_ms)
+{
     struct tick tick = {timestamp_ms};
     leat_str text = leat_str_from(key);
     leat__element element = {.record = &tick,
@@ -155,18 +165,21 @@ static void el_of(world *w, const char *key, int64_t timestamp_ms) {
     assert_int_equal(leat__op_push(&w->op, &element), LEAT_OK);
 }
 
-static void el(world *w, int64_t timestamp_ms) {
+static void el(world *w, int64_t timestamp_ms)
+{
     el_of(w, "k", timestamp_ms);
 }
 
-static void wm(world *w, int64_t watermark_ms) {
+static void wm(world *w, int64_t watermark_ms)
+{
     w->face.watermark_ms = watermark_ms;
     leat__timer timer;
     while (leat__store_timer_pop(w->face.store, LEAT__EVENT_TIME, watermark_ms, &timer))
         assert_int_equal(leat__op_fire(&w->op, &timer, LEAT__EVENT_TIME), LEAT_OK);
 }
 
-static const result *expect_result(world *w, uint64_t count, int64_t timestamp_ms) {
+static const result *expect_result(world *w, uint64_t count, int64_t timestamp_ms)
+{
     assert_true(w->next_result < w->result_count);
     const result *r = &w->results[w->next_result++];
     assert_int_equal(r->tally.count, count);
@@ -174,27 +187,31 @@ static const result *expect_result(world *w, uint64_t count, int64_t timestamp_m
     return r;
 }
 
-static void expect_nothing(const world *w) {
+static void expect_nothing(const world *w)
+{
     assert_int_equal(w->next_result, w->result_count);
 }
 
-static uint64_t timers_left(const world *w) {
+static uint64_t timers_left(const world *w)
+{
     leat__store_stats stats;
     leat__store_get_stats(w->face.store, &stats);
     return stats.timers;
 }
 
 /* What is left of key "k", as the next element of its window would find it. */
-static bool has_window(world *w, int64_t start_ms) {
+static bool has_window(world *w, int64_t start_ms)
+{
     leat__store_set_key(w->face.store, LEAT_STR("k"), leat__hash64("k", 1));
     return leat__store_map_get(w->face.store, 0, &start_ms) != NULL;
 }
 
 /* ------------------------------------------------------------------ worked sequences */
 
-/* tumbling 2 s, lateness 500, purging: el 500, WM 1500, el 1300, WM 2300 -> 2@1999; el 1997, WM 6000 ->
- * 1@1999; el 1998 -> late */
-static void N6_N7_tumbling_2s_lateness_500_purging(void **state) {
+/* tumbling 2 s, lateness 500, purging: el 500, WM 1500, el 1300, WM 2300 -> 2@1999; el 1997, WM
+ * 6000 -> 1@1999; el 1998 -> late */
+static void N6_N7_tumbling_2s_lateness_500_purging(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 2000,
@@ -218,9 +235,10 @@ static void N6_N7_tumbling_2s_lateness_500_purging(void **state) {
     close_world(&w);
 }
 
-/* tumbling 2 s, lateness 0: el 1000, WM 1985, el 1980, WM 1999 -> 2@1999; 1998 -> late; 2001, WM 2999,
- * WM 3999 -> 1@3999 */
-static void N5_N6_tumbling_2s_lateness_0(void **state) {
+/* tumbling 2 s, lateness 0: el 1000, WM 1985, el 1980, WM 1999 -> 2@1999; 1998 -> late; 2001, WM
+ * 2999, WM 3999 -> 1@3999 */
+static void N5_N6_tumbling_2s_lateness_0(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 2000});
@@ -242,7 +260,8 @@ static void N5_N6_tumbling_2s_lateness_0(void **state) {
 }
 
 /* overflow: window 1000, lateness 2000, ts MAX - 1750: WM MAX - 1500 must not clear it */
-static void N5_overflow_does_not_clear_a_window_at_the_end_of_time(void **state) {
+static void N5_overflow_does_not_clear_a_window_at_the_end_of_time(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 1000, .lateness_ms = 2000});
@@ -262,7 +281,8 @@ static void N5_overflow_does_not_clear_a_window_at_the_end_of_time(void **state)
 
 /* ------------------------------------------------------------------ what else the rules say */
 
-static void N6_contents_survive_the_firing_until_the_clean_up(void **state) {
+static void N6_contents_survive_the_firing_until_the_clean_up(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 2000, .lateness_ms = 500});
@@ -280,7 +300,8 @@ static void N6_contents_survive_the_firing_until_the_clean_up(void **state) {
     close_world(&w);
 }
 
-static void N6_without_lateness_the_firing_is_the_clean_up(void **state) {
+static void N6_without_lateness_the_firing_is_the_clean_up(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 2000});
@@ -292,7 +313,8 @@ static void N6_without_lateness_the_firing_is_the_clean_up(void **state) {
     close_world(&w);
 }
 
-static void N5_without_a_reader_late_records_are_counted(void **state) {
+static void N5_without_a_reader_late_records_are_counted(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 2000});
@@ -308,7 +330,8 @@ static void N5_without_a_reader_late_records_are_counted(void **state) {
 }
 
 /* An element whose window is still open is not late, however old it is. */
-static void N5_an_element_behind_the_watermark_is_kept_while_its_window_is_open(void **state) {
+static void N5_an_element_behind_the_watermark_is_kept_while_its_window_is_open(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 2000});
@@ -320,7 +343,8 @@ static void N5_an_element_behind_the_watermark_is_kept_while_its_window_is_open(
     close_world(&w);
 }
 
-static void N8_the_result_knows_its_window(void **state) {
+static void N8_the_result_knows_its_window(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 5000, .offset_ms = -100});
@@ -332,7 +356,8 @@ static void N8_the_result_knows_its_window(void **state) {
     close_world(&w);
 }
 
-static void N8_without_result_the_accumulator_is_emitted(void **state) {
+static void N8_without_result_the_accumulator_is_emitted(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 1000});
@@ -345,7 +370,8 @@ static void N8_without_result_the_accumulator_is_emitted(void **state) {
     close_world(&w);
 }
 
-static void T1_windows_of_one_key_fire_in_the_order_of_time(void **state) {
+static void T1_windows_of_one_key_fire_in_the_order_of_time(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 1000});
@@ -360,7 +386,8 @@ static void T1_windows_of_one_key_fire_in_the_order_of_time(void **state) {
     close_world(&w);
 }
 
-static void windows_of_different_keys_do_not_mix(void **state) {
+static void windows_of_different_keys_do_not_mix(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.size_ms = 1000});
@@ -374,7 +401,8 @@ static void windows_of_different_keys_do_not_mix(void **state) {
 }
 
 /* The builder refuses the kind for now; the operator has it. */
-static void N2_sliding_windows_each_get_the_element(void **state) {
+static void N2_sliding_windows_each_get_the_element(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.kind = LEAT_SLIDING, .size_ms = 3000, .slide_ms = 1000});
@@ -389,7 +417,8 @@ static void N2_sliding_windows_each_get_the_element(void **state) {
 }
 
 /* Late for some of its windows only: those skip it, and it is not a late element. */
-static void N5_an_element_late_for_some_windows_is_added_to_the_others(void **state) {
+static void N5_an_element_late_for_some_windows_is_added_to_the_others(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.kind = LEAT_SLIDING, .size_ms = 2000, .slide_ms = 1000});
@@ -403,7 +432,8 @@ static void N5_an_element_late_for_some_windows_is_added_to_the_others(void **st
     close_world(&w);
 }
 
-static void N2_cumulating_windows_that_share_a_start_are_kept_apart(void **state) {
+static void N2_cumulating_windows_that_share_a_start_are_kept_apart(void **state)
+{
     (void)state;
     world w;
     open_world(&w, (leat_window){.kind = LEAT_CUMULATING, .size_ms = 3000, .slide_ms = 1000});
@@ -416,7 +446,8 @@ static void N2_cumulating_windows_that_share_a_start_are_kept_apart(void **state
     close_world(&w);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(N6_N7_tumbling_2s_lateness_500_purging),
         cmocka_unit_test(N5_N6_tumbling_2s_lateness_0),
