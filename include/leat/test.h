@@ -9,7 +9,7 @@
  *     ...the job goes on from its last committed epoch
  *
  * Everything runs on the calling thread, in the same order each time; the clock stands still until it is advanced. The
- * job's log must be "sim:NAME" (or none). A failing call prints why and aborts: a harness must not hide mistakes.
+ * job's log must be "sim:NAME"; tests on one NAME share it, and the first of them is freed last. A failing call prints why and aborts: a harness must not hide mistakes.
  */
 #ifndef LEAT_TEST_H
 #define LEAT_TEST_H

@@ -91,8 +91,9 @@ static leat_status rebuild(leat__run *run, leat_error *error) {
     run->fatal = (leat_error){0};
     pthread_mutex_unlock(&run->lock);
     atomic_store(&run->failed, false);
-    leat_status status = run->generation < 0 ? leat__first_assignment(run, error) : LEAT_OK;
-    if (status == LEAT_OK) status = leat__assemble(run, error);
+    run->phase = LEAT__OPEN;
+    /* without an assignment there is nothing to run until one comes (follow_assignment) */
+    leat_status status = run->generation < 0 ? LEAT_OK : leat__assemble(run, error);
     release_workers(run);
     ring_workers(run);
     return status;
@@ -141,8 +142,10 @@ leat_status leat__first_assignment(leat__run *run, leat_error *error) {
             keep_assignment(run, &event);
             return LEAT_OK;
         }
-        if (atomic_load(&run->stop_requested))
-            return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, "job", "stopped while waiting for partitions");
+        if (run->stepping || atomic_load(&run->stop_requested)) { /* it comes with a later step, or never */
+            run->generation = -1;
+            return LEAT_OK;
+        }
         leat__doorbell_wait(&run->bell, 100000);
     }
 }

@@ -210,7 +210,7 @@ static leat_status open_run(leat__run *run, leat_error *error) {
     if (status != LEAT_OK) return status;
     make_workers(run);
     status = leat__first_assignment(run, error);
-    if (status == LEAT_OK) status = leat__assemble(run, error);
+    if (status == LEAT_OK && run->generation >= 0) status = leat__assemble(run, error);
     return status;
 }
 

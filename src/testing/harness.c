@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "engine/run.h"
 #include "log/driver.h"
+#include "log/sim/sim.h"
 #include "record/codec.h"
 
 enum { STEPS_MAX = 1000000 }; /* a job that is busy for ever is a bug of its own */
@@ -74,8 +75,11 @@ void leat_test_free(leat_test *test) {
         test->cursors = next;
     }
     leat__run_close(test->job);
+    char *name = leat__strdup(test->job->graph.opts.log + strlen("sim:"));
     leat_job_free(test->job);
     leat_log_close(test->log);
+    leat__sim_forget(name); /* unless another test is on it: its clock was ours */
+    leat__free(name);
     leat__buffer_free(&test->text);
     leat__free(test);
 }
@@ -107,8 +111,8 @@ void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition, c
 bool leat_test_step(leat_test *test) {
     bool busy = false;
     if (test->error.status != LEAT_OK || test->ended) return false;
-    (void)leat_job_step(test->job, &busy, &test->error);
-    if (test->error.status != LEAT_OK) return false;
+    leat_status status = leat_job_step(test->job, &busy, &test->error);
+    if (status != LEAT_OK || test->error.status != LEAT_OK) return false;
     const leat__run *run = test->job->run;
     if (run->finished) test->ended = true;
     return busy;

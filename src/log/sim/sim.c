@@ -42,6 +42,11 @@ void leat__sim_set_hooks(leat__sim *sim, const leat__sim_hooks *hooks)
     pthread_mutex_unlock(&sim->lock);
 }
 
+leat__sim *leat__sim_world_of(leat_log *log)
+{
+    return sim_of(log);
+}
+
 static leat_log *new_handle(leat__sim *sim, const leat_log_opts *opts)
 {
     sim_log *log = leat__calloc(1, sizeof *log);
