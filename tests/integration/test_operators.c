@@ -222,9 +222,10 @@ static void timers_fire_by_event_time_and_by_the_clock(void **state) {
     assert_null(leat_test_next_json(test, "out"));
     leat_test_advance(test, 2000);
     assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1767225602000,\"value\":1009}");
-    send(test, "in", "a", 1260, 1);
+    for (char other[] = "b"; other[0] <= 'j'; other[0]++) send(test, "in", other, 1260, 2); /* one shares a's partition */
     assert_int_equal(leat_test_run(test), LEAT_OK);
-    assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1250,\"value\":1}");
+    assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1250,\"value\":9}");
+    assert_null(leat_test_next_json(test, "out"));
     leat_test_free(test);
 }
 
