@@ -29,18 +29,12 @@ static void a_reader_at_the_end_sees_only_what_comes_later(world *w)
 static void a_reader_at_an_offset_begins_there(world *w)
 {
     topic(w, "a", 1);
-    leat_log_record five[5];
-    for (int i = 0; i < 5; i++)
-        five[i] = record("a", 0, "k",
-                         "01\0"
-                         "11\0"
-                         "21\0"
-                         "31\0"
-                         "41" +
-                             3 * i);
+    leat_log_record five[] = {record("a", 0, "k", "0"), record("a", 0, "k", "1"),
+                              record("a", 0, "k", "2"), record("a", 0, "k", "3"),
+                              record("a", 0, "k", "4")};
     must(w, leat_log_append(w->log, five, 5, &w->error));
     leat_log_reader *reader = reader_at(w, "a", 0, 3);
-    assert_string_equal(next(w, reader, 2), "k=31 k=41");
+    assert_string_equal(next(w, reader, 2), "k=3 k=4");
     leat_log_reader_free(reader);
 }
 

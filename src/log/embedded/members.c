@@ -58,7 +58,7 @@ static leat_status prepare_join(embedded_write *write, rocksdb_writebatch_t *bat
         rocksdb_get(write->log->db, write->log->read_options, key, key_length, &length, &message);
     if (message != NULL)
         return leat__embedded_fail(write->log, message, error);
-    leat__reader reader = {.next = value, .end = value + length};
+    leat__reader reader = {.next = value, .end = value == NULL ? NULL : value + length};
     uint64_t epoch = (value == NULL ? 0 : leat__read_u64(&reader)) + 1;
     rocksdb_free(value);
     leat__buffer next = {0};

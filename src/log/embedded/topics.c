@@ -218,7 +218,7 @@ static leat_status load_next_number(embedded_log *log, leat_error *error)
     char *value = rocksdb_get(log->db, log->read_options, "I", 1, &length, &message);
     if (message != NULL)
         return leat__embedded_fail(log, message, error);
-    leat__reader reader = {.next = value, .end = value + length};
+    leat__reader reader = {.next = value, .end = value == NULL ? NULL : value + length};
     log->next_topic = value == NULL ? 1 : leat__read_u32(&reader);
     rocksdb_free(value);
     return LEAT_OK;
