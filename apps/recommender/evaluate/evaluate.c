@@ -32,9 +32,8 @@ typedef struct evaluator {
     session_workspace *workspace;
     popularity *popular;
     uint32_t popular_reader;
-    interner catalogue;   /* items learnt from */
-    double *clicks_of;    /* [item of the catalogue] */
-    float *popularity_of; /* [item of the catalogue] 0..1 */
+    interner catalogue; /* items learnt from */
+    double *clicks_of;  /* [item of the catalogue] */
     uint32_t item_capacity;
     double most_clicks;
     metrics of_neighbours, of_popular;
@@ -85,7 +84,6 @@ static void evaluator_finish(evaluator *from)
     popularity_free(from->popular);
     interner_free(&from->catalogue);
     leat__free(from->clicks_of);
-    leat__free(from->popularity_of);
     leat__free(from->clicks);
     leat__free(from->remaining);
     leat__free(from);
@@ -117,7 +115,6 @@ static void learn_click(evaluator *into, leat_str item_name, int64_t time_ms)
     if (item >= into->item_capacity) {
         uint32_t capacity = into->item_capacity == 0 ? 1024 : into->item_capacity * 2;
         into->clicks_of = leat__realloc(into->clicks_of, capacity, sizeof(double));
-        into->popularity_of = leat__realloc(into->popularity_of, capacity, sizeof(float));
         for (uint32_t i = into->item_capacity; i < capacity; i++)
             into->clicks_of[i] = 0;
         into->item_capacity = capacity;
@@ -126,12 +123,6 @@ static void learn_click(evaluator *into, leat_str item_name, int64_t time_ms)
     popularity_update(into->popular, item_name, (leat_str){NULL, 0}, clicks, 0, time_ms);
     if (clicks > into->most_clicks)
         into->most_clicks = clicks;
-}
-
-static void rate_popularity(evaluator *into)
-{
-    for (uint32_t i = 0; i < into->catalogue.count; i++)
-        into->popularity_of[i] = (float)(into->clicks_of[i] / into->most_clicks);
 }
 
 /* ------------------------------------------------------------------ predicting */
@@ -184,7 +175,7 @@ static size_t ask_popular(evaluator *of, leat_str current)
 
 /* Predicts the click at `place` (> 0) from those before it. */
 static void predict(evaluator *with, const click_log *log, const click_session *session,
-                    uint32_t place, bool popularity_is_rated)
+                    uint32_t place)
 {
     const evaluate_options *options = with->options;
     fit_clicks(with, session->count);
@@ -203,13 +194,12 @@ static void predict(evaluator *with, const click_log *log, const click_session *
                            .exclude_current = !options->keep_current};
     uint32_t target = number_in_catalogue(with, next);
     size_t remaining = remaining_items(with, log, session, place);
-    const float *popularity_of = popularity_is_rated ? with->popularity_of : NULL;
     size_t count = ask_neighbours(with, &query);
     metrics_add(&with->of_neighbours, with->list, count, options->best, target, with->remaining,
-                remaining, popularity_of);
+                remaining, with->clicks_of, with->most_clicks);
     count = ask_popular(with, current);
     metrics_add(&with->of_popular, with->list, count, options->best, target, with->remaining,
-                remaining, popularity_of);
+                remaining, with->clicks_of, with->most_clicks);
 }
 
 /* ------------------------------------------------------------------ protocols */
@@ -226,10 +216,9 @@ void evaluate_split(const click_log *train, const click_log *test, const evaluat
         learn_session(with, train, &train->sessions[i]);
     for (uint32_t i = 0; i < train->click_count; i++)
         learn_click(with, click_item(train, i), train->clicks[i].time_ms);
-    rate_popularity(with);
     for (uint32_t i = 0; i < test->session_count; i++)
         for (uint32_t place = 1; place < test->sessions[i].count; place++)
-            predict(with, test, &test->sessions[i], place, true);
+            predict(with, test, &test->sessions[i], place);
     result->seconds = (double)(now_ns() - begin) / 1e9;
     result->train_clicks = train->click_count;
     result->train_sessions = train->session_count;
@@ -271,7 +260,7 @@ void evaluate_replay(const click_log *log, const evaluate_options *options, eval
         const click_session *session = &log->sessions[now->session];
         uint32_t place = order[i] - session->first;
         if (place > 0)
-            predict(with, log, session, place, false);
+            predict(with, log, session, place);
         learn_click(with, click_item(log, order[i]), now->time_ms);
     }
     result->seconds = (double)(now_ns() - begin) / 1e9;

@@ -27,7 +27,8 @@ static bool is_among(uint32_t item, const uint32_t *items, size_t count)
 }
 
 void metrics_add(metrics *to, const uint32_t *list, size_t list_count, uint32_t n, uint32_t next,
-                 const uint32_t *remaining, size_t remaining_count, const float *popularity_of)
+                 const uint32_t *remaining, size_t remaining_count, const double *clicks_of,
+                 double most_clicks)
 {
     uint32_t found = 0;
     double popularity = 0;
@@ -40,8 +41,7 @@ void metrics_add(metrics *to, const uint32_t *list, size_t list_count, uint32_t 
             to->reciprocal_ranks += 1.0 / (double)(place + 1);
         }
         found += is_among(item, remaining, remaining_count);
-        if (popularity_of != NULL)
-            popularity += (double)popularity_of[item];
+        popularity += clicks_of[item] / most_clicks;
         note_recommended(to, item);
     }
     to->precisions += (double)found / n;

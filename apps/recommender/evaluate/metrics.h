@@ -25,9 +25,10 @@ typedef struct quality {
 } quality;
 
 /* Items are numbers of the caller's choice, UINT32_MAX for one that was never seen before.
- * popularity_of[item] is in 0..1 and may be NULL. */
+ * clicks_of[item] and the largest of them are as they are at the time of the prediction. */
 void metrics_add(metrics *to, const uint32_t *list, size_t list_count, uint32_t n, uint32_t next,
-                 const uint32_t *remaining, size_t remaining_count, const float *popularity_of);
+                 const uint32_t *remaining, size_t remaining_count, const double *clicks_of,
+                 double most_clicks);
 quality metrics_quality(const metrics *of, uint32_t items_known);
 void metrics_free(metrics *of);
 #endif

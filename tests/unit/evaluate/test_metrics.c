@@ -17,12 +17,12 @@ static void test_figures(void **state)
 {
     (void)state;
     metrics of = {0};
-    const float popularity[] = {1, 0.5F, 0.25F, 0, 0};
+    const double clicks[] = {8, 4, 2, 0, 0};
     const uint32_t first[] = {0, 1, 2}, second[] = {2, 1}, remaining[] = {2, 1, 4};
-    metrics_add(&of, first, 3, 4, 2, remaining, 3, popularity);  /* third place */
-    metrics_add(&of, second, 2, 4, 4, remaining, 3, popularity); /* miss */
-    metrics_add(&of, NULL, 0, 4, 1, remaining, 3, popularity);   /* no list at all */
-    metrics_add(&of, second, 2, 4, 2, remaining, 1, popularity); /* first place */
+    metrics_add(&of, first, 3, 4, 2, remaining, 3, clicks, 8);  /* third place */
+    metrics_add(&of, second, 2, 4, 4, remaining, 3, clicks, 8); /* miss */
+    metrics_add(&of, NULL, 0, 4, 1, remaining, 3, clicks, 8);   /* no list at all */
+    metrics_add(&of, second, 2, 4, 2, remaining, 1, clicks, 8); /* first place */
     quality got = metrics_quality(&of, 10);
     assert_int_equal(got.predictions, 4);
     assert_near(got.hit_rate, 2.0 / 4);
