@@ -28,7 +28,7 @@ typedef struct leat__task leat__task;
 
 /* ------------------------------------------------------------------ bundle: one task's part of one epoch */
 
-enum { LEAT__SINK_DEAD_LETTERS = UINT32_MAX };
+#define LEAT__SINK_DEAD_LETTERS UINT32_MAX /* instead of a sink's node id */
 
 typedef struct leat__out_record {
     uint32_t node;                 /* the sink's node id, or LEAT__SINK_DEAD_LETTERS */

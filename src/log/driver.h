@@ -92,6 +92,8 @@ extern const leat__log_driver leat__sim_driver;
  * borrowed until the close; NULL: the system's. */
 leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_opts *opts,
                                const leat_env *env, leat_error *error);
+/* Frees what "sim:NAME" holds, if all its handles are closed. */
+void leat__sim_forget(const char *name);
 
 /* ------------------------------------------------------------------ helpers for drivers */
 

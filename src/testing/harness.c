@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "engine/run.h"
 #include "log/driver.h"
-#include "log/sim/sim.h"
 #include "record/codec.h"
 
 enum { STEPS_MAX = 1000000 }; /* a job that is busy for ever is a bug of its own */

@@ -32,5 +32,4 @@ void leat__sim_set_hooks(leat__sim *sim, const leat__sim_hooks *hooks); /* NULL:
 leat_status leat__log_open_sim(leat_log **log, leat__sim *sim, const leat_log_opts *opts,
                                leat_error *error);
 leat__sim *leat__sim_world_of(leat_log *log); /* of a handle that is a sim's */
-void leat__sim_forget(const char *name); /* frees the world of "sim:NAME", if all is closed */
 #endif
