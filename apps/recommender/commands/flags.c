@@ -150,8 +150,8 @@ static leat_status read_line(flags *self, const char *path, size_t number, char 
     snprintf(where, sizeof where, "%s:%zu", path, number);
     if (*line == '\0' || *line == '#' || strcmp(line, "---") == 0)
         return LEAT_OK;
-    char *colon = strchr(line, ':');
-    if (*line == ' ' || *line == '\t' || colon == NULL || colon == line)
+    char *colon = line + strspn(line, "abcdefghijklmnopqrstuvwxyz-");
+    if (colon == line || *colon != ':' || (colon[1] != ' ' && colon[1] != '\0'))
         return bad(error, where, "a line must read `name: value`");
     char *value = clean_value(colon + 1);
     *colon = '\0';

@@ -156,7 +156,17 @@ static void collect(leat__json object, uint8_t rank_offset, found_fields *found)
     }
 }
 
-/* Ids come as strings and as numbers; 7 and "7" are the same user. */
+bool event_id_text(leat__json value, leat_str *out)
+{
+    if (leat__json_type_of(value) != LEAT__JSON_NUMBER)
+        return leat__json_get_str(value, out);
+    *out = leat__json_text(value);
+    for (size_t i = 0; i < out->length; i++)
+        if (out->data[i] == '.' || out->data[i] == 'e' || out->data[i] == 'E')
+            return false;
+    return true;
+}
+
 static leat_status text_field(const found_fields *found, field which, bool required, leat_str *out,
                               event_fault *fault)
 {
@@ -164,18 +174,10 @@ static leat_status text_field(const found_fields *found, field which, bool requi
     *out = (leat_str){NULL, 0};
     if (found->rank[which] == ABSENT)
         return required ? fail(fault, name, "%s is missing", name) : LEAT_OK;
-    leat__json value = found->value[which];
-    leat__json_type type = leat__json_type_of(value);
-    if (type == LEAT__JSON_NUMBER) {
-        *out = leat__json_text(value);
-        for (size_t i = 0; i < out->length; i++) /* 7 and 7.0 would be two users */
-            if (out->data[i] == '.' || out->data[i] == 'e' || out->data[i] == 'E')
-                return fail(fault, name, "%s must be a string or an integer, it is a fraction",
-                            name);
-    } else if (!leat__json_get_str(value, out)) {
+    leat__json_type type = leat__json_type_of(found->value[which]);
+    if (!event_id_text(found->value[which], out))
         return fail(fault, name, "%s must be a string or an integer, it is %s", name,
-                    leat__json_type_name(type));
-    }
+                    type == LEAT__JSON_NUMBER ? "a fraction" : leat__json_type_name(type));
     if (out->length > EVENT_ID_BYTES_MAX)
         return fail(fault, name, "%s has %zu bytes, at most %d are allowed", name, out->length,
                     EVENT_ID_BYTES_MAX);

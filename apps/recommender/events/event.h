@@ -69,8 +69,11 @@ typedef struct event_fault {
 } event_fault;
 
 const char *interaction_kind_name(uint8_t kind); /* "view" ... */
-double interaction_kind_weight(uint8_t kind);     /* how much it says about liking the item, 0..1 */
+double interaction_kind_weight(uint8_t kind);    /* how much it says about liking the item, 0..1 */
 interaction_kind interaction_kind_of(leat_str name);
+
+/* An id as a JSON string or integer; false: it is neither (7.0 and 7 would be two users). */
+bool event_id_text(leat__json value, leat_str *out);
 
 /* Strings of *event are lent until the next open on the reader, or as long as `text`.
  * LEAT_EDATA: *fault (may be NULL) says which field and why. */

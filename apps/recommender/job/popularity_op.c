@@ -1,5 +1,10 @@
 /* job/popularity_op.c - the operator "popularity": counts an item's interactions and publishes the
- * absolute values, at once when the item is new, else at most every FLUSH_MS (J5). */
+ * absolute values at once, but not more often than every FLUSH_MS (J5).
+ *
+ *   touches     x      x x x x x         x
+ *   published   x      x         x       x        the timer is set for hot items only, as each
+ *                      └ FLUSH_MS ┘               timer is a change of state that has to be stored
+ */
 #include "apps/recommender/job/operators.h"
 #include "apps/recommender/job/recommender_job.h"
 #include "apps/recommender/job/records.h"
@@ -8,8 +13,10 @@ enum { SLOT_COUNT = 0 };
 enum { TIMER_FLUSH = 0 };
 enum { FLUSH_MS = 100 };
 
-static void publish(leat_ctx *ctx, const item_state *state)
+static void publish(leat_ctx *ctx, item_state *state)
 {
+    state->published_ms = leat_clock(ctx);
+    state->flush_waits = false;
     item_count out = {
         .item_id = leat_key(ctx),
         .category = state->category,
@@ -40,11 +47,13 @@ static leat_status on_touch(leat_ctx *ctx, const void *record)
     state->decayed += weight;
     if (touch->category.length > 0)
         state->category = touch->category;
-    if (is_new) {
+    if (state->flush_waits)
+        return LEAT_OK;
+    if (is_new || leat_clock(ctx) >= state->published_ms + FLUSH_MS) {
         publish(ctx, state);
-    } else if (!state->flush_waits) {
+    } else {
         state->flush_waits = true;
-        leat_timer_set_clock(ctx, TIMER_FLUSH, leat_clock(ctx) + FLUSH_MS);
+        leat_timer_set_clock(ctx, TIMER_FLUSH, state->published_ms + FLUSH_MS);
     }
     return LEAT_OK;
 }
@@ -53,10 +62,8 @@ static leat_status on_flush(leat_ctx *ctx, int timer)
 {
     (void)timer;
     item_state *state = leat_mut(ctx, SLOT_COUNT);
-    if (!state->flush_waits)
-        return LEAT_OK;
-    state->flush_waits = false;
-    publish(ctx, state);
+    if (state->flush_waits)
+        publish(ctx, state);
     return LEAT_OK;
 }
 

@@ -35,12 +35,16 @@ typedef struct session_state {
     leat_str session_id; /* the producer's; {NULL, 0}: none was given */
     leat_str category;   /* of the newest interaction that had one */
     int64_t start_ms, last_ms;
+    int64_t timer_ms;     /* when the user's timer is set for; 0: it is not */
     uint32_t event_count; /* interactions in this session, also those no longer in `items` */
     bool closed;          /* its session is in the topic already */
+    bool ids_spilled;     /* there are event ids in the state "seen" too */
     leat_list items;      /* seen_item, by time, the newest last; bounded */
+    leat_list event_ids;  /* uint64_t hashes, the newest last; bounded */
 } session_state;
 LEAT_RECORD(session_state, LEAT_OPTIONAL(session_id), LEAT_OPTIONAL(category), start_ms, last_ms,
-            event_count, closed, LEAT_LIST(items, &seen_item_type));
+            timer_ms, event_count, closed, ids_spilled, LEAT_LIST(items, &seen_item_type),
+            LEAT_LIST(event_ids, &leat_type_u64));
 
 /* session_id is unique: the producer's id or the user's, '@', and the session's start. */
 typedef struct closed_session {
@@ -75,9 +79,10 @@ typedef struct item_state {
     leat_str category;
     double total, decayed;
     int64_t at_ms;
-    bool flush_waits; /* a timer will publish it */
+    int64_t published_ms; /* on the epoch's clock */
+    bool flush_waits;     /* a timer will publish it */
 } item_state;
-LEAT_RECORD(item_state, LEAT_OPTIONAL(category), total, decayed, at_ms, flush_waits);
+LEAT_RECORD(item_state, LEAT_OPTIONAL(category), total, decayed, at_ms, published_ms, flush_waits);
 
 /* ---------------------------------------------------------------- out */
 

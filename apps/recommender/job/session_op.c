@@ -1,14 +1,18 @@
-/* job/session_op.c - the operator "session": one user's interactions become sessions and
+/* job/session_op.c - the operator "session": a user's interactions become sessions and
  * recommendations.
  *
  *   event time   ──e1──e2────e3──────────────────────────┬──────────────────┬──►
  *                                                 last + gap          last + ttl
- *   timer                                         session closes      state is forgotten
- *   state        [open ..........................][closed ............]
+ *   timer               ┴ looks, and sets itself again   session closes      state is forgotten
+ *   state        [open ..................................][closed ...........]
  *
- * There is one timer per user: it is moved by each interaction, and after it has closed the session
- * it is set once more, to forget.  The state has no TTL of its own: an expired state would be gone
- * before its session was written, if event time jumps (J2).
+ * There is one timer per user.  It is not moved by each interaction, as that would be one more
+ * change of state to store for each: it fires, looks, and sets itself again to where it should be.
+ * The state has no TTL of its own: an expired state would be gone before its session was written,
+ * if event time jumps (J2).
+ *
+ * Event ids (J3): the newest are in the session's state, where they cost 8 bytes each; when there
+ * are many, the older half moves to a map with an entry for each.
  *
  * An interaction that is older than the newest one of the session is put in its place by time. */
 #include <string.h>
@@ -21,7 +25,10 @@
 
 enum { SLOT_SESSION = 0, SLOT_SEEN };
 enum { TIMER_SESSION = 0 };
-enum { SESSION_ITEMS_CAPACITY = RECOMMEND_CLICKS_MAX };
+enum {
+    SESSION_ITEMS_CAPACITY = RECOMMEND_CLICKS_MAX,
+    EVENT_IDS_MAX = 64, /* in the session's state */
+};
 
 typedef struct session_local {
     model_reader *reader;
@@ -64,19 +71,38 @@ static void emit_late(leat_ctx *ctx, const interaction *event)
     count(&job_of(ctx)->counters.late);
 }
 
-/* J3: the ids of an hour are kept as 64-bit hashes.  Two different ids of one user and hour that
- * collide (odds of 1 in 10^13 at a thousand events an hour) would be taken for one. */
-static bool is_duplicate(leat_ctx *ctx, const interaction *event)
+/* ------------------------------------------------------------------ event ids */
+
+/* J3: ids are kept as 64-bit hashes.  Two different ids of one user and hour that collide (odds of
+ * 1 in 10^13 at a thousand events an hour) would be taken for one. */
+static bool is_duplicate(leat_ctx *ctx, uint64_t hash)
 {
-    if (event->event_id.length == 0)
+    const session_state *session = leat_get(ctx, SLOT_SESSION);
+    if (session == NULL)
         return false;
-    uint64_t hash = XXH3_64bits(event->event_id.data, event->event_id.length);
-    if (leat_map_get(ctx, SLOT_SEEN, &hash) != NULL) {
-        count(&job_of(ctx)->counters.duplicates);
-        return true;
+    const uint64_t *ids = session->event_ids.items;
+    for (size_t i = session->event_ids.count; i-- > 0;)
+        if (ids[i] == hash)
+            return true;
+    return session->ids_spilled && leat_map_get(ctx, SLOT_SEEN, &hash) != NULL;
+}
+
+static void remember_id(leat_ctx *ctx, session_state *session, uint64_t hash)
+{
+    const uint64_t *old = session->event_ids.items;
+    size_t kept = session->event_ids.count;
+    if (kept >= EVENT_IDS_MAX) {
+        for (size_t i = 0; i < EVENT_IDS_MAX / 2; i++)
+            *(bool *)leat_map_mut(ctx, SLOT_SEEN, &old[i]) = true;
+        old += EVENT_IDS_MAX / 2;
+        kept -= EVENT_IDS_MAX / 2;
+        session->ids_spilled = true;
     }
-    *(bool *)leat_map_mut(ctx, SLOT_SEEN, &hash) = true;
-    return false;
+    uint64_t *ids = leat_alloc(ctx, (kept + 1) * sizeof *ids);
+    if (kept > 0)
+        memcpy(ids, old, kept * sizeof *ids);
+    ids[kept] = hash;
+    session->event_ids = (leat_list){ids, kept + 1};
 }
 
 /* ------------------------------------------------------------------ closing */
@@ -123,19 +149,33 @@ static bool ends_session(leat_ctx *ctx, const session_state *session, const inte
            !leat_str_equal(event->session_id, session->session_id);
 }
 
+/* Sets the timer if it is not set for that moment or an earlier one. */
+static void timer_by(leat_ctx *ctx, session_state *session, int64_t at_ms)
+{
+    if (session->timer_ms != 0 && session->timer_ms <= at_ms)
+        return;
+    leat_timer_set(ctx, TIMER_SESSION, at_ms);
+    session->timer_ms = at_ms;
+}
+
 static leat_status on_timer(leat_ctx *ctx, int timer)
 {
-    const session_state *session = leat_get(ctx, SLOT_SESSION);
-    if (session == NULL)
+    (void)timer;
+    const recommender_settings *settings = &job_of(ctx)->settings;
+    if (leat_get(ctx, SLOT_SESSION) == NULL)
         return LEAT_OK;
-    if (session->closed) {
+    session_state *session = leat_mut(ctx, SLOT_SESSION);
+    session->timer_ms = 0;
+    if (!session->closed && leat_now(ctx) >= session->last_ms + settings->gap_ms) {
+        emit_closed(ctx, session);
+        session->closed = true;
+    } else if (session->closed && leat_now(ctx) >= session->last_ms + settings->ttl_ms) {
         leat_del(ctx, SLOT_SESSION);
         leat_del(ctx, SLOT_SEEN);
         return LEAT_OK;
     }
-    emit_closed(ctx, session);
-    leat_timer_set(ctx, timer, session->last_ms + job_of(ctx)->settings.ttl_ms);
-    ((session_state *)leat_mut(ctx, SLOT_SESSION))->closed = true;
+    timer_by(ctx, session,
+             session->last_ms + (session->closed ? settings->ttl_ms : settings->gap_ms));
     return LEAT_OK;
 }
 
@@ -170,9 +210,11 @@ static session_state *add_to_session(leat_ctx *ctx, const interaction *event)
     }
     session_state *session = leat_mut(ctx, SLOT_SESSION);
     if (begins) {
-        *session = (session_state){.category = session->category,
-                                   .start_ms = event->timestamp_ms,
-                                   .last_ms = event->timestamp_ms};
+        session->closed = false;
+        session->session_id = (leat_str){NULL, 0};
+        session->start_ms = session->last_ms = event->timestamp_ms;
+        session->event_count = 0;
+        session->items = (leat_list){NULL, 0};
     }
     if (event->session_id.length > 0)
         session->session_id = event->session_id;
@@ -184,7 +226,7 @@ static session_state *add_to_session(leat_ctx *ctx, const interaction *event)
         session->last_ms = event->timestamp_ms;
     session->items = with_item(ctx, session->items, event);
     session->event_count++;
-    leat_timer_set(ctx, TIMER_SESSION, session->last_ms + job_of(ctx)->settings.gap_ms);
+    timer_by(ctx, session, session->last_ms + job_of(ctx)->settings.gap_ms);
     return session;
 }
 
@@ -227,9 +269,14 @@ static leat_status on_interaction(leat_ctx *ctx, const void *record)
         emit_late(ctx, event);
         return LEAT_OK;
     }
-    if (is_duplicate(ctx, event))
+    uint64_t id = XXH3_64bits(event->event_id.data, event->event_id.length);
+    if (event->event_id.length > 0 && is_duplicate(ctx, id)) {
+        count(&job_of(ctx)->counters.duplicates);
         return LEAT_OK;
-    const session_state *session = add_to_session(ctx, event);
+    }
+    session_state *session = add_to_session(ctx, event);
+    if (event->event_id.length > 0)
+        remember_id(ctx, session, id);
     item_touch touch = {
         .item_id = event->item_id,
         .category = event->category,

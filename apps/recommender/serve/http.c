@@ -4,7 +4,7 @@
  *
  *   1st       headers are there          take an exchange from the pool; answer nothing yet, as an
  *                                        answer now would end keep-alive (0.9.75) - which is just
- *                                        right for a body that is announced too large
+ *                                        right for a body that is announced much too large
  *   2nd ...   a piece of the body        append it
  *   last      the body is complete       find the route, run its handler, queue the answer
  *   once more after http_resume          run the route's second handler, queue the answer
@@ -162,6 +162,11 @@ static size_t body_limit(const http_item *item)
                                                        : HTTP_GET_BODY_BYTES_MAX;
 }
 
+static size_t dropped_limit(const http_item *item)
+{
+    return 4 * body_limit(item) + HTTP_KEPT_BUFFER_BYTES;
+}
+
 static void refuse_large_body(http_item *item)
 {
     item->phase = HTTP_REFUSED;
@@ -177,8 +182,7 @@ static enum MHD_Result take_body(http_item *item, const char *bytes, size_t leng
     if (item->phase == HTTP_REFUSED) {
         /* A client that never stops sending is cut off, one that nearly fits gets its answer. */
         item->dropped_bytes += length;
-        return item->dropped_bytes > 4 * body_limit(item) + HTTP_KEPT_BUFFER_BYTES ? MHD_NO
-                                                                                   : MHD_YES;
+        return item->dropped_bytes > dropped_limit(item) ? MHD_NO : MHD_YES;
     }
     size_t before = item->in.capacity;
     leat__buffer_bytes(&item->in, bytes, length);
@@ -244,12 +248,18 @@ static enum MHD_Result begin(http_server *server, struct MHD_Connection *connect
         item->phase = HTTP_REFUSED;
         return MHD_YES;
     }
-    const char *length =
+    const char *text =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (length != NULL && strtoull(length, NULL, 10) > body_limit(item)) {
-        refuse_large_body(item);
-        return answer(item); /* closes the connection without reading the body */
-    }
+    unsigned long long length = text == NULL ? 0 : strtoull(text, NULL, 10);
+    if (length <= body_limit(item))
+        return MHD_YES;
+    refuse_large_body(item);
+    bool asks_first =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT) != NULL;
+    /* An answer now closes the connection, which a client that is still sending takes for a
+     * failure: what is not much too large is read and dropped first. */
+    if (asks_first || length > dropped_limit(item))
+        return answer(item);
     return MHD_YES;
 }
 

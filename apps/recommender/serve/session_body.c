@@ -14,9 +14,7 @@ static bool item_of(leat__json value, leat_str *item)
     if (leat__json_type_of(value) == LEAT__JSON_OBJECT &&
         !leat__json_member(value, "item_id", &value))
         return false;
-    if (leat__json_type_of(value) == LEAT__JSON_NUMBER)
-        *item = leat__json_text(value);
-    else if (!leat__json_get_str(value, item))
+    if (!event_id_text(value, item))
         return false;
     return item->length > 0 && item->length <= EVENT_ID_BYTES_MAX;
 }
