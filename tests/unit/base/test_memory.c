@@ -121,6 +121,8 @@ static void arena_reset_uses_its_chunks_again(void **state)
     assert_ptr_equal(leat__arena_alloc(&arena, 100), first);
     assert_ptr_equal(leat__arena_alloc(&arena, 100), second);
     assert_ptr_equal(leat__arena_alloc(&arena, 10000), huge);
+    leat__arena_reset(&arena);
+    assert_ptr_equal(leat__arena_alloc(&arena, 10000), huge); /* the small chunks are passed over */
     leat__arena_free(&arena);
     assert_null(arena.first);
 }

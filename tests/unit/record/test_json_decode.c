@@ -218,6 +218,47 @@ static void floating_point_is_rounded_once(void **state)
     }
 }
 
+/* "1", zeros, then an exponent: as long as it may be, too large is refused and too small is zero.
+ */
+static void floating_point_of_any_length(void **state)
+{
+    static const struct {
+        const char *before;
+        int zeros;
+        const char *after;
+        bool accepted;
+        double value;
+    } rows[] = {
+        {"1", 308, "", true, 1e308},
+        {"1", 309, "", false, 0},
+        {"-1", 309, "", false, 0},
+        {"1", 400, "e-399", true, 10},
+        {"1", 400, "e-50", false, 0},
+        {"0.", 400, "1", true, 0},
+        {"0.", 400, "1e401", true, 1},
+        {"0.", 400, "1e800", false, 0},
+        {"-0.", 400, "1e3", true, 0},
+        {"1e", 0, "99999999999999999999", false, 0},
+        {"0", 0, "e99999999999999999999", true, 0},
+        {"1e-", 0, "99999999999999999999", true, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        leat__buffer text = {0};
+        leat__buffer_text(&text, rows[i].before);
+        for (int k = 0; k < rows[i].zeros; k++)
+            leat__buffer_u8(&text, '0');
+        leat__buffer_text(&text, rows[i].after);
+        double value = 77;
+        leat_status status = leat_json_decode(decoder, &leat_type_f64,
+                                              (leat_str){text.data, text.length}, &value, &error);
+        if ((status == LEAT_OK) != rows[i].accepted ||
+            (status == LEAT_OK && value != rows[i].value))
+            fail_msg("row %zu: %d, %g", i, (int)status, value);
+        leat__buffer_free(&text);
+    }
+}
+
 static void bare_values_of_scalar_types(void **state)
 {
     (void)state;
@@ -433,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_string_field_takes_a_number_as_its_text),
         cmocka_unit_test(whole_numbers_in_any_notation),
         cmocka_unit_test(floating_point_is_rounded_once),
+        cmocka_unit_test(floating_point_of_any_length),
         cmocka_unit_test(bare_values_of_scalar_types),
         cmocka_unit_test(nested_records_and_lists),
         cmocka_unit_test(fields_of_the_wrong_type),

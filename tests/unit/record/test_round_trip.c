@@ -63,12 +63,13 @@ static void check_json_lending(const leat_type *type, const char *record)
     leat_json_decoder *decoder = leat_json_decoder_new();
     leat__arena arena = {0};
     char *json = leat_json_encode(type, record);
+    leat_str source = leat_str_from(json);
     char *decoded = leat__arena_alloc(&world.arena, type->size_bytes);
     for (int lend = LEAT__STRINGS_IN_INPUT; lend <= LEAT__STRINGS_IN_ARENA; lend++) {
-        char *input = malloc(strlen(json)); /* no NUL, no padding: the sanitizer watches its end */
-        memcpy(input, json, strlen(json));
+        char *input = malloc(source.length); /* not its NUL: the sanitizer watches the end */
+        memcpy(input, source.data, source.length);
         assert_int_equal(leat__json_decode_into(decoder, &arena, type,
-                                                (leat_str){input, strlen(json)}, (leat__lend)lend,
+                                                (leat_str){input, source.length}, (leat__lend)lend,
                                                 decoded, NULL),
                          LEAT_OK);
         leat_str other = LEAT_STR("[[[ something else, for the decoder to forget the first ]]]");
@@ -76,7 +77,7 @@ static void check_json_lending(const leat_type *type, const char *record)
                                                 leat__arena_alloc(&arena, type->size_bytes), NULL),
                          LEAT_EDATA);
         if (lend == LEAT__STRINGS_IN_ARENA)
-            memset(input, '#', strlen(json));
+            memset(input, '#', source.length);
         assert_true(records_equal(type, record, decoded));
         free(input);
     }
@@ -169,20 +170,36 @@ static void damaged_binary_is_refused(void **state)
     for_random_records(check_damage);
 }
 
+static void overwrite(leat__arena *arena)
+{
+    size_t used_bytes = arena->used_bytes;
+    leat__arena_reset(arena);
+    memset(leat__arena_alloc(arena, used_bytes), 0xee, used_bytes);
+}
+
+/* The source lives in bytes and an arena of its own; both are overwritten after the copy. */
 static void check_copy(const leat_type *type, const char *record)
 {
-    leat__arena first = {0}, second = {0};
-    char *copy = malloc(type->size_bytes), *copy_of_copy = malloc(type->size_bytes);
-    leat__record_copy(&first, type, record, copy);
-    assert_true(records_equal(type, record, copy));
-    leat__record_copy(&second, type, copy, copy_of_copy);
-    leat__arena_free(&first); /* the second copy borrows nothing from the first */
-    assert_true(records_equal(type, record, copy_of_copy));
+    leat__arena of_source = {.chunk_bytes = 1 << 20}, of_copy = {0};
+    char *source = malloc(type->size_bytes), *copy = malloc(type->size_bytes);
+    leat__buffer bytes = {0};
+    leat__binary_append(&bytes, type, record);
+    assert_int_equal(leat__binary_decode_into(&of_source, type,
+                                              (leat_str){bytes.data, bytes.length},
+                                              LEAT__STRINGS_IN_INPUT, source, NULL),
+                     LEAT_OK);
+    leat__record_copy(&of_copy, type, source, copy);
     if (leat__type_is_flat(type))
-        assert_memory_equal(record, copy_of_copy, type->size_bytes);
-    leat__arena_free(&second);
+        assert_memory_equal(source, copy, type->size_bytes);
+    memset(source, 0xee, type->size_bytes);
+    memset(bytes.data, 0xee, bytes.length);
+    overwrite(&of_source);
+    assert_true(records_equal(type, record, copy));
+    leat__buffer_free(&bytes);
+    leat__arena_free(&of_source);
+    leat__arena_free(&of_copy);
+    free(source);
     free(copy);
-    free(copy_of_copy);
 }
 
 static void a_copy_stands_alone(void **state)
