@@ -63,12 +63,6 @@ def clicks_of(name):
     return sorted((float(when), session, item) for session, item, when in rows)
 
 
-def write_clicks(path, clicks):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("SessionId\tItemId\tTime\n")
-        file.writelines(f"{session}\t{item}\t{when}\n" for when, session, item in clicks)
-
-
 # ---------------------------------------------------------------- the server
 
 class Server:
@@ -142,16 +136,15 @@ class Server:
 
 # ---------------------------------------------------------------- steps
 
-def learn(server, folder):
+def learn(server):
     clicks = clicks_of("train")
-    path = os.path.join(folder, "train.tsv")
-    write_clicks(path, clicks)
     sessions = len({session for _, session, _ in clicks})
     heading(f"1. A month of clicks: {len(clicks):,} clicks, {sessions:,} sessions of a web shop")
     say(f"The server started in {server.start_ms:.0f} ms; it knows nothing yet.")
     started = time.monotonic()
     done = subprocess.run(
-        [f"{BIN}/leat-recommender", "replay", path, "--to", f"http://127.0.0.1:{server.port}"],
+        [f"{BIN}/leat-recommender", "replay", f"{DATA}/train.txt.zst",
+         "--to", f"http://127.0.0.1:{server.port}"],
         stdout=subprocess.PIPE, text=True, check=False) # stderr: its progress bar
     if done.returncode != 0:
         raise DemoError(f"replay ended with {done.returncode}")
@@ -356,7 +349,7 @@ def main():
     try:
         server = Server(folder)
         held_out = clicks_of("test")
-        sent = learn(server, folder)
+        sent = learn(server)
         show_examples(server, held_out)
         show_quality()
         sent += show_live(server, held_out)
