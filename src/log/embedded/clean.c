@@ -104,14 +104,12 @@ static leat_status retain(embedded_log *log, embedded_topic *topic, uint32_t ind
     leat__embedded_encode_partition(&value, partition, cut_at.begin, cut_at.bytes_before_begin);
     rocksdb_writebatch_put(batch, key, leat__embedded_key_partition(key, topic->number, index),
                            value.data, value.length);
+    partition->bytes_before_begin = cut_at.bytes_before_begin;
+    atomic_store(&partition->begin, cut_at.begin); /* first: readers would take it for a hole */
     status = leat__embedded_write_direct(log, batch, error);
     leat__buffer_free(&value);
     rocksdb_writebatch_destroy(batch);
-    if (status != LEAT_OK)
-        return status;
-    partition->bytes_before_begin = cut_at.bytes_before_begin;
-    atomic_store(&partition->begin, cut_at.begin);
-    return LEAT_OK;
+    return status;
 }
 
 static leat_status clean_all(embedded_log *log, bool forced, leat_error *error)

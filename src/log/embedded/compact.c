@@ -21,7 +21,7 @@ enum {
     KEYS_START = 1 << 10,
     FULL_BATCH_BYTES = 32 << 10, /* a batch of this size is left alone if nothing in it goes */
     WRITE_BYTES = 1 << 20,
-    REPLACED_MAX = 4096,         /* batches that become one, or none */
+    REPLACED_MAX = 4096,  /* batches that become one, or none */
     DIRTY_RECORDS = 1000, /* fewer new ones are not worth a round */
 };
 

@@ -10,6 +10,8 @@ typedef struct known_error {
     const char *remedy;
 } known_error;
 
+#define RESTORE "restore the directory from a backup, or move it away to start empty"
+
 static const known_error known[] = {
     {"No space left", LEAT_ENOSPC, "free some space, then start again"},
     {"Disk quota", LEAT_ENOSPC, "raise the quota or free some space, then start again"},
@@ -18,9 +20,8 @@ static const known_error known[] = {
     {"Read-only file system", LEAT_EACCES, "mount it writable or open the log read-only"},
     {"While lock file", LEAT_ELOCKED, "end the process that holds it"},
     {"lock hold by current process", LEAT_ELOCKED, "close the other handle first"},
-    {"Corruption", LEAT_ECORRUPT,
-     "restore the directory from a backup, or move it away to start "
-     "empty"},
+    {"Corruption", LEAT_ECORRUPT, RESTORE},
+    {"No such file", LEAT_ECORRUPT, RESTORE},
     {"does not exist (create_if_missing", LEAT_ENOTFOUND, "check the path"},
     {"", LEAT_EIO, "look at the disk and the system's log, then start again"},
 };
@@ -38,9 +39,7 @@ leat_status leat__embedded_fail(const embedded_log *log, char *message, leat_err
 
 leat_status leat__embedded_corrupt(const embedded_log *log, leat_error *error, const char *what)
 {
-    return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, "log",
-                      "%.200s: %.120s; restore the directory from a backup, or move it away to "
-                      "start empty",
+    return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, "log", "%.200s: %.140s; " RESTORE,
                       log->dir, what);
 }
 

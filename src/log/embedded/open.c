@@ -237,6 +237,7 @@ static leat_status open_database(embedded_log *log, bool exists, leat_error *err
         status = leat__embedded_fail(log, message, error);
     if (status != LEAT_OK)
         return status;
+    log->acknowledged = synced;
     uint64_t sequence = rocksdb_get_latest_sequence_number(log->db);
     return sequence >= synced ? LEAT_OK : lost_records(log, sequence, synced, error);
 }
@@ -247,6 +248,8 @@ static leat_status write_format(embedded_log *log, leat_error *error)
     rocksdb_iter_seek_to_first(iterator);
     bool empty = !rocksdb_iter_valid(iterator);
     rocksdb_iter_destroy(iterator);
+    if (log->acknowledged > 0)
+        return leat__embedded_corrupt(log, error, "its MANIFEST file is damaged: records are gone");
     if (!empty)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "log",
                           "%.200s holds another kind of RocksDB database, not a log; name another "

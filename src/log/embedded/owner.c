@@ -8,6 +8,7 @@
  * torn tail of a crash.
  */
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "log/embedded/store.h"
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { MARK_BYTES = 16 };
+enum { MARK_BYTES = 20 };
 static const char mark_magic[8] = "LEATMARK";
 
 static leat_status held(embedded_log *log, int fd, leat_error *error)
@@ -74,12 +75,14 @@ leat_status leat__embedded_mark_open(embedded_log *log, uint64_t *synced, leat_e
     log->mark_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     char mark[MARK_BYTES] = {0};
     leat_status status = LEAT_OK;
-    if (log->mark_fd < 0 || pread(log->mark_fd, mark, sizeof mark, 0) < 0) {
+    if (log->mark_fd < 0 || pread(log->mark_fd, mark, sizeof mark, 0) < 0)
         status = leat__embedded_errno(error, path, "read it", errno);
-    } else if (memcmp(mark, mark_magic, sizeof mark_magic) == 0) {
-        leat__reader reader = {.next = mark + sizeof mark_magic, .end = mark + sizeof mark};
-        *synced = leat__read_u64(&reader);
-    }
+    leat__reader reader = {.next = mark + sizeof mark_magic, .end = mark + sizeof mark};
+    uint64_t sequence = leat__read_u64(&reader);
+    bool sound = memcmp(mark, mark_magic, sizeof mark_magic) == 0 &&
+                 leat__read_u32(&reader) == leat__crc32c(0, mark, 16);
+    if (sound)
+        *synced = sequence; /* else it is new, or as a power cut left it: it says nothing */
     leat__free(path);
     return status;
 }
@@ -92,6 +95,9 @@ void leat__embedded_mark(const embedded_log *log, uint64_t sequence)
     memcpy(mark, mark_magic, sizeof mark_magic);
     for (int i = 0; i < 8; i++)
         mark[8 + i] = (char)(sequence >> (8 * i));
+    uint32_t crc = leat__crc32c(0, mark, 16);
+    for (int i = 0; i < 4; i++)
+        mark[16 + i] = (char)(crc >> (8 * i));
     ssize_t ignored = pwrite(log->mark_fd, mark, sizeof mark, 0); /* it may lag, never lead */
     (void)ignored;
 }

@@ -8,7 +8,9 @@
  *
  * On disk, in DIR, RocksDB's files and
  *     leat.owner   text: who holds the log for writing; an advisory lock is on the file
- *     leat.mark    8 "LEATMARK", 8 sequence number little endian: what was surely synced (owner.c)
+ *     leat.mark    0  8  "LEATMARK"
+ *                  8  8  sequence number of the latest write that was surely synced (owner.c)
+ *                  16 4  CRC32C of the above
  *
  * Keys (big endian numbers, so that they sort), values (little endian, varints: base/buffer.h):
  *     offset size
@@ -103,6 +105,7 @@ struct embedded_log {
     rocksdb_readoptions_t *read_options; /* for single gets and small scans */
     int owner_fd, mark_fd;               /* -1: none */
     bool no_sync;
+    uint64_t acknowledged; /* leat.mark when it was opened; 0: unknown */
 
     pthread_rwlock_t topics_lock;
     embedded_topic **topics; /* by name */
