@@ -21,6 +21,7 @@ EXAMPLES = 4
 RATE = 1000           # live events per second
 LIVE_SECONDS = 6
 CONNECTIONS = 16
+START_SECONDS = 20    # longer is a failure
 LATENCY = "leat_recommender_accepted_to_committed_seconds"
 PROBLEMS = []
 
@@ -76,9 +77,13 @@ class Server:
             [f"{BIN}/leat-recommender", "serve", "--data-dir", self.data_dir,
              "--listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=self.errors, text=True)
-        line = self.process.stdout.readline()
+        watchdog = threading.Timer(START_SECONDS, self.process.kill)
+        watchdog.start()
+        line = self.process.stdout.readline() # empty when it has ended
+        watchdog.cancel()
         found = re.match(r"ready http://127\.0\.0\.1:(\d+)", line)
         if not found:
+            self.stop()
             raise DemoError(f"the server did not start: {line}{self.log()}")
         self.port = int(found.group(1))
         self.start_ms = (time.monotonic() - started) * 1000
