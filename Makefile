@@ -4,11 +4,12 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+SOAK_ROUNDS ?= 100
 RELEASE := build/release
 C_FILES = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench check fmt docs install fuzz coverage clean
+.PHONY: help setup build demo test soak bench check fmt docs install fuzz coverage clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,6 +28,9 @@ test: build ## set-up, release build, all tests
 
 check: setup ## format, clang-tidy, lint, -Werror with gcc and clang, tests under ASan+UBSan and TSan
 	@tools/check.sh
+
+soak: build ## SOAK_ROUNDS (100) of kill -9 of each program, with an independent checker
+	@python3 tests/crash/run.py --rounds $(SOAK_ROUNDS)
 
 bench: build ## the figures of the README, measured here
 	@bench/run.sh

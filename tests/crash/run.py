@@ -1,4 +1,4 @@
-"""tests/crash/run.py [--rounds N] [--seed S] [--target user_counts] [--quiet] - kills and checks.
+"""tests/crash/run.py [--rounds N] [--seed S] [--target user_counts|recommender] [--quiet] - kills and checks.
 
 A failure prints its seed, which repeats the same input and the same settings (not the same instant
 of the kill), and keeps the folder."""
@@ -10,8 +10,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import count_rounds  # noqa: E402
+import recommender_rounds  # noqa: E402
 
-TARGETS = {"user_counts": count_rounds.run_rounds}
+TARGETS = {"user_counts": count_rounds.run_rounds, "recommender": recommender_rounds.run_rounds}
 
 
 def run(target, rounds, seed, quiet):

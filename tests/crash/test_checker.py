@@ -1,5 +1,6 @@
 """The checkers find what they are there to find: each broken promise, made by hand, is told."""
 import copy
+import json
 import os
 import sys
 import unittest
@@ -7,6 +8,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import count_check as check  # noqa: E402
+import recommender_check as reco  # noqa: E402
 
 
 def record(offset, key, value, timestamp=5):
@@ -98,6 +100,91 @@ class CountCheck(unittest.TestCase):
                 check.check_produced(self.events, acknowledged, attempted)
         with self.assertRaises(check.Violation):
             check.check_produced(self.events + [self.events[0]], {0}, {1, 2, 3, 4})
+
+
+def interaction(offset, user, item, time_ms, **more):
+    return record(offset, user, {"user_id": user, "event_id": f"e{offset}", "product_id": item,
+                                 "timestamp_ms": time_ms, **more}, 7)
+
+
+def recommended(offset, user, event, number, time_ms):
+    return record(offset, user, {"event_id": event, "session_event": number, "timestamp_ms": time_ms,
+                                 "accepted_ms": 7})
+
+
+class RecommenderCheck(unittest.TestCase):
+    """u clicks a, b, and half an hour later c; the click on b was sent twice."""
+
+    def setUp(self):
+        later = 1000 + reco.GAP_MS + 1
+        self.events = [interaction(0, "u", "a", 500), interaction(1, "u", "b", 1000),
+                       interaction(2, "u", "b", 1000, event_id="e1"),
+                       interaction(3, "u", "c", later)]
+        self.out = [recommended(0, "u", "e0", 1, 500), recommended(1, "u", "e1", 2, 1000),
+                    recommended(2, "u", "e3", 1, later)]
+        self.sessions = [record(0, "u", {
+            "session_id": "u@500", "user_id": "u", "items": ["a", "b"], "times_ms": [500, 1000],
+            "start_ms": 500, "last_ms": 1000, "event_count": 2})]
+        self.committed = {("in", 0): 4}
+
+    def check(self):
+        return reco.check(self.events, self.out, self.sessions, self.committed, 1, "in")
+
+    def refused(self):
+        with self.assertRaises(check.Violation):
+            self.check()
+
+    def test_a_sound_log_passes(self):
+        self.assertEqual(self.check(), ({"a": 1, "b": 1, "c": 1}, 3))
+
+    def test_a_duplicate_that_was_counted(self):
+        self.out.insert(2, recommended(2, "u", "e1", 3, 1000))
+        self.out[3]["offset"] = 3
+        self.refused()
+
+    def test_a_recommendation_that_is_missing(self):
+        self.out.pop()
+        self.refused()
+
+    def test_a_session_twice(self):
+        self.sessions.append(dict(self.sessions[0], offset=1))
+        self.refused()
+
+    def test_a_session_that_is_missing(self):
+        later = interaction(4, "u", "d", 5000 + 3 * reco.GAP_MS)
+        self.events.append(later)
+        self.out.append(recommended(3, "u", "e4", 1, 5000 + 3 * reco.GAP_MS))
+        self.committed[("in", 0)] = 5
+        self.refused()
+
+    def test_a_session_with_another_item(self):
+        self.sessions[0]["value"]["items"] = ["a", "a"]
+        self.refused()
+
+    def test_a_count_of_popularity_that_is_wrong(self):
+        rows = [record(0, "a", {"total": 1}), record(1, "a", {"total": 2})]
+        reco.check_popularity(rows, {"a": 2})
+        with self.assertRaises(check.Violation):
+            reco.check_popularity(rows, {"a": 3})
+
+    def test_the_index_is_that_of_a_batch_build(self):
+        sessions = [{"session_id": name, "items": items, "last_ms": last} for name, items, last in
+                    (("s1", ["a", "b", "a"], 10), ("s2", ["b"], 10), ("s3", ["b", "c"], 5))]
+        dump = [{"options": {"sessions_per_item": 2, "min_session_items": 1, "max_session_items": 9},
+                 "sessions": 3},
+                {"item": "a", "sessions": 1, "recent": ["s1"]},
+                {"item": "b", "sessions": 3, "recent": ["s2", "s1"]},
+                {"item": "c", "sessions": 1, "recent": ["s3"]},
+                {"session": "s3", "last_time_ms": 5, "items": ["c", "b"]},
+                {"session": "s1", "last_time_ms": 10, "items": ["a", "b"]},
+                {"session": "s2", "last_time_ms": 10, "items": ["b"]}]
+
+        def text():
+            return "\n".join(map(json.dumps, dump))
+        reco.check_index(text(), sessions, "a dump")
+        dump[2]["recent"] = ["s1", "s2"]
+        with self.assertRaises(check.Violation):
+            reco.check_index(text(), sessions, "a dump")
 
 
 if __name__ == "__main__":
