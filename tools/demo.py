@@ -156,8 +156,8 @@ def learn(server):
     server.wait_until_read()
     seconds = time.monotonic() - started
     metrics = server.metrics()
-    say(f"{len(clicks):,} events in {seconds:.1f} s = {len(clicks) / seconds:,.0f} events/s: each on the"
-        " disk, in its user's session,")
+    say(f"{len(clicks):,} events in {seconds:.1f} s = {len(clicks) / seconds:,.0f} events/s: each on"
+        " the disk, in its user's session,")
     say("answered with a recommendation, and learnt from when its session closed.")
     say(f"Index now: {metrics['leat_recommender_index_sessions']:,.0f} sessions,"
         f" {metrics['leat_recommender_index_items']:,.0f} items,"
@@ -189,8 +189,8 @@ def show_session(server, items, following):
 
 def show_examples(server, held_out):
     heading("2. What it recommends, and why")
-    say(f"The first {EXAMPLES} sessions of a later day that begin with 4 different clicks. \"In 7 like it")
-    say("with X\": so many of the similar sessions that share X have the item too.\n")
+    say(f"The first {EXAMPLES} sessions of a later day that begin with 4 different clicks.")
+    say("'In 7 like it with X': so many of the similar sessions that share X have the item too.\n")
     sessions = {}
     for _, session, item in held_out:
         sessions.setdefault(session, []).append(item)
@@ -215,7 +215,7 @@ def show_quality():
 # ---------------------------------------------------------------- live traffic
 
 def live_events(held_out):
-    """The held-out clicks again and again, by other users each time, a millisecond after another."""
+    """The held-out clicks again and again, by other users each time, 1 ms after another."""
     events, turn = [], 0
     start_ms = int(held_out[-1][0] * 1000)
     while len(events) < RATE * LIVE_SECONDS:
@@ -261,7 +261,8 @@ def quantile_ms(before, after, quantile):
         if count >= wanted and count > low_count:
             if bound == float("inf"):
                 return low_bound * 1000
-            return (low_bound + (bound - low_bound) * (wanted - low_count) / (count - low_count)) * 1000
+            part = (wanted - low_count) / (count - low_count)
+            return (low_bound + (bound - low_bound) * part) * 1000
         low_bound, low_count = bound, count
     return low_bound * 1000
 
@@ -285,8 +286,8 @@ def show_live(server, held_out):
     after = server.metrics()
     latencies.sort()
     committed = after[LATENCY + "_count"] - before[LATENCY + "_count"]
-    say(f"{len(events):,} sent, {len(latencies):,} accepted (on the disk), {committed:,.0f} recommendations"
-        f" committed, {len(events) / seconds:,.0f}/s")
+    say(f"{len(events):,} sent, {len(latencies):,} accepted (on the disk), {committed:,.0f}"
+        f" recommendations committed, {len(events) / seconds:,.0f}/s")
     say()
     say("                                                p50       p95       p99")
     rows = (("event accepted -> recommendation committed",

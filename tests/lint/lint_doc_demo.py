@@ -28,8 +28,9 @@ def processes_in(folder):
 def main():
     with tempfile.TemporaryDirectory(prefix="leat-demo-test-") as folder:
         started = time.monotonic()
-        done = subprocess.run([os.path.join(ROOT, "tools", "demo.sh")], capture_output=True, text=True,
-                              env=dict(os.environ, TMPDIR=folder, LEAT_BIN_DIR=BIN), check=False)
+        environment = dict(os.environ, TMPDIR=folder, LEAT_BIN_DIR=BIN)
+        done = subprocess.run([os.path.join(ROOT, "tools", "demo.sh")], env=environment,
+                              capture_output=True, text=True, check=False)
         seconds = time.monotonic() - started
         problems = [f"'{part}' is missing" for part in PARTS if part not in done.stdout]
         if done.returncode != 0:
