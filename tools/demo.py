@@ -156,8 +156,9 @@ def learn(server):
     server.wait_until_read()
     seconds = time.monotonic() - started
     metrics = server.metrics()
-    say(f"{len(clicks):,} events in {seconds:.1f} s = {len(clicks) / seconds:,.0f} events/s: each on"
-        " the disk, in its user's session,")
+    rate = len(clicks) / seconds
+    say(f"{len(clicks):,} events in {seconds:.1f} s = {rate:,.0f} events/s: each on the disk, in its"
+        " user's session,")
     say("answered with a recommendation, and learnt from when its session closed.")
     say(f"Index now: {metrics['leat_recommender_index_sessions']:,.0f} sessions,"
         f" {metrics['leat_recommender_index_items']:,.0f} items,"
@@ -215,7 +216,7 @@ def show_quality():
 # ---------------------------------------------------------------- live traffic
 
 def live_events(held_out):
-    """The held-out clicks again and again, by other users each time, 1 ms after another."""
+    """The held-out clicks, 1 ms after one another, over and over by other users."""
     events, turn = [], 0
     start_ms = int(held_out[-1][0] * 1000)
     while len(events) < RATE * LIVE_SECONDS:
