@@ -157,8 +157,8 @@ def learn(server):
     seconds = time.monotonic() - started
     metrics = server.metrics()
     rate = len(clicks) / seconds
-    say(f"{len(clicks):,} events in {seconds:.1f} s = {rate:,.0f} events/s: each on the disk, in its"
-        " user's session,")
+    say(f"{len(clicks):,} events in {seconds:.1f} s = {rate:,.0f} events/s: each on the disk,"
+        " in its user's session,")
     say("answered with a recommendation, and learnt from when its session closed.")
     say(f"Index now: {metrics['leat_recommender_index_sessions']:,.0f} sessions,"
         f" {metrics['leat_recommender_index_items']:,.0f} items,"
@@ -210,7 +210,7 @@ def show_quality():
     for line in done.stdout.rstrip().splitlines():
         say(line)
     say()
-    say(f"HR@{BEST}: how often the next click was among the {BEST}. MRR: the mean of 1 / its place.")
+    say(f"HR@{BEST}: how often the next click was among the {BEST}. MRR: mean of 1 / its place.")
 
 
 # ---------------------------------------------------------------- live traffic
