@@ -153,16 +153,27 @@ static void find_lists(const session_index *index, const session_query *query, c
     }
 }
 
-static uint32_t copy_list(const session_index *index, const click_list *from, uint32_t limit,
-                          candidate_list *out)
+static inline uint32_t least_of(uint32_t a, uint32_t b)
 {
-    const uint64_t *newest = entries_of(index, from->list) + from->list->count - 1;
-    uint32_t count = from->list->count - from->expired;
-    if (count > limit)
-        count = limit;
+    return a < b ? a : b;
+}
+
+/* Where a list's newest entry is, and how many there are behind it. */
+static const uint64_t *newest_of(const session_index *index, const click_list *list,
+                                 uint32_t *count)
+{
+    *count = list->list->count - list->expired;
+    return entries_of(index, list->list) + list->list->count - 1;
+}
+
+static uint32_t copy_list(const uint64_t *newest, uint32_t count, uint32_t mark,
+                          const candidate_list *to)
+{
+    uint64_t *restrict entries = to->entries;
+    uint32_t *restrict marks = to->marks;
     for (uint32_t i = 0; i < count; i++) {
-        out->entries[i] = newest[-(ptrdiff_t)i];
-        out->marks[i] = from->mark;
+        entries[i] = newest[-(ptrdiff_t)i];
+        marks[i] = mark;
     }
     return count;
 }
@@ -171,42 +182,48 @@ static uint32_t copy_list(const session_index *index, const click_list *from, ui
  * branches but for two different sessions of about the same time. */
 static uint32_t merge_list(const session_index *index, const candidate_list *have,
                            uint32_t have_count, const click_list *from, uint32_t limit,
-                           candidate_list *out)
+                           const candidate_list *to)
 {
-    const uint64_t *other = entries_of(index, from->list) + from->list->count - 1;
-    uint32_t other_count = from->list->count - from->expired;
-    uint32_t mine = 0, theirs = 0, count = 0;
+    uint32_t other_count, mine = 0, theirs = 0, count = 0;
+    const uint64_t *other = newest_of(index, from, &other_count);
+    const uint64_t *restrict entries = have->entries;
+    const uint32_t *restrict marks = have->marks;
+    uint64_t *restrict to_entries = to->entries;
+    uint32_t *restrict to_marks = to->marks;
     const uint32_t mark = from->mark;
-    while (mine < have_count && theirs < other_count && count < limit) {
-        uint64_t left = have->entries[mine], right = other[-(ptrdiff_t)theirs];
-        uint64_t difference = left ^ right;
-        bool take_left = left >= right, take_right = right >= left;
-        if (__builtin_expect(difference >> 32 == 0 && difference != 0, 0)) {
-            take_left = session_order_exactly(index, left, right) > 0;
-            take_right = !take_left;
+    for (;;) { /* a step takes one of each at most, so so many need no look at the ends */
+        uint32_t steps = least_of(have_count - mine, other_count - theirs);
+        steps = count + least_of(steps, limit - count);
+        if (count == steps)
+            break;
+        for (; count < steps; count++) {
+            uint64_t left = entries[mine], right = other[-(ptrdiff_t)theirs];
+            uint32_t take_left = left >= right, take_right = right >= left;
+            if (__builtin_expect(left >> 32 == right >> 32 && left != right, 0)) {
+                take_left = session_order_exactly(index, left, right) > 0;
+                take_right = !take_left;
+            }
+            to_entries[count] = take_left ? left : right;
+            to_marks[count] = (marks[mine] & (0U - take_left)) + (mark & (0U - take_right));
+            mine += take_left;
+            theirs += take_right;
         }
-        out->entries[count] = take_left ? left : right;
-        out->marks[count] =
-            (have->marks[mine] & (0u - (uint32_t)take_left)) + (mark & (0u - (uint32_t)take_right));
-        mine += take_left;
-        theirs += take_right;
-        count++;
     }
     for (; mine < have_count && count < limit; mine++, count++) {
-        out->entries[count] = have->entries[mine];
-        out->marks[count] = have->marks[mine];
+        to_entries[count] = entries[mine];
+        to_marks[count] = marks[mine];
     }
-    for (; theirs < other_count && count < limit; theirs++, count++) {
-        out->entries[count] = other[-(ptrdiff_t)theirs];
-        out->marks[count] = mark;
-    }
-    return count;
+    const candidate_list rest = {to_entries + count, to_marks + count};
+    return count +
+           copy_list(other - theirs, least_of(other_count - theirs, limit - count), mark, &rest);
 }
 
 static uint32_t merge_lists(session_workspace *workspace, const click_lists *found, uint32_t limit)
 {
     const session_index *index = workspace->index;
-    uint32_t count = copy_list(index, &found->lists[0], limit, &workspace->merged);
+    uint32_t count;
+    const uint64_t *newest = newest_of(index, &found->lists[0], &count);
+    count = copy_list(newest, least_of(count, limit), found->lists[0].mark, &workspace->merged);
     for (uint32_t i = 1; i < found->count; i++) {
         count = merge_list(index, &workspace->merged, count, &found->lists[i], limit,
                            &workspace->spare);
@@ -241,14 +258,16 @@ static void choose_neighbours(session_workspace *workspace, uint32_t candidates,
             room -= per_weight[least];
         of_least = room;
     }
+    neighbour *restrict to = workspace->neighbours;
+    const uint64_t *restrict entries = from->entries;
+    const uint32_t *restrict marks = from->marks;
     uint32_t count = 0;
     for (uint32_t i = 0; i < candidates; i++) {
-        uint32_t mark = from->marks[i], weight = mark_weight(mark);
-        bool equal = weight == least;
-        bool take = (weight > least) | (equal & (of_least != 0));
-        of_least -= equal & (of_least != 0);
-        workspace->neighbours[count] = (neighbour){(uint32_t)from->entries[i], mark};
-        count += take;
+        uint32_t mark = marks[i], weight = mark_weight(mark);
+        bool equal = (weight == least) & (of_least != 0);
+        of_least -= equal;
+        to[count] = (neighbour){(uint32_t)entries[i], mark};
+        count += (weight > least) | equal;
     }
     workspace->neighbour_count = count;
 }
