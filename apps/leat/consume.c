@@ -7,6 +7,7 @@
  *
  * Each partition comes in its own order; between partitions there is none.
  */
+#include "apps/leat/base64.h"
 #include "apps/leat/tool.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -45,30 +46,10 @@ typedef struct consumer {
 
 /* ------------------------------------------------------------------ one record as a line */
 
-/* Three bytes as four letters, as in RFC 4648. */
-static void append_base64(leat__buffer *out, leat_str bytes)
-{
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < bytes.length; i += 3) {
-        size_t left = bytes.length - i;
-        uint32_t group = (uint32_t)(unsigned char)bytes.data[i] << 16;
-        if (left > 1)
-            group |= (uint32_t)(unsigned char)bytes.data[i + 1] << 8;
-        if (left > 2)
-            group |= (unsigned char)bytes.data[i + 2];
-        const char quad[4] = {letters[group >> 18], letters[group >> 12 & 63],
-                              left > 1 ? letters[group >> 6 & 63] : '=',
-                              left > 2 ? letters[group & 63] : '='};
-        leat__buffer_bytes(out, quad, sizeof quad);
-    }
-}
-
 static void append_base64_member(leat__buffer *out, const char *name, leat_str bytes)
 {
-    leat__buffer_format(out, ",\"%s_base64\":\"", name);
+    leat__buffer_format(out, ",\"%s_base64\":", name);
     append_base64(out, bytes);
-    leat__buffer_text(out, "\"");
 }
 
 static void append_key(leat__buffer *out, leat_str key)

@@ -225,19 +225,32 @@ static const plan *make_plan(leat__migration *m, const leat_type *old_type,
 
 /* ---------------------------------------------------------------- making one */
 
+static leat__migration *read_layout(const char *layout, const char *where, leat_error *error)
+{
+    leat__migration *m = leat__calloc(1, sizeof *m);
+    layout_reader reader = {.migration = m, .next = layout};
+    m->old_type = read_type(&reader, 0);
+    if (m->old_type != NULL && *reader.next == '\0')
+        return m;
+    leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, where,
+               "the stored layout cannot be read at byte %zu: '%.200s'",
+               (size_t)(reader.next - layout), layout);
+    leat__migration_free(m);
+    return NULL;
+}
+
+const leat_type *leat__layout_type(const char *layout, leat__migration **holder, leat_error *error)
+{
+    *holder = read_layout(layout, "layout", error);
+    return *holder == NULL ? NULL : (*holder)->old_type;
+}
+
 leat__migration *leat__migration_new(const char *old_layout, const leat_type *type,
                                      leat_error *error)
 {
-    leat__migration *m = leat__calloc(1, sizeof *m);
-    layout_reader reader = {.migration = m, .next = old_layout};
-    m->old_type = read_type(&reader, 0);
-    if (m->old_type == NULL || *reader.next != '\0') {
-        leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, type->name,
-                   "the stored layout cannot be read at byte %zu: '%.200s'",
-                   (size_t)(reader.next - old_layout), old_layout);
-        leat__migration_free(m);
+    leat__migration *m = read_layout(old_layout, type->name, error);
+    if (m == NULL)
         return NULL;
-    }
     m->plan = make_plan(m, m->old_type, type);
     if (m->plan != NULL)
         return m;

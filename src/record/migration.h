@@ -22,4 +22,8 @@ leat_status leat__migration_decode(const leat__migration *migration, leat__arena
                                    leat_str bytes, leat__lend lend, void *record,
                                    leat_error *error);
 void leat__migration_free(leat__migration *migration);
+
+/* For tools, which have no type: the type that a layout text describes; it lives as long as
+ * *holder, which the caller frees.  NULL with LEAT_ECORRUPT: not a layout. */
+const leat_type *leat__layout_type(const char *layout, leat__migration **holder, leat_error *error);
 #endif

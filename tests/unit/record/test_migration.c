@@ -238,6 +238,11 @@ static void a_layout_text_is_the_whole_layout(void **state)
             fail_msg("%s: %s", layout, error.message);
         assert_true(leat__migration_is_identity(migration));
         leat__migration_free(migration);
+        leat__migration *holder;
+        char *again = leat_type_layout(leat__layout_type(layout, &holder, &error));
+        assert_string_equal(again, layout);
+        leat__migration_free(holder);
+        free(again);
         free(layout);
         random_world_free(&world);
     }
