@@ -152,6 +152,42 @@ class Life(unittest.TestCase):
         result = run("serve", "--data-dir", self.dir, "--listen", "127.0.0.1:0", **as_nobody)
         self.assert_fails(result, 77)
 
+    def test_a_full_disk_ends_it_and_loses_nothing(self):
+        disk = self.dir + "/disk"
+        os.mkdir(disk)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("needs the right to mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], capture_output=True)
+        server = recommender.Server(disk + "/d")
+        server.start()
+        accepted, status = 0, 202
+        while status == 202 and accepted < 100000:
+            numbers = range(accepted, accepted + 50)
+            try:
+                status, body, _ = server.post("/v1/events", [
+                    {"user_id": f"u{n % 7}", "item_id": f"i{n % 99}", "timestamp_ms": T0 + n, "event_id": f"e{n}",
+                     "context": "x" * 500} for n in numbers])
+            except OSError:
+                break  # the job noticed first
+            accepted += 50 if status == 202 else 0
+        self.assertIn(status, (202, 503, 507))
+        code = server.process.wait(30)
+        errors = server.process.stderr.read()
+        self.assertEqual((code, len(errors.splitlines())), (28, 1), errors)
+        self.assertIn("No space left", errors)
+        shutil.copytree(disk + "/d", self.dir + "/larger")
+        with recommender.Server(self.dir + "/larger") as server:
+            server.wait_until(lambda: server.metrics()["leat_backlog_records"] == 0, "the rest", 60)
+        out = recommender.consume(self.dir + "/larger", "recommendations")
+        per_user = {}
+        for answer in out:
+            per_user.setdefault(answer["user_id"], []).append(answer["session_event"])
+        for user, numbers in per_user.items():
+            self.assertEqual(numbers, list(range(1, len(numbers) + 1)), user)
+        ids = {answer["event_id"] for answer in out}
+        self.assertTrue(ids >= {f"e{n}" for n in range(accepted)})
+
     def test_a_damaged_store(self):
         with recommender.Server(self.dir) as server:
             server.post("/v1/events", {"user_id": "u", "item_id": "i"})

@@ -79,6 +79,14 @@ static void event_metrics(leat__buffer *out, const api *self)
            "From an event's acceptance to its committed recommendation.");
     histogram(out, "leat_recommender_accepted_to_committed_seconds", "",
               &self->accepted_to_committed_us);
+    family(out, "leat_recommender_accepted_to_committed_quantile_seconds", "gauge",
+           "The same since the start, within 3 %, finer than the histogram's buckets.");
+    static const double wanted[] = {0.5, 0.95, 0.99, 1};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        leat__buffer_format(
+            out, "leat_recommender_accepted_to_committed_quantile_seconds{quantile=\"%g\"} %.6f\n",
+            wanted[i],
+            (double)leat__histogram_quantile(&self->accepted_to_committed_us, wanted[i]) / 1e6);
 }
 
 static void quantiles(leat__buffer *out, const char *name, const char *help, int64_t p50_us,
