@@ -1,3 +1,8 @@
+/* Cleaning: compaction and retention.
+ *
+ *   a=1 b=2 a=3 c=4 b=5   ─compaction─►   a=3 c=4 b=5      offsets 2 3 4, the end stays
+ *   1 2 3 4 5             ─retention──►   4 5              begin moves
+ */
 #include "conformance/log_suite.h"
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,7 @@
+/* Durability: what a restart finds, and what a read-only handle sees.
+ *
+ *   write ─► reopen ─► the same        writer ─► follower: whole transactions, a little late
+ */
 #include "conformance/log_suite.h"
 #include <string.h>
 

@@ -1,3 +1,8 @@
+/* Groups: who owns what, and when.
+ *
+ *   join ─► ASSIGNED ─► REVOKED ─► ack ─► ASSIGNED          R8: eager
+ *                         └── no ack in time: LOST          joining again under a name: R15
+ */
 #include "conformance/log_suite.h"
 #include <stdatomic.h>
 #include <string.h>

@@ -1,3 +1,8 @@
+/* Readers: positions, fairness, what is lent, wake-ups, many threads.
+ *
+ *   [0][1][2][3]    seek ─► position ─► poll ─► records ─► position moves
+ *         ▲                              └── nothing ─► one wake when there is something
+ */
 #include "conformance/log_suite.h"
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,3 +1,7 @@
+/* Records: where they go and what comes back.
+ *
+ *   key ─murmur2─► partition     key, value: absent, empty, any bytes, up to 1 MiB together
+ */
 #include "conformance/log_suite.h"
 #include <stdio.h>
 #include <stdlib.h>

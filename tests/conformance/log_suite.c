@@ -1,3 +1,9 @@
+/* tests/conformance/log_suite.c - the words that cases are written in, and how they are run.
+ *
+ *   driver ─► create a place ─► open ─► case ─► close ─► destroy       once per case and driver
+ *
+ * LEAT_TEST_CASE=part of a name and LEAT_TEST_DRIVER=name choose.
+ */
 #include "conformance/log_suite.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,3 +1,7 @@
+/* Topics: names, options, listing, deleting.
+ *
+ *   create ─► describe, each ─► delete ─► create again: another topic
+ */
 #include "conformance/log_suite.h"
 #include <string.h>
 

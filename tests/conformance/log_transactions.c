@@ -1,3 +1,8 @@
+/* Transactions: all or nothing, in the right generation, by the right instance.
+ *
+ *   begin ─ add ─ offsets ─ commit ─► everything at once       R7: another generation: aborted
+ *                          └ abort ─► nothing                  R15: a newer instance: fenced
+ */
 #include "conformance/log_suite.h"
 #include <pthread.h>
 #include <stdio.h>

@@ -1,3 +1,10 @@
+/* log/embedded/batch.c - encoding and decoding of batches (batch.h has the layout).
+ *
+ *   header ─► version, span, count ...    open: checks that they fit the key's last offset
+ *   records ─► gap, time, key, value      next: one record, or "damaged"; never past the end
+ *
+ * Stored bytes are not trusted: each length is held against what is left of the value.
+ */
 #include "log/embedded/batch.h"
 
 /* The varints of base/buffer.h, written here once more in the form that the hot path wants: into

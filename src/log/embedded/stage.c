@@ -1,3 +1,11 @@
+/* log/embedded/stage.c - filling stages, and what the leader does with them.
+ *
+ *   record ─► topic (found once) ─► partition ─► part: encoded behind the others
+ *                                                │ 64 KiB: the next batch begins
+ *   leader: part->first = partition->next ─► each batch: key(last), header, bytes as they are
+ *
+ * Stages are used again, so that a commit of a few records allocates nothing.
+ */
 #include "log/embedded/stage.h"
 #include "base/mem.h"
 #include "log/embedded/batch.h"

@@ -1,3 +1,12 @@
+/* log/embedded/topics.c - the table of topics: loading, creating, deleting, finding.
+ *
+ *   log->topics (by name, rwlock) ─► topic ◄─ references: the table, stages, positions, snapshots
+ *                                     │
+ *                                     └─ deleted: whoever still holds it finds out
+ *
+ * A change goes through the queue of writes like everything else: what stands behind a deletion in
+ * the queue is refused, what stands before it is written and deleted.
+ */
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/embedded/batch.h"

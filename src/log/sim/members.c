@@ -1,3 +1,8 @@
+/* log/sim/members.c - groups and committed offsets of the model.
+ *
+ *   join, poll, ack, leave ─► log/group.c under the world's lock ─► wakes, after the lock
+ *   committed offsets: one list ordered by (group, topic, partition)
+ */
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/sim/world.h"

@@ -1,3 +1,8 @@
+/* log/sim/reader.c - readers of the model: a position per partition, copies of what it finds.
+ *
+ *   positions  a/0 at 5   a/1 at 9   b/0 at 2
+ *                 ▲ turn: each poll begins with another one and gives each an equal share
+ */
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/sim/world.h"

@@ -1,3 +1,8 @@
+/* log/sim/topics.c - topics of the model, and their records.
+ *
+ *   topics (by name) ─► partitions ─► [0][1][3][4] records by offset; 2 was cleaned away
+ *                                     begin 0, end 5
+ */
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/sim/world.h"
