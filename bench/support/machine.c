@@ -66,13 +66,20 @@ static int by_value(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+/* `part` of a thousand of the sorted samples are at most the result. */
+static double quantile(const uint32_t *sorted, size_t count, size_t part)
+{
+    size_t place = count * part / 1000;
+    return sorted[place < count ? place : count - 1];
+}
+
 bench_quantiles bench_quantiles_of(uint32_t *samples, size_t count)
 {
     if (count == 0)
         return (bench_quantiles){0};
     qsort(samples, count, sizeof *samples, by_value);
-    return (bench_quantiles){.p50 = samples[count / 2],
-                             .p90 = samples[count * 9 / 10],
-                             .p99 = samples[count * 99 / 100],
-                             .max = samples[count - 1]};
+    return (bench_quantiles){.p50 = quantile(samples, count, 500),
+                             .p90 = quantile(samples, count, 900),
+                             .p99 = quantile(samples, count, 990),
+                             .max = quantile(samples, count, 1000)};
 }

@@ -1,3 +1,8 @@
+/* evaluate/click_log.c
+ *
+ *   events ─► clicks, as they come ─► sorted by (key, time, row) ─► cut into sessions
+ *               key: session id, else user id                        └ other key, or a gap
+ */
 #include "apps/recommender/evaluate/click_log.h"
 
 #include <math.h>

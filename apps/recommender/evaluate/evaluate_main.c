@@ -37,7 +37,7 @@ static const char usage[] =
     "                       more than one value: every combination is tried, best first\n"
     "  --best N             length of the list, the N of HR@N (default %u)\n"
     "  --min-items N        shorter sessions are not learnt (default %u)\n"
-    "  --max-items N        longer ones neither (default: TRAIN's 99.5th percentile; %u in a replay)\n"
+    "  --max-items N        longer ones neither (default: TRAIN's 99.5th percentile; replay %u)\n"
     "  --gap-minutes N      silence that ends a session without an id (default %lld)\n"
     "  --keep-current       the item of the newest click may be recommended\n"
     "  --skip-repeats       no prediction where the next click is on the same item again\n"

@@ -150,7 +150,7 @@ static leat_status damaged(const load_lines *lines, const char *what, leat_error
                       (unsigned long long)lines->number);
 }
 
-static leat_status decode_gzip(load_lines *lines, char *to, size_t room, size_t *made,
+static leat_status decode_gzip(load_lines *lines, void *to, size_t room, size_t *made,
                                leat_error *error)
 {
     z_stream *gzip = &lines->gzip;
@@ -162,7 +162,7 @@ static leat_status decode_gzip(load_lines *lines, char *to, size_t room, size_t 
     memcpy(&gzip->next_in, &from, sizeof from); /* zlib only reads it, but does not say const */
     gzip->avail_in = available > UINT32_MAX ? UINT32_MAX : (unsigned)available;
     unsigned offered = gzip->avail_in;
-    gzip->next_out = (unsigned char *)to;
+    gzip->next_out = to;
     gzip->avail_out = (unsigned)room;
     int result = inflate(gzip, Z_NO_FLUSH);
     if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
