@@ -41,6 +41,8 @@ static void make_options(embedded_log *log)
     rocksdb_options_set_max_write_buffer_number(options, 2);
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    /* records are written once, in order: merging files early only writes them again */
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, 8);
     rocksdb_options_set_max_total_wal_size(options, 4 * WRITE_BUFFER_BYTES);
     rocksdb_options_set_wal_recovery_mode(options, WAL_TOLERATE_TORN_TAIL);
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
