@@ -284,6 +284,7 @@ static leat_status one_round(embedded_log *log, embedded_topic *topic, uint32_t 
         partition->tombstones_until_ms = run.tombstones_until_ms;
         put_progress(&run, partition);
         write_out(&run);
+        leat__tail_clear(&partition->tail);
         status = run.status;
     }
     rocksdb_writebatch_destroy(run.batch);

@@ -331,7 +331,7 @@ static leat_status prepare_commit(embedded_write *write, rocksdb_writebatch_t *b
                                   leat_error *error)
 {
     const embedded_txn *txn = ((commit_write *)write)->txn;
-    leat_status status = leat__stage_write(txn->stage, batch, error);
+    leat_status status = leat__stage_write(write->log, txn->stage, batch, error);
     if (status != LEAT_OK)
         return status;
     const char *at = txn->offset_bytes.data;

@@ -71,6 +71,17 @@ static chunk *chunk_take(embedded_reader *reader, size_t bytes)
     return taken;
 }
 
+static void chunk_give(embedded_reader *reader, chunk *unused)
+{
+    if (reader->idle_count < IDLE_CHUNKS_MAX && unused->capacity <= IDLE_CHUNK_BYTES_MAX) {
+        unused->next = reader->idle;
+        reader->idle = unused;
+        reader->idle_count++;
+    } else {
+        leat__free(unused);
+    }
+}
+
 static void close_chunk(embedded_position *position)
 {
     if (position->open == NULL)
@@ -84,13 +95,7 @@ static void recycle_spent(embedded_reader *reader)
 {
     for (chunk *each = reader->spent, *next; each != NULL; each = next) {
         next = each->next;
-        if (reader->idle_count < IDLE_CHUNKS_MAX && each->capacity <= IDLE_CHUNK_BYTES_MAX) {
-            each->next = reader->idle;
-            reader->idle = each;
-            reader->idle_count++;
-        } else {
-            leat__free(each);
-        }
+        chunk_give(reader, each);
     }
     reader->spent = NULL;
 }
@@ -142,6 +147,7 @@ static embedded_position *add_position(embedded_reader *reader, embedded_topic *
     pthread_mutex_lock(&log->readers_lock);
     position->next_of_partition = partition_of(position)->positions;
     partition_of(position)->positions = position;
+    atomic_fetch_add(&partition_of(position)->tail.readers, 1);
     pthread_mutex_unlock(&log->readers_lock);
     return position;
 }
@@ -154,6 +160,7 @@ static void remove_position(embedded_reader *reader, embedded_position *position
     while (*link != position)
         link = &(*link)->next_of_partition;
     *link = position->next_of_partition;
+    atomic_fetch_sub(&partition_of(position)->tail.readers, 1);
     pthread_mutex_unlock(&log->readers_lock);
     size_t at = 0;
     while (reader->positions[at] != position)
@@ -282,20 +289,53 @@ static leat_status iterator_ended(embedded_position *position, leat_error *error
     return LEAT_OK;
 }
 
+/* Begins to read the value in position->open. */
+static leat_status start_chunk(embedded_position *position, size_t length, int64_t last,
+                               leat_error *error)
+{
+    leat__batch batch;
+    if (!leat__batch_open(&batch, (leat_str){position->open->bytes, length}, last))
+        return damaged(position, "garbled", error);
+    if (is_hole(position, batch.first))
+        return damaged(position, "missing records", error);
+    leat__batch_cursor_init(&position->cursor, &batch);
+    return LEAT_OK;
+}
+
+/* The next batch was written a moment ago: no need to ask RocksDB. */
+static bool open_from_tail(embedded_position *position, leat_status *status, leat_error *error)
+{
+    embedded_tail *tail = &partition_of(position)->tail;
+    chunk *taken = chunk_take(position->reader, EMBEDDED_BATCH_BYTES);
+    int64_t last;
+    size_t length = leat__tail_get(tail, position->offset, end_of(position), taken->bytes,
+                                   taken->capacity, &last);
+    if (length == 0) {
+        chunk_give(position->reader, taken);
+        return false;
+    }
+    position->open = taken;
+    *status = start_chunk(position, length, last, error);
+    return true;
+}
+
 /* Opens the batch that holds the position's offset or the next after it. open stays NULL if there
  * is none yet. */
 static leat_status open_chunk(embedded_position *position, leat_error *error)
 {
-    if (position->iterator == NULL)
+    leat_status status;
+    if (position->iterator == NULL) {
+        if (open_from_tail(position, &status, error))
+            return status;
         make_iterator(position);
+    }
     if (!rocksdb_iter_valid(position->iterator))
         return iterator_ended(position, error);
     size_t key_length, length;
     const char *key = rocksdb_iter_key(position->iterator, &key_length);
     if (key_length != EMBEDDED_RECORD_KEY)
         return damaged(position, "garbled", error);
-    int64_t last = leat__embedded_last_of_key(key);
-    int64_t end = end_of(position);
+    int64_t last = leat__embedded_last_of_key(key), end = end_of(position);
     if (last >= end) { /* written but not published yet, and before it a gap */
         position->offset = end;
         return LEAT_OK;
@@ -304,13 +344,7 @@ static leat_status open_chunk(embedded_position *position, leat_error *error)
     position->open = chunk_take(position->reader, length);
     memcpy(position->open->bytes, value, length);
     rocksdb_iter_next(position->iterator);
-    leat__batch batch;
-    if (!leat__batch_open(&batch, (leat_str){position->open->bytes, length}, last))
-        return damaged(position, "garbled", error);
-    if (is_hole(position, batch.first))
-        return damaged(position, "missing records", error);
-    leat__batch_cursor_init(&position->cursor, &batch);
-    return LEAT_OK;
+    return start_chunk(position, length, last, error);
 }
 
 static leat_status take_from_chunk(embedded_position *position, leat_log_record *records,

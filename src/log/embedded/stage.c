@@ -184,7 +184,7 @@ leat_status leat__stage_add(embedded_log *log, embedded_stage *stage,
 
 /* ------------------------------------------------------------------ writing */
 
-static void put_batches(stage_part *part, rocksdb_writebatch_t *batch)
+static void put_batches(embedded_log *log, stage_part *part, rocksdb_writebatch_t *batch)
 {
     embedded_partition *partition = &part->topic->partitions[part->partition];
     part->first = partition->next;
@@ -205,18 +205,21 @@ static void put_batches(stage_part *part, rocksdb_writebatch_t *batch)
         const char *const values[] = {head, part->body.data + staged->start};
         const size_t value_lengths[] = {leat__batch_header(head, &header), end - staged->start};
         rocksdb_writebatch_putv(batch, 1, keys, &key_length, 2, values, value_lengths);
+        leat__tail_put(log, &partition->tail, header.last, (leat_str){head, value_lengths[0]},
+                       (leat_str){values[1], value_lengths[1]});
         partition->next = header.last + 1;
         atomic_fetch_add(&partition->bytes, (int64_t)value_lengths[1]);
     }
 }
 
-leat_status leat__stage_write(embedded_stage *stage, rocksdb_writebatch_t *batch, leat_error *error)
+leat_status leat__stage_write(embedded_log *log, embedded_stage *stage, rocksdb_writebatch_t *batch,
+                              leat_error *error)
 {
     for (size_t i = 0; i < stage->topic_count; i++)
         if (atomic_load(&stage->topics[i].topic->deleted))
             return leat__log_topic_deleted(error, stage->topics[i].topic->name);
     for (size_t i = 0; i < stage->part_count; i++)
-        put_batches(&stage->parts[i], batch);
+        put_batches(log, &stage->parts[i], batch);
     return LEAT_OK;
 }
 

@@ -52,7 +52,7 @@ leat_status leat__stage_add(embedded_log *log, embedded_stage *stage,
                             leat_error *error);
 /* The leader: gives offsets and adds everything to the batch; LEAT_ENOTFOUND if a topic has gone.
  */
-leat_status leat__stage_write(embedded_stage *stage, rocksdb_writebatch_t *batch,
+leat_status leat__stage_write(embedded_log *log, embedded_stage *stage, rocksdb_writebatch_t *batch,
                               leat_error *error);
 /* The leader, after the sync: readers see the records. */
 void leat__stage_publish(embedded_log *log, embedded_stage *stage, leat__wakes *wakes);

@@ -57,7 +57,15 @@ typedef struct embedded_log embedded_log;
 typedef struct embedded_reader embedded_reader;
 typedef struct embedded_position embedded_position;
 
+typedef struct embedded_tail { /* tail.c */
+    pthread_mutex_t lock;
+    char *bytes;
+    size_t length;
+    atomic_uint readers; /* positions of the partition */
+} embedded_tail;
+
 typedef struct embedded_partition {
+    embedded_tail tail;
     _Atomic int64_t begin, end; /* committed; written by the leader (end) and the cleaner (begin) */
     int64_t next;               /* the leader's: the next offset to give */
     _Atomic int64_t bytes;      /* the leader's: all bytes ever appended */
@@ -105,6 +113,7 @@ struct embedded_log {
     rocksdb_readoptions_t *read_options; /* for single gets and small scans */
     int owner_fd, mark_fd;               /* -1: none */
     bool no_sync;
+    atomic_size_t tail_bytes;
     uint64_t acknowledged; /* leat.mark when it was opened; 0: unknown */
 
     pthread_rwlock_t topics_lock;
@@ -207,6 +216,17 @@ leat_status leat__embedded_write_direct(embedded_log *log, rocksdb_writebatch_t 
                                         leat_error *error);
 leat_status leat__embedded_append(leat_log *log, leat_log_record *records, size_t count,
                                   leat_error *error);
+
+/* ---------------------------------------------------------------- tail.c */
+void leat__tail_init(embedded_tail *tail);
+void leat__tail_free(embedded_tail *tail);
+/* The leader: a batch about to be written; head and records are its value. */
+void leat__tail_put(embedded_log *log, embedded_tail *tail, int64_t last, leat_str head,
+                    leat_str records);
+/* Copies the batch that holds the offset and lies below end; 0: it is not there. */
+size_t leat__tail_get(embedded_tail *tail, int64_t offset, int64_t end, char *out, size_t room,
+                      int64_t *last);
+void leat__tail_clear(embedded_tail *tail); /* after compaction */
 
 /* ---------------------------------------------------------------- reader.c */
 leat_status leat__embedded_reader_new(leat_log *log, leat__wake_fn wake, void *arg,

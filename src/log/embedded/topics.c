@@ -20,6 +20,8 @@ void leat__embedded_release(embedded_topic *topic)
 {
     if (atomic_fetch_sub(&topic->references, 1) != 1)
         return;
+    for (uint32_t p = 0; p < topic->opts.partition_count; p++)
+        leat__tail_free(&topic->partitions[p].tail);
     leat__free(topic->name);
     leat__free(topic);
 }
@@ -32,6 +34,8 @@ static embedded_topic *new_topic(const char *name, size_t length, uint32_t numbe
     topic->name = leat__strndup(name, length);
     topic->number = number;
     topic->opts = *opts;
+    for (uint32_t p = 0; p < opts->partition_count; p++)
+        leat__tail_init(&topic->partitions[p].tail);
     atomic_init(&topic->references, 1);
     return topic;
 }

@@ -149,7 +149,7 @@ typedef struct append_write {
 static leat_status prepare_append(embedded_write *write, rocksdb_writebatch_t *batch,
                                   leat_error *error)
 {
-    return leat__stage_write(((append_write *)write)->stage, batch, error);
+    return leat__stage_write(write->log, ((append_write *)write)->stage, batch, error);
 }
 
 static void publish_append(embedded_write *write, leat__wakes *wakes)
