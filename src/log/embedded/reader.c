@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { IDLE_CHUNKS_MAX = 4, IDLE_CHUNK_BYTES_MAX = 256 << 10 };
+enum { IDLE_CHUNKS_MAX = 4, IDLE_CHUNK_BYTES_MAX = 256 << 10, HOLE_WAIT_US = 5000000 };
 
 typedef struct chunk {
     struct chunk *next; /* in spent or idle */
@@ -31,6 +31,8 @@ struct embedded_position {
     leat__batch_cursor cursor;
     rocksdb_iterator_t *iterator;
     int64_t iterator_end; /* it sees every record below */
+    int64_t hole_offset, hole_since_us;
+    bool waits; /* in this poll: for a hole to close */
     rocksdb_readoptions_t *options;
     char upper_bound[EMBEDDED_RECORD_KEY]; /* options point to it */
     embedded_position *next_of_partition;
@@ -255,12 +257,29 @@ static leat_status damaged(embedded_position *position, const char *how, leat_er
 }
 
 /* Only compaction leaves gaps; elsewhere records from begin on follow each other, and a hole is
- * damage that RocksDB has not noticed.  A follower may see retention before its new begin. */
+ * damage that RocksDB has not noticed. */
 static bool is_hole(const embedded_position *position, int64_t found_offset)
 {
     return found_offset > position->offset && !position->topic->opts.compacted &&
-           !position->reader->base.log->read_only &&
            atomic_load(&partition_of(position)->begin) <= position->offset;
+}
+
+/* A follower may meet a hole that is none: retention whose begin it has not read yet, or files that
+ * the writer is just moving.  It waits, but not for ever. */
+static leat_status meet_hole(embedded_position *position, leat_error *error)
+{
+    const embedded_log *log = embedded_of(position->reader->base.log);
+    int64_t now_us = log->env->monotonic_us(log->env->arg);
+    if (position->hole_offset != position->offset || position->hole_since_us == 0) {
+        position->hole_offset = position->offset;
+        position->hole_since_us = now_us;
+    }
+    if (!log->base.read_only || now_us - position->hole_since_us > HOLE_WAIT_US)
+        return damaged(position, "missing records", error);
+    close_chunk(position);
+    drop_iterator(position);
+    position->waits = true;
+    return LEAT_OK;
 }
 
 static void make_iterator(embedded_position *position)
@@ -283,7 +302,7 @@ static leat_status iterator_ended(embedded_position *position, leat_error *error
     if (message != NULL)
         return leat__embedded_fail(embedded_of(position->reader->base.log), message, error);
     if (is_hole(position, position->iterator_end))
-        return damaged(position, "missing records", error);
+        return meet_hole(position, error);
     if (position->offset < position->iterator_end)
         position->offset = position->iterator_end;
     return LEAT_OK;
@@ -297,7 +316,7 @@ static leat_status start_chunk(embedded_position *position, size_t length, int64
     if (!leat__batch_open(&batch, (leat_str){position->open->bytes, length}, last))
         return damaged(position, "garbled", error);
     if (is_hole(position, batch.first))
-        return damaged(position, "missing records", error);
+        return meet_hole(position, error);
     leat__batch_cursor_init(&position->cursor, &batch);
     return LEAT_OK;
 }
@@ -384,7 +403,9 @@ static leat_status take(embedded_position *position, leat_log_record *records, s
     }
     leat_status status = LEAT_OK;
     size_t taken = 0;
-    while (status == LEAT_OK && taken < max && position->offset < end_of(position)) {
+    position->waits = false;
+    while (status == LEAT_OK && taken < max && !position->waits &&
+           position->offset < end_of(position)) {
         if (position->open == NULL)
             status = open_chunk(position, error);
         else
@@ -431,7 +452,8 @@ leat_status leat__embedded_reader_poll(leat_log_reader *base, leat_log_record *r
     leat__waker_disarm(reader->waker);
     if (base->log->read_only)
         status = leat__embedded_follow(embedded_of(base->log), error);
-    while (status == LEAT_OK && *count == 0) { /* again only if there were but gaps */
+    bool waits = false;
+    while (status == LEAT_OK && *count == 0 && !waits) { /* again only if there were but gaps */
         size_t busy;
         status = look_or_arm(reader, &busy, error);
         if (status != LEAT_OK || busy == 0)
@@ -442,6 +464,7 @@ leat_status leat__embedded_reader_poll(leat_log_reader *base, leat_log_record *r
             embedded_position *position = reader->positions[(first + i) % reader->count];
             size_t room = max - *count;
             status = take(position, records + *count, room < share ? room : share, count, error);
+            waits = waits || position->waits;
         }
     }
     return *count > 0 ? LEAT_OK : status; /* an error shows again in the next poll */

@@ -173,6 +173,8 @@ static leat_status load_end(embedded_log *log, embedded_topic *topic, uint32_t i
         return leat__embedded_fail(log, message, error);
     if (garbled)
         return leat__embedded_corrupt(log, error, "a batch of records is garbled");
+    if (log->base.read_only && end < atomic_load(&partition->end))
+        return LEAT_OK; /* a glimpse while the writer restarts: what was there will be again */
     partition->next = end;
     atomic_store(&partition->bytes, bytes);
     atomic_store(&partition->end, end);

@@ -98,8 +98,10 @@ static void read_users(int latest[WRITERS][KEYS])
     for (uint32_t p = 0; p < 2; p++)
         must(leat_log_reader_seek(reader, "users", p, 0, &error), &error);
     int64_t last[2] = {-1, -1};
-    for (size_t count = 1; count > 0 || atomic_load(&writing);) {
+    bool over = false; /* asked before the poll, so that the poll sees the last record */
+    for (size_t count = 1; count > 0 || !over;) {
         leat_log_record records[64];
+        over = !atomic_load(&writing);
         must(leat_log_reader_poll(reader, records, 64, &count, &error), &error);
         for (size_t i = 0; i < count; i++) {
             check(records[i].offset > last[records[i].partition], "offsets do not rise");
