@@ -21,8 +21,26 @@ enum {
     FOLLOW_RETRIES = 20, /* R30: files may go away while we look */
 };
 
+/* A writer that opens the log moves what the last one left in its WAL to other files. Who looks
+ * just then may find neither: everything that was acknowledged before must be there, and the
+ * format. */
+static bool is_whole(const embedded_log *log, uint64_t acknowledged)
+{
+    char *message = NULL;
+    size_t length;
+    char *format = rocksdb_get(log->db, log->read_options, "F", 1, &length, &message);
+    bool found = format != NULL;
+    rocksdb_free(format);
+    rocksdb_free(message);
+    return found && rocksdb_get_latest_sequence_number(log->db) >= acknowledged;
+}
+
 leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
 {
+    uint64_t acknowledged;
+    leat_status marked = leat__embedded_mark_open(log, &acknowledged, error);
+    if (marked != LEAT_OK)
+        return marked;
     const char *base = getenv("TMPDIR");
     log->follow_dir = leat__format("%s/leat-follow-XXXXXX", base != NULL ? base : "/tmp");
     if (mkdtemp(log->follow_dir) == NULL) {
@@ -36,10 +54,15 @@ leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
     for (int tries = 0;; tries++) {
         char *message = NULL;
         log->db = rocksdb_open_as_secondary(log->options, log->dir, log->follow_dir, &message);
-        if (message == NULL)
+        bool opened = message == NULL;
+        if (opened && is_whole(log, acknowledged))
             return LEAT_OK;
         if (tries == FOLLOW_RETRIES)
-            return leat__embedded_fail(log, message, error);
+            return opened ? leat__embedded_corrupt(log, error, "acknowledged records are missing")
+                          : leat__embedded_fail(log, message, error);
+        if (opened)
+            rocksdb_close(log->db);
+        log->db = NULL;
         rocksdb_free(message);
         usleep(1000U << (tries < 6 ? tries : 6));
     }

@@ -72,10 +72,13 @@ leat_status leat__embedded_mark_open(embedded_log *log, uint64_t *synced, leat_e
 {
     *synced = 0;
     char *path = leat__format("%s/leat.mark", log->dir);
-    log->mark_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int access = log->base.read_only ? O_RDONLY : O_RDWR | O_CREAT;
+    log->mark_fd = open(path, access | O_CLOEXEC, 0644);
     char mark[MARK_BYTES] = {0};
     leat_status status = LEAT_OK;
-    if (log->mark_fd < 0 || pread(log->mark_fd, mark, sizeof mark, 0) < 0)
+    if (log->mark_fd < 0 && log->base.read_only && errno == ENOENT)
+        status = LEAT_OK; /* nothing was acknowledged yet */
+    else if (log->mark_fd < 0 || pread(log->mark_fd, mark, sizeof mark, 0) < 0)
         status = leat__embedded_errno(error, path, "read it", errno);
     leat__reader reader = {.next = mark + sizeof mark_magic, .end = mark + sizeof mark};
     uint64_t sequence = leat__read_u64(&reader);
