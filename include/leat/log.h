@@ -38,9 +38,9 @@ typedef struct leat_log_member leat_log_member;
 typedef struct leat_log_txn leat_log_txn;
 
 typedef struct leat_log_opts {
-    bool read_only; /* read while another process holds the log; writing calls give LEAT_EACCES */
+    bool read_only;  /* read while another process holds the log; writing calls give LEAT_EACCES */
     bool must_exist; /* LEAT_ENOTFOUND instead of creating a new, empty log */
-    bool no_sync;   /* tests only: do not wait for the disk */
+    bool no_sync;    /* tests only: do not wait for the disk */
 } leat_log_opts;
 
 /* Opens (creates) the log named by url; opts may be NULL.  A log held for writing by another
@@ -48,7 +48,8 @@ typedef struct leat_log_opts {
  * format newer than this library LEAT_EVERSION (R26), a directory that may not be written
  * LEAT_EACCES.
  * read_only: sees what the writing process has written, whole transactions only, a few ms late. It
- * may see a transaction just before the writer has seen it synced. */
+ * may see a transaction just before the writer has seen it synced. Its readers are not woken: poll.
+ */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_open(leat_log **log, const char *url,
                                                    const leat_log_opts *opts, leat_error *error);
 /* Every reader, member and transaction must be closed before. NULL is allowed. */
@@ -132,9 +133,8 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_poll(leat_log_reader *reade
                                                           size_t *count, leat_error *error);
 /* The offset that the next poll of this partition continues at (past gaps it has seen). */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_position(leat_log_reader *reader,
-                                                              const char *topic,
-                                                              uint32_t partition, int64_t *offset,
-                                                              leat_error *error);
+                                                              const char *topic, uint32_t partition,
+                                                              int64_t *offset, leat_error *error);
 
 /* ------------------------------------------------------------------ groups and transactions
  *
@@ -194,8 +194,7 @@ LEAT_API void leat_log_leave(leat_log_member *member);
 /* Never blocks; call it often (at least every second, wake or not): it also notices time-outs.
  * LEAT_EFENCED: a newer instance took this one's place. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_member_poll(leat_log_member *member,
-                                                          leat_log_event *event,
-                                                          leat_error *error);
+                                                          leat_log_event *event, leat_error *error);
 LEAT_API void leat_log_member_ack(leat_log_member *member); /* the revoked partitions are let go */
 /* The committed offset of an owned partition (not owned: LEAT_EABORTED). metadata is lent until the
  * next call on the member. */
@@ -223,19 +222,17 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_commit(leat_log_txn *txn, leat
 /* The same, and tells where the records went: after the commit and before it returns, written is
  * called in this thread for each partition that got records: they lie in [first, next), and a
  * reader at next sees none of them. topic is lent for the call. written must not call the log. */
-LEAT_API LEAT_MUST_CHECK leat_status
-leat_log_txn_commit_ex(leat_log_txn *txn,
-                       void (*written)(void *arg, const char *topic, uint32_t partition,
-                                       int64_t first, int64_t next),
-                       void *arg, leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_commit_ex(
+    leat_log_txn *txn,
+    void (*written)(void *arg, const char *topic, uint32_t partition, int64_t first, int64_t next),
+    void *arg, leat_error *error);
 LEAT_API void leat_log_txn_abort(leat_log_txn *txn); /* NULL is allowed */
 
 /* Committed offsets of any group, for tools: fn per (topic, partition), in that order; none for a
  * group that nobody knows. fn must not call into the log. */
-LEAT_API LEAT_MUST_CHECK leat_status
-leat_log_group_offsets(leat_log *log, const char *group,
-                       bool (*fn)(void *arg, const leat_log_offset *offset), void *arg,
-                       leat_error *error);
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_group_offsets(
+    leat_log *log, const char *group, bool (*fn)(void *arg, const leat_log_offset *offset),
+    void *arg, leat_error *error);
 /* Groups with committed offsets, in name order. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_group_each(leat_log *log,
                                                          bool (*fn)(void *arg, const char *group),

@@ -9,9 +9,9 @@ static char *put_u32(char *at, uint32_t value)
 
 static char *put_text(char *at, const char *text)
 {
-    size_t length = strlen(text);
-    memcpy(at, text, length);
-    return at + length;
+    while (*text != '\0')
+        *at++ = *text++;
+    return at;
 }
 
 size_t leat__embedded_key_topic(char *key, const char *name)

@@ -245,17 +245,16 @@ leat_status leat__embedded_group_each(leat_log *base, leat__group_fn fn, void *a
         const char *key = rocksdb_iter_key(iterator, &length);
         if (length < 2 || key[0] != 'O' || memchr(key, '\0', length) == NULL)
             break;
-        char *after = leat__strdup(key + 1); /* up to its 0 */
-        size_t group_length = strlen(after);
-        bool more = fn(arg, after);
+        char *group = leat__strdup(key + 1); /* up to its 0 */
         char next[EMBEDDED_KEY_MAX];
+        size_t next_length = leat__embedded_key_instance(next, group, "") - 1;
         next[0] = 'O';
-        memcpy(next + 1, after, group_length);
-        next[1 + group_length] = '\1'; /* behind every key of this group */
-        leat__free(after);
+        next[next_length - 1] = '\1'; /* in place of the 0: behind every key of this group */
+        bool more = fn(arg, group);
+        leat__free(group);
         if (!more)
             break;
-        rocksdb_iter_seek(iterator, next, group_length + 2);
+        rocksdb_iter_seek(iterator, next, next_length);
     }
     rocksdb_iter_destroy(iterator);
     return LEAT_OK;

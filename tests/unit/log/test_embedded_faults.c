@@ -215,6 +215,12 @@ static report read_everything(const char *dir, int64_t read_only, int acks)
 
 /* ---------------------------------------------------------------- another process */
 
+static _Noreturn void wait_to_be_killed(void)
+{
+    for (;;)
+        pause();
+}
+
 static report hold(const char *dir, int64_t argument, int acks)
 {
     (void)argument;
@@ -222,8 +228,8 @@ static report hold(const char *dir, int64_t argument, int acks)
     leat_log *log;
     leat_status status = open_log(&log, dir, NULL, &error);
     ssize_t written = write(acks, &status, sizeof status);
-    while (written > 0)
-        pause();
+    if (written > 0)
+        wait_to_be_killed();
     return (report){0};
 }
 
@@ -287,8 +293,8 @@ static report hold_and_append(const char *dir, int64_t count, int acks)
         append_numbered(log, count, &error) != LEAT_OK)
         said = failed(&error);
     ssize_t written = write(acks, &said.status, sizeof said.status);
-    while (written > 0)
-        pause();
+    if (written > 0)
+        wait_to_be_killed();
     return said;
 }
 
