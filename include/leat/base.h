@@ -21,27 +21,27 @@ extern "C" {
     __attribute__((format(printf, format_index, args_index)))
 
 /* name, text, process exit code (docs/exit-codes.md; sysexits(3) where one fits) */
-#define LEAT_STATUS_MAP(X)                                             \
-    X(OK, "success", 0)                                                \
-    X(EINVAL, "invalid argument", 64)                                  \
-    X(EGRAPH, "the job graph is not valid", 65)                        \
-    X(ETYPE, "record types do not match", 65)                          \
-    X(EDATA, "bad record", 66)                                         \
-    X(ESTATE, "state backend failed", 74)                              \
-    X(ELOG, "log driver failed", 74)                                   \
-    X(EIO, "input/output error", 74)                                   \
-    X(ENOSPC, "no space left on the device", 28)                       \
-    X(EACCES, "permission denied", 77)                                 \
-    X(ECORRUPT, "stored data is damaged", 76)                          \
-    X(ELOCKED, "held by another process", 75)                          \
-    X(EEXISTS, "already exists", 73)                                   \
-    X(ENOTFOUND, "not found", 72)                                      \
-    X(EABORTED, "the epoch was aborted", 71)                           \
-    X(EFENCED, "fenced by a newer instance", 78)                       \
-    X(EVERSION, "format written by a newer version", 79)               \
-    X(ETOOBIG, "too large", 80)                                        \
-    X(EAGAIN, "not now, try again", 81)                                \
-    X(EPORT, "address in use", 82)                                     \
+#define LEAT_STATUS_MAP(X)                               \
+    X(OK, "success", 0)                                  \
+    X(EINVAL, "invalid argument", 64)                    \
+    X(EGRAPH, "the job graph is not valid", 65)          \
+    X(ETYPE, "record types do not match", 65)            \
+    X(EDATA, "bad record", 66)                           \
+    X(ESTATE, "state backend failed", 74)                \
+    X(ELOG, "log driver failed", 74)                     \
+    X(EIO, "input/output error", 74)                     \
+    X(ENOSPC, "no space left on the device", 28)         \
+    X(EACCES, "permission denied", 77)                   \
+    X(ECORRUPT, "stored data is damaged", 76)            \
+    X(ELOCKED, "held by another process", 75)            \
+    X(EEXISTS, "already exists", 73)                     \
+    X(ENOTFOUND, "not found", 72)                        \
+    X(EABORTED, "the epoch was aborted", 71)             \
+    X(EFENCED, "fenced by a newer instance", 78)         \
+    X(EVERSION, "format written by a newer version", 79) \
+    X(ETOOBIG, "too large", 80)                          \
+    X(EAGAIN, "not now, try again", 81)                  \
+    X(EPORT, "address in use", 82)                       \
     X(EINTERNAL, "internal error", 70)
 
 typedef enum leat_status {
@@ -62,8 +62,8 @@ typedef enum leat_recovery {
 typedef struct leat_error {
     leat_status status;
     leat_recovery recovery;
-    char where[64];     /* operator, topic, file or option, e.g. "per-item" */
-    char message[440];  /* one line: what is wrong and the remedy */
+    char where[64];    /* operator, topic, file or option, e.g. "per-item" */
+    char message[440]; /* one line: what is wrong and the remedy */
 } leat_error;
 
 LEAT_API const char *leat_status_name(leat_status status); /* "LEAT_EINVAL" */

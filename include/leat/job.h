@@ -12,14 +12,15 @@
  *  1. The job owns everything.  A leat_stream is a value: copy it, drop it, never free it.
  *  2. Building never needs a check.  The first mistake is kept in the job, later calls are no-ops,
  *     leat_job_run reports it with the operator's name and the remedy.
- *  3. A callback is a small transaction: state, timers and output of a callback that returns LEAT_OK are
- *     kept together; if it returns anything else none of it is (S3).
+ *  3. A callback is a small transaction: state, timers and output of a callback that returns
+ *     LEAT_OK are kept together; if it returns anything else none of it is (S3).
  *  4. Zero is the default in every options struct; where no default is safe the field is required.
- *  5. What is lent is valid until the callback returns; what you hand over is copied.  Names, types and const
- *     operator structs are borrowed until leat_job_free.
+ *  5. What is lent is valid until the callback returns; what you hand over is copied.  Names,
+ *     types and const operator structs are borrowed until leat_job_free.
  *
- * Threads: build and free from one thread. Callbacks of one task never run at the same time; callbacks of different
- * tasks (partitions) do, so what `arg` points to must be read-only or guarded.
+ * Threads: build and free from one thread. Callbacks of one task never run at the same time;
+ * callbacks of different tasks (partitions) do, so what `arg` points to must be read-only or
+ * guarded.
  */
 #ifndef LEAT_JOB_H
 #define LEAT_JOB_H
@@ -42,19 +43,26 @@ typedef struct leat_stream {
 /* ------------------------------------------------------------------ job */
 
 typedef struct leat_job_opts {
-    const char *name;         /* required: names the state on disk, the consumer group, the metrics */
-    const char *log;          /* log URL; NULL with log_handle NULL: a private in-memory log */
-    leat_log *log_handle;     /* borrowed instead of `log`, shared with the program */
-    const char *state_dir;    /* RocksDB state lives here; NULL: state in memory, restored from the log */
-    const char *instance;     /* stable name of this process within the job; NULL: "0" */
-    uint32_t worker_count;    /* threads; 0: one per core, never more than tasks */
-    uint32_t partition_count; /* tasks of stages behind a key_by exchange; 0: as the widest source */
-    int64_t epoch_ms;         /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the
-                                 embedded log. Under load epochs grow by themselves */
-    size_t buffer_bytes;      /* outputs and state changes of one epoch before an early barrier (R9); 0: 64 MiB */
-    size_t cache_bytes;       /* decoded state kept in memory, all tasks together (rocksdb); 0: 64 MiB */
+    /* required: names the state on disk, the consumer group, the metrics */
+    const char *name;
+    const char *log;      /* log URL; NULL with log_handle NULL: a private in-memory log */
+    leat_log *log_handle; /* borrowed instead of `log`, shared with the program */
+    /* RocksDB state lives here; NULL: state in memory, restored from the log */
+    const char *state_dir;
+    const char *instance;  /* stable name of this process within the job; NULL: "0" */
+    uint32_t worker_count; /* threads; 0: one per core, never more than tasks */
+    /* tasks of stages behind a key_by exchange; 0: as the widest source */
+    uint32_t partition_count;
+    /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the embedded
+     * log. Under load epochs grow by themselves */
+    int64_t epoch_ms;
+    /* outputs and state changes of one epoch before an early barrier (R9); 0: 64 MiB */
+    size_t buffer_bytes;
+    /* decoded state kept in memory, all tasks together (rocksdb); 0: 64 MiB */
+    size_t cache_bytes;
     const char *dead_letters; /* topic of LEAT_ON_ERROR_DEAD_LETTER; NULL: "dead-letters" */
-    uint32_t restart_limit;   /* rewinds in a row without a commit before the job stops; 0: 10 (R30) */
+    /* rewinds in a row without a commit before the job stops; 0: 10 (R30) */
+    uint32_t restart_limit;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -62,43 +70,53 @@ LEAT_API void leat_job_free(leat_job *job); /* stops it first if it runs; NULL i
 
 /* What happens to a record whose callback (or decoder) fails (R19). */
 typedef enum leat_on_error {
-    LEAT_ON_ERROR_STOP = 0,    /* the job stops, the record stays unread, the error says where it is */
-    LEAT_ON_ERROR_SKIP,        /* counted in leat_records_skipped_total, with one log line per second at most */
-    LEAT_ON_ERROR_DEAD_LETTER, /* to the dead-letter topic with topic, partition, offset, operator and reason */
+    /* the job stops, the record stays unread, the error says where it is */
+    LEAT_ON_ERROR_STOP = 0,
+    /* counted in leat_records_skipped_total, with one log line per second at most */
+    LEAT_ON_ERROR_SKIP,
+    /* to the dead-letter topic with topic, partition, offset, operator and reason */
+    LEAT_ON_ERROR_DEAD_LETTER,
 } leat_on_error;
 
 /* ------------------------------------------------------------------ sources */
 
 typedef enum leat_format { LEAT_JSON = 0, LEAT_BINARY } leat_format;
 
-/* Decodes one log record into *record (zeroed, type->size_bytes); strings may point into `in` or into memory from
- * leat_alloc(ctx). Emits nothing. */
-typedef leat_status (*leat_decode_fn)(leat_ctx *ctx, const leat_log_record *in, void *record, void *arg);
+/* Decodes one log record into *record (zeroed, type->size_bytes); strings may point into `in` or
+ * into memory from leat_alloc(ctx). Emits nothing. */
+typedef leat_status (*leat_decode_fn)(leat_ctx *ctx, const leat_log_record *in, void *record,
+                                      void *arg);
 
 typedef struct leat_log_source {
-    const char *topic;          /* required; created with 4 partitions on an embedded log if missing */
+    /* required; created with 4 partitions on an embedded log if missing */
+    const char *topic;
     leat_format format;
-    leat_decode_fn decode;      /* instead of format */
+    leat_decode_fn decode; /* instead of format */
     void *decode_arg;
-    const char *time_field;     /* an i64 field, event time in ms; NULL: the log record's timestamp */
-    int64_t out_of_order_ms;    /* W1 */
-    int64_t idle_ms;            /* a partition silent for longer does not hold time back (W4); 0: never idle */
-    const char *partitioned_by; /* the field by which the topic is partitioned (murmur2 of its text): key_by on it needs no
-                                   exchange */
-    bool until_end;             /* read to the end as of the start, then end: every timer and window fires (W5) */
-    leat_on_error on_error;     /* for records that do not decode; the default is STOP */
+    /* an i64 field, event time in ms; NULL: the log record's timestamp */
+    const char *time_field;
+    int64_t out_of_order_ms; /* W1 */
+    /* a partition silent for longer does not hold time back (W4); 0: never idle */
+    int64_t idle_ms;
+    /* the field by which the topic is partitioned (murmur2 of its text): key_by on it needs no
+     * exchange */
+    const char *partitioned_by;
+    /* read to the end as of the start, then end: every timer and window fires (W5) */
+    bool until_end;
+    leat_on_error on_error; /* for records that do not decode; the default is STOP */
 } leat_log_source;
 
 LEAT_API leat_stream leat_from_log(leat_job *job, const char *name, const leat_type *type,
                                    const leat_log_source *source);
 
-/* Record number `index` of a partition, always the same for the same index; false: the partition ends there. */
+/* Record number `index` of a partition, always the same for the same index; false: the partition
+ * ends there. */
 typedef bool (*leat_generate_fn)(void *arg, uint32_t partition, uint64_t index, void *record);
 typedef struct leat_generator {
     leat_generate_fn generate; /* required */
     void *arg;
-    uint32_t partition_count;  /* 0: 1 */
-    const char *time_field;    /* NULL: index as ms */
+    uint32_t partition_count; /* 0: 1 */
+    const char *time_field;   /* NULL: index as ms */
     int64_t out_of_order_ms;
     const char *partitioned_by;
 } leat_generator;
@@ -121,11 +139,12 @@ typedef bool (*leat_filter_fn)(const void *record, void *arg);
 typedef leat_status (*leat_record_fn)(leat_ctx *ctx, const void *record);
 typedef leat_status (*leat_timer_fn)(leat_ctx *ctx, int timer);
 
-LEAT_API leat_stream leat_map(leat_stream in, const char *name, const leat_type *out, leat_map_fn fn, void *arg);
+LEAT_API leat_stream leat_map(leat_stream in, const char *name, const leat_type *out,
+                              leat_map_fn fn, void *arg);
 LEAT_API leat_stream leat_filter(leat_stream in, const char *name, leat_filter_fn fn, void *arg);
 /* fn emits any number of records with leat_emit. */
-LEAT_API leat_stream leat_flat_map(leat_stream in, const char *name, const leat_type *out, leat_record_fn fn,
-                                   void *arg);
+LEAT_API leat_stream leat_flat_map(leat_stream in, const char *name, const leat_type *out,
+                                   leat_record_fn fn, void *arg);
 /* Both of the same type; the watermark is the minimum of both (J5). */
 LEAT_API leat_stream leat_union(leat_stream a, const char *name, leat_stream b);
 /* Groups by a field: a string, an integer or a bool. What follows sees one key at a time. */
@@ -137,7 +156,7 @@ enum { LEAT_SLOTS_MAX = 8 };
 typedef enum leat_state_kind { LEAT_VALUE = 0, LEAT_STATE_LIST, LEAT_STATE_MAP } leat_state_kind;
 
 typedef struct leat_state_spec {
-    const char *name;         /* required: names the state on disk */
+    const char *name; /* required: names the state on disk */
     leat_state_kind kind;
     const leat_type *type;    /* the value, the list's element, the map's value */
     const leat_type *map_key; /* LEAT_STATE_MAP: leat_type_str, leat_type_u64 or leat_type_i64 */
@@ -156,14 +175,16 @@ typedef struct leat_process_op { /* immutable: one const object serves every tas
     leat_state_spec state[LEAT_SLOTS_MAX];
     const char *timer[LEAT_SLOTS_MAX];
     leat_side_spec side[LEAT_SLOTS_MAX];
-    leat_record_fn on_record;    /* required */
-    leat_timer_fn on_timer;      /* required if there are timers */
-    size_t local_bytes;          /* memory of one task, zeroed: leat_local(ctx); never part of the state */
-    leat_record_fn on_open;      /* once per task before the first record (record is NULL) */
-    leat_record_fn on_close;     /* once per task at the end, to release what local memory holds */
+    leat_record_fn on_record; /* required */
+    leat_timer_fn on_timer;   /* required if there are timers */
+    /* memory of one task, zeroed: leat_local(ctx); never part of the state */
+    size_t local_bytes;
+    leat_record_fn on_open;  /* once per task before the first record (record is NULL) */
+    leat_record_fn on_close; /* once per task at the end, to release what local memory holds */
     leat_on_error on_error;
 } leat_process_op;
-LEAT_API leat_stream leat_process(leat_stream keyed, const char *name, const leat_process_op *op, void *arg);
+LEAT_API leat_stream leat_process(leat_stream keyed, const char *name, const leat_process_op *op,
+                                  void *arg);
 
 /* Side output number `side` of a process operator; the late records of a window. */
 LEAT_API leat_stream leat_side(leat_stream op, int side);
@@ -178,62 +199,75 @@ typedef struct leat_span {
 } leat_span;
 
 typedef struct leat_aggregate_op {
-    const leat_type *in, *acc, *out; /* out NULL: acc is emitted */
-    void (*add)(void *acc, const void *record);           /* *acc starts zeroed */
-    void (*merge)(void *acc, const void *other);          /* needed by merging windows only */
-    void (*result)(const void *acc, const leat_span *window, void *out); /* NULL: acc as it is; out is zeroed */
+    const leat_type *in, *acc, *out;             /* out NULL: acc is emitted */
+    void (*add)(void *acc, const void *record);  /* *acc starts zeroed */
+    void (*merge)(void *acc, const void *other); /* needed by merging windows only */
+    /* NULL: acc as it is; out is zeroed */
+    void (*result)(const void *acc, const leat_span *window, void *out);
 } leat_aggregate_op;
 /* A running aggregate: emits after each record; window is {INT64_MIN, INT64_MAX}. */
-LEAT_API leat_stream leat_aggregate(leat_stream keyed, const char *name, const leat_aggregate_op *op);
+LEAT_API leat_stream leat_aggregate(leat_stream keyed, const char *name,
+                                    const leat_aggregate_op *op);
 
 /* ------------------------------------------------------------------ windows (N1-N8) */
 
 typedef enum leat_window_kind {
-    LEAT_TUMBLING = 0, LEAT_SLIDING, LEAT_CUMULATING, LEAT_SESSION, LEAT_GLOBAL,
+    LEAT_TUMBLING = 0,
+    LEAT_SLIDING,
+    LEAT_CUMULATING,
+    LEAT_SESSION,
+    LEAT_GLOBAL,
 } leat_window_kind;
 typedef struct leat_trigger leat_trigger; /* leat/window.h */
 typedef struct leat_evictor leat_evictor;
 
 typedef struct leat_window {
     leat_window_kind kind;
-    int64_t size_ms;               /* required but for session and global */
-    int64_t slide_ms;              /* sliding: the step; cumulating: the step */
-    int64_t offset_ms;             /* N1 */
-    int64_t gap_ms;                /* session */
+    int64_t size_ms;                       /* required but for session and global */
+    int64_t slide_ms;                      /* sliding: the step; cumulating: the step */
+    int64_t offset_ms;                     /* N1 */
+    int64_t gap_ms;                        /* session */
     int64_t (*gap_of)(const void *record); /* session: instead of gap_ms */
-    int64_t lateness_ms;           /* N5 */
+    int64_t lateness_ms;                   /* N5 */
     bool processing_time;
-    const leat_trigger *trigger;   /* NULL: at the end of the window, and again for each allowed-late record (N7) */
-    const leat_evictor *evictor;   /* NULL: none */
+    /* NULL: at the end of the window, and again for each allowed-late record (N7) */
+    const leat_trigger *trigger;
+    const leat_evictor *evictor; /* NULL: none */
 } leat_window;
-/* Kinds, triggers and evictors that this version does not have are refused when the job is built. */
-LEAT_API leat_stream leat_window_aggregate(leat_stream keyed, const char *name, const leat_window *window,
-                                           const leat_aggregate_op *op);
+/* Kinds, triggers and evictors that this version does not have are refused when the job is built.
+ * */
+LEAT_API leat_stream leat_window_aggregate(leat_stream keyed, const char *name,
+                                           const leat_window *window, const leat_aggregate_op *op);
 
 /* ------------------------------------------------------------------ sinks */
 
 typedef struct leat_log_sink {
-    const char *topic;       /* required; created if missing */
+    const char *topic; /* required; created if missing */
     leat_format format;
-    const char *key;         /* field whose text is the record's key; NULL: the stream's key if keyed, else none */
-    uint32_t partition_count;/* of a topic that has to be created; 0: as the job's source */
-    bool compacted;          /* likewise */
-    int64_t retention_ms;    /* likewise */
-    /* Called on the commit thread for each record after its epoch is committed; must be quick. NULL: not called. */
+    /* field whose text is the record's key; NULL: the stream's key if keyed, else none */
+    const char *key;
+    uint32_t partition_count; /* of a topic that has to be created; 0: as the job's source */
+    bool compacted;           /* likewise */
+    int64_t retention_ms;     /* likewise */
+    /* Called on the commit thread for each record after its epoch is committed; must be quick.
+     * NULL: not called. */
     void (*on_committed)(void *arg, const leat_log_record *record);
     void *arg;
 } leat_log_sink;
 LEAT_API void leat_to_log(leat_stream in, const char *name, const leat_log_sink *sink);
-/* After the epoch is committed, on the commit thread, in order per task. After a crash an epoch's records may not have been
- * delivered (at most once): for effects that must not be lost use a log sink and a reader of its topic. */
-LEAT_API void leat_to_fn(leat_stream in, const char *name, void (*fn)(void *arg, const void *record), void *arg);
+/* After the epoch is committed, on the commit thread, in order per task. After a crash an epoch's
+ * records may not have been delivered (at most once): for effects that must not be lost use a log
+ * sink and a reader of its topic. */
+LEAT_API void leat_to_fn(leat_stream in, const char *name,
+                         void (*fn)(void *arg, const void *record), void *arg);
 /* JSON lines, likewise. */
 LEAT_API void leat_to_file(leat_stream in, const char *name, FILE *file);
 
-/* A table that every process reads completely from a topic, from the beginning, before the job starts and then along
- * with it. on_record is called by one thread at a time; readers on other threads need their own guard. */
+/* A table that every process reads completely from a topic, from the beginning, before the job
+ * starts and then along with it. on_record is called by one thread at a time; readers on other
+ * threads need their own guard. */
 typedef struct leat_table {
-    const char *topic;     /* required */
+    const char *topic; /* required */
     const leat_type *type;
     leat_format format;
     leat_on_error on_error;
@@ -247,12 +281,14 @@ LEAT_API void leat_global_table(leat_job *job, const char *name, const leat_tabl
 
 /* ------------------------------------------------------------------ inside a callback only */
 
-LEAT_API int64_t leat_now(const leat_ctx *ctx);        /* event time of the record or timer */
-LEAT_API int64_t leat_watermark(const leat_ctx *ctx);  /* LEAT_TIME_MIN before the first */
-LEAT_API int64_t leat_clock(const leat_ctx *ctx);      /* the epoch's clock: wall time, the same within an epoch (R21) */
-LEAT_API uint64_t leat_random(leat_ctx *ctx);          /* seeded by (key, origin offset): a replay gives the same (R21) */
+LEAT_API int64_t leat_now(const leat_ctx *ctx);       /* event time of the record or timer */
+LEAT_API int64_t leat_watermark(const leat_ctx *ctx); /* LEAT_TIME_MIN before the first */
+/* the epoch's clock: wall time, the same within an epoch (R21) */
+LEAT_API int64_t leat_clock(const leat_ctx *ctx);
+/* seeded by (key, origin offset): a replay gives the same (R21) */
+LEAT_API uint64_t leat_random(leat_ctx *ctx);
 LEAT_API leat_str leat_key(const leat_ctx *ctx);
-LEAT_API uint64_t leat_key_u64(const leat_ctx *ctx);   /* of an integer key */
+LEAT_API uint64_t leat_key_u64(const leat_ctx *ctx); /* of an integer key */
 LEAT_API void *leat_arg(const leat_ctx *ctx);
 LEAT_API void *leat_local(const leat_ctx *ctx);
 LEAT_API uint32_t leat_partition(const leat_ctx *ctx);
@@ -264,53 +300,65 @@ LEAT_API const void *leat_get(leat_ctx *ctx, int slot); /* NULL: this key has no
 LEAT_API void *leat_mut(leat_ctx *ctx, int slot);       /* zeroed if new */
 LEAT_API void leat_del(leat_ctx *ctx, int slot);        /* any kind of state */
 LEAT_API void leat_list_append(leat_ctx *ctx, int slot, const void *element);
-LEAT_API size_t leat_list_all(leat_ctx *ctx, int slot, const void **elements); /* contiguous, oldest first */
+/* contiguous, oldest first */
+LEAT_API size_t leat_list_all(leat_ctx *ctx, int slot, const void **elements);
 LEAT_API void leat_list_trim(leat_ctx *ctx, int slot, size_t keep_newest);
 LEAT_API const void *leat_map_get(leat_ctx *ctx, int slot, const void *key);
 LEAT_API void *leat_map_mut(leat_ctx *ctx, int slot, const void *key);
 LEAT_API void leat_map_del(leat_ctx *ctx, int slot, const void *key);
-LEAT_API void leat_map_each(leat_ctx *ctx, int slot, bool (*fn)(void *arg, const void *key, const void *value),
-                            void *arg);
+LEAT_API void leat_map_each(leat_ctx *ctx, int slot,
+                            bool (*fn)(void *arg, const void *key, const void *value), void *arg);
 
-LEAT_API void leat_timer_set(leat_ctx *ctx, int timer, int64_t at_ms);       /* event time; replaces (T1) */
+/* event time; replaces (T1) */
+LEAT_API void leat_timer_set(leat_ctx *ctx, int timer, int64_t at_ms);
 LEAT_API void leat_timer_clear(leat_ctx *ctx, int timer);
-LEAT_API void leat_timer_set_clock(leat_ctx *ctx, int timer, int64_t at_ms); /* processing time; a timer of its own */
+/* processing time; a timer of its own */
+LEAT_API void leat_timer_set_clock(leat_ctx *ctx, int timer, int64_t at_ms);
 LEAT_API void leat_timer_clear_clock(leat_ctx *ctx, int timer);
 
 LEAT_API void leat_emit(leat_ctx *ctx, const void *record); /* copies it */
 LEAT_API void leat_emit_to(leat_ctx *ctx, int side, const void *record);
-LEAT_API leat_status leat_fail(leat_ctx *ctx, leat_status status, const char *format, ...) LEAT_PRINTF(3, 4);
+LEAT_API leat_status leat_fail(leat_ctx *ctx, leat_status status, const char *format, ...)
+    LEAT_PRINTF(3, 4);
 
 /* ------------------------------------------------------------------ running */
 
-/* Runs until the inputs end (until_end), leat_job_stop, or an error. SIGINT and SIGTERM stop it cleanly if
- * leat_job_stop_on_signals was called. */
+/* Runs until the inputs end (until_end), leat_job_stop, or an error. SIGINT and SIGTERM stop it
+ * cleanly if leat_job_stop_on_signals was called. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_run(leat_job *job, leat_error *error);
-LEAT_API LEAT_MUST_CHECK leat_status leat_job_start(leat_job *job, leat_error *error); /* returns once ready */
-LEAT_API void leat_job_stop(leat_job *job); /* finish the epoch, commit, end; async-signal-safe, any thread */
+/* returns once ready */
+LEAT_API LEAT_MUST_CHECK leat_status leat_job_start(leat_job *job, leat_error *error);
+/* finish the epoch, commit, end; async-signal-safe, any thread */
+LEAT_API void leat_job_stop(leat_job *job);
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_wait(leat_job *job, leat_error *error);
 LEAT_API void leat_job_stop_on_signals(leat_job *job);
-/* One round of every task and, when due, a barrier and a commit, on the calling thread: for tests and simulation.
- * Starts the job on the first call; *busy says if anything was done. */
+/* One round of every task and, when due, a barrier and a commit, on the calling thread: for tests
+ * and simulation. Starts the job on the first call; *busy says if anything was done. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error);
 
-typedef enum leat_explain_format { LEAT_EXPLAIN_TEXT = 0, LEAT_EXPLAIN_JSON, LEAT_EXPLAIN_DOT } leat_explain_format;
+typedef enum leat_explain_format {
+    LEAT_EXPLAIN_TEXT = 0,
+    LEAT_EXPLAIN_JSON,
+    LEAT_EXPLAIN_DOT
+} leat_explain_format;
 LEAT_API void leat_job_explain(const leat_job *job, leat_explain_format format, FILE *file);
 
 typedef struct leat_job_stats {
     uint64_t records_in, records_out, records_late, records_skipped, records_dead;
     uint64_t epochs, rewinds;
-    int64_t watermark_ms;       /* the least of all tasks */
+    int64_t watermark_ms; /* the least of all tasks */
     int64_t commit_p50_us, commit_p99_us, epoch_p50_us, epoch_p99_us;
     uint64_t state_entries, state_cache_bytes, timers;
-    uint64_t backlog;           /* records in the sources' topics not yet read */
+    uint64_t backlog; /* records in the sources' topics not yet read */
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
 
-/* The committed value of a key in an operator's VALUE state, decoded into *record; strings and lists live in *memory
- * until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none. Any thread. */
-LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key,
-                                                    void *record, void **memory, leat_error *error);
+/* The committed value of a key in an operator's VALUE state, decoded into *record; strings and
+ * lists live in *memory until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none.
+ * Any thread. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *op,
+                                                    const char *state, leat_str key, void *record,
+                                                    void **memory, leat_error *error);
 LEAT_API void leat_memory_free(void *memory); /* NULL is allowed */
 
 #ifdef __cplusplus

@@ -1,15 +1,17 @@
 /* leat/test.h - testing a job without a server, a disk or a wall clock.
  *
- *     leat_job *job = build_my_job("sim:test");              // the same code that runs in production
+ * leat_job *job = build_my_job("sim:test");              // the same code that runs in production
  *     leat_test *test = leat_test_new(job);
  *     leat_test_send_json(test, "clicks", "{\"user\":\"ann\",\"ts_ms\":1000}");
- *     leat_test_run(test);                                   // until nothing moves, epochs committed
+ * leat_test_run(test);                                   // until nothing moves, epochs committed
  *     assert(strcmp(leat_test_next_json(test, "counts"), "{\"user\":\"ann\",\"count\":1}") == 0);
  *     leat_test_crash(test);                                 // as kill -9 between two operations
  *     ...the job goes on from its last committed epoch
  *
- * Everything runs on the calling thread, in the same order each time; the clock stands still until it is advanced. The
- * job's log must be "sim:NAME"; tests on one NAME share it, and the first of them is freed last. A failing call prints why and aborts: a harness must not hide mistakes.
+ * Everything runs on the calling thread, in the same order each time; the clock stands still
+ * until it is advanced. The job's log must be "sim:NAME"; tests on one NAME share it, and the
+ * first of them is freed last. A failing call prints why and aborts: a harness must not hide
+ * mistakes.
  */
 #ifndef LEAT_TEST_H
 #define LEAT_TEST_H
@@ -27,25 +29,30 @@ LEAT_API void leat_test_free(leat_test *test);
 
 /* Appends to the topic of a log source; partition by the key's text, without a key round robin. */
 LEAT_API void leat_test_send_json(leat_test *test, const char *topic, const char *json);
-LEAT_API void leat_test_send_keyed(leat_test *test, const char *topic, const char *key, const char *json);
-LEAT_API void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition, const char *json);
+LEAT_API void leat_test_send_keyed(leat_test *test, const char *topic, const char *key,
+                                   const char *json);
+LEAT_API void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition,
+                                const char *json);
 
 /* Moves the clock, then runs until nothing moves. */
 LEAT_API void leat_test_advance(leat_test *test, int64_t duration_ms);
-/* Steps until nothing moves and the last epoch is committed. Returns what the job says: LEAT_OK, or why it stopped
- * (leat_test_error). */
+/* Steps until nothing moves and the last epoch is committed. Returns what the job says: LEAT_OK,
+ * or why it stopped (leat_test_error). */
 LEAT_API leat_status leat_test_run(leat_test *test);
-/* One round only; true if something was done. Epochs stay open as they may: for crashes in the middle. */
+/* One round only; true if something was done. Epochs stay open as they may: for crashes in the
+ * middle. */
 LEAT_API bool leat_test_step(leat_test *test);
 LEAT_API const leat_error *leat_test_error(const leat_test *test);
 
-/* The next committed value of a topic (all partitions, in partition order), NULL if there is no more. Lent until the next
- * call. */
+/* The next committed value of a topic (all partitions, in partition order), NULL if there is no
+ * more. Lent until the next call. */
 LEAT_API const char *leat_test_next_json(leat_test *test, const char *topic);
 /* The same with where it lies. */
 LEAT_API bool leat_test_next(leat_test *test, const char *topic, leat_log_record *record);
-/* Committed state as JSON, NULL if the key has none. Needs no state_dir. Lent until the next call. */
-LEAT_API const char *leat_test_state_json(leat_test *test, const char *op, const char *state, const char *key);
+/* Committed state as JSON, NULL if the key has none. Needs no state_dir. Lent until the next call.
+ * */
+LEAT_API const char *leat_test_state_json(leat_test *test, const char *op, const char *state,
+                                          const char *key);
 LEAT_API int64_t leat_test_watermark(leat_test *test); /* the least of all tasks */
 LEAT_API int64_t leat_test_clock(const leat_test *test);
 

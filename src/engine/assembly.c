@@ -1,22 +1,26 @@
-/* engine/assembly.c - from the plan and an assignment of partitions to tasks, channels and open stores, and back.
+/* engine/assembly.c - from the plan and an assignment of partitions to tasks, channels and open
+ * stores, and back.
  *
- *   plan (stages, edges) × partitions ─► tasks ─► operators with slots and timers numbered through
- *                                          └────► channels between every pair of tasks that an edge connects
+ *   plan (stages, edges) × partitions ─► tasks ─► operators, slots and timers numbered through
+ *                                          └────► channels along every edge
  *
- * Everything built here is thrown away and built again after a failure or a change of the assignment (R10).
+ * Everything built here is thrown away and built again after a failure or a change of the
+ * assignment (R10).
  */
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/run.h"
 #include "record/codec.h"
 
-static const leat__node *node_of(const leat__run *run, uint32_t id) {
+static const leat__node *node_of(const leat__run *run, uint32_t id)
+{
     return &run->graph->nodes[id];
 }
 
 /* ------------------------------------------------------------------ one task */
 
-static void collect_state(leat__task *task, leat__op *op) {
+static void collect_state(leat__task *task, leat__op *op)
+{
     const leat__op_spec *spec = op->spec;
     op->first_slot = (uint32_t)task->slot_count;
     op->first_timer = (uint32_t)task->timer_count;
@@ -26,14 +30,16 @@ static void collect_state(leat__task *task, leat__op *op) {
     }
     for (size_t i = 0; i < spec->timer_count; i++) {
         task->timers = leat__realloc(task->timers, task->timer_count + 1, sizeof(*task->timers));
-        task->timer_ops = leat__realloc(task->timer_ops, task->timer_count + 1, sizeof(*task->timer_ops));
+        task->timer_ops =
+            leat__realloc(task->timer_ops, task->timer_count + 1, sizeof(*task->timer_ops));
         task->timer_ops[task->timer_count] = op;
         /* an operator's timers are named after it: two operators may both have an "idle" */
         task->timers[task->timer_count++] = leat__format("%s/%s", spec->name, spec->timer[i]);
     }
 }
 
-static void make_ops(leat__task *task) {
+static void make_ops(leat__task *task)
+{
     const leat__stage *stage = task->stage;
     task->ops = leat__calloc(stage->node_count, sizeof(leat__op *));
     for (size_t i = 0; i < stage->node_count; i++) {
@@ -51,7 +57,8 @@ static void make_ops(leat__task *task) {
     }
 }
 
-static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t partition) {
+static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t partition)
+{
     leat__task *task = leat__calloc(1, sizeof(*task));
     task->run = run;
     task->stage = stage;
@@ -71,8 +78,10 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
     return task;
 }
 
-static void free_op(leat__op *op) {
-    if (op == NULL) return;
+static void free_op(leat__op *op)
+{
+    if (op == NULL)
+        return;
     leat__op_close(op);
     for (size_t i = 0; i < sizeof(op->output) / sizeof(op->output[0]); i++) {
         for (size_t k = 0; k < op->output[i].target_count; k++)
@@ -86,8 +95,10 @@ static void free_op(leat__op *op) {
     leat__free(op);
 }
 
-static void free_task(leat__task *task) {
-    for (size_t i = 0; i < task->stage->node_count; i++) free_op(task->ops[i]);
+static void free_task(leat__task *task)
+{
+    for (size_t i = 0; i < task->stage->node_count; i++)
+        free_op(task->ops[i]);
     leat__free(task->ops);
     for (size_t k = 0; k < task->root.target_count; k++)
         if (task->root.targets[k].op == NULL) {
@@ -98,12 +109,14 @@ static void free_task(leat__task *task) {
     leat__free(task->root.targets);
     if (task->edge_target != NULL) {
         for (size_t e = 0; e < task->run->graph->plan.edge_count; e++)
-            if (task->edge_target[e].op == NULL) leat__free(task->edge_target[e].arg);
+            if (task->edge_target[e].op == NULL)
+                leat__free(task->edge_target[e].arg);
         leat__free(task->edge_target);
     }
     leat__source_close(task->source);
     leat__store_close(task->face.store);
-    for (size_t i = 0; i < task->timer_count; i++) leat__free((void *)(uintptr_t)task->timers[i]);
+    for (size_t i = 0; i < task->timer_count; i++)
+        leat__free((void *)(uintptr_t)task->timers[i]);
     leat__free(task->timers);
     leat__free(task->timer_ops);
     leat__free(task->slots);
@@ -119,37 +132,47 @@ static void free_task(leat__task *task) {
 
 /* ------------------------------------------------------------------ wiring inside a task */
 
-static leat__op *op_at(const leat__task *task, uint32_t node) {
+static leat__op *op_at(const leat__task *task, uint32_t node)
+{
     for (size_t i = 0; i < task->stage->node_count; i++)
-        if (task->stage->nodes[i] == node) return task->ops[i];
+        if (task->stage->nodes[i] == node)
+            return task->ops[i];
     return NULL;
 }
 
-static leat__delivery *make_sink(leat__task *task, const leat__node *sink) {
+static leat__delivery *make_sink(leat__task *task, const leat__node *sink)
+{
     leat__delivery *delivery = leat__calloc(1, sizeof(*delivery));
     delivery->task = task;
     delivery->sink = sink;
     return delivery;
 }
 
-static void add_target(leat__output *output, leat__target target) {
-    output->targets = leat__realloc(output->targets, output->target_count + 1, sizeof(*output->targets));
+static void add_target(leat__output *output, leat__target target)
+{
+    output->targets =
+        leat__realloc(output->targets, output->target_count + 1, sizeof(*output->targets));
     output->targets[output->target_count++] = target;
 }
 
-static leat__target target_of(leat__task *task, uint32_t node) {
+static leat__target target_of(leat__task *task, uint32_t node)
+{
     leat__op *op = op_at(task, node);
-    if (op != NULL) return (leat__target){.op = op};
-    return (leat__target){.deliver = leat__sink_deliver, .arg = make_sink(task, node_of(task->run, node))};
+    if (op != NULL)
+        return (leat__target){.op = op};
+    return (leat__target){.deliver = leat__sink_deliver,
+                          .arg = make_sink(task, node_of(task->run, node))};
 }
 
-static leat__output *output_of(leat__task *task, leat__input from) {
+static leat__output *output_of(leat__task *task, leat__input from)
+{
     leat__op *op = op_at(task, from.node);
     return op == NULL ? &task->root : &op->output[from.output];
 }
 
 /* An input of a node in this stage that comes over an edge is wired at the edge, not here. */
-static bool crosses(const leat__plan *plan, leat__input from, uint32_t to_node) {
+static bool crosses(const leat__plan *plan, leat__input from, uint32_t to_node)
+{
     for (size_t e = 0; e < plan->edge_count; e++)
         if (plan->edges[e].from.node == from.node && plan->edges[e].from.output == from.output &&
             plan->edges[e].to_node == to_node)
@@ -157,7 +180,8 @@ static bool crosses(const leat__plan *plan, leat__input from, uint32_t to_node) 
     return false;
 }
 
-static void wire_inside(leat__task *task) {
+static void wire_inside(leat__task *task)
+{
     const leat__plan *plan = &task->run->graph->plan;
     for (size_t i = 0; i < task->stage->node_count; i++) {
         const leat__node *node = node_of(task->run, task->stage->nodes[i]);
@@ -173,9 +197,11 @@ static void wire_inside(leat__task *task) {
 
 /* ------------------------------------------------------------------ wiring between tasks */
 
-static leat__channel *channel_between(leat__task *from, leat__task *to) {
+static leat__channel *channel_between(leat__task *from, leat__task *to)
+{
     for (size_t i = 0; i < from->output_count; i++)
-        if (from->outputs[i]->receiver == to) return from->outputs[i];
+        if (from->outputs[i]->receiver == to)
+            return from->outputs[i];
     leat__channel *channel = leat__calloc(1, sizeof(*channel));
     channel->sender = from;
     channel->receiver = to;
@@ -187,7 +213,8 @@ static leat__channel *channel_between(leat__task *from, leat__task *to) {
     return channel;
 }
 
-static void wire_edge(leat__task *from, uint32_t edge_number) {
+static void wire_edge(leat__task *from, uint32_t edge_number)
+{
     leat__run *run = from->run;
     const leat__edge *edge = &run->graph->plan.edges[edge_number];
     leat__delivery *delivery = leat__calloc(1, sizeof(*delivery));
@@ -199,23 +226,29 @@ static void wire_edge(leat__task *from, uint32_t edge_number) {
     delivery->channels = leat__calloc(delivery->channel_count, sizeof(leat__channel *));
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *to = run->tasks[i];
-        if (to->stage->number != edge->to_stage) continue;
+        if (to->stage->number != edge->to_stage)
+            continue;
         bool connected = edge->exchange == LEAT__EXCHANGE_HASH ||
                          to->partition == from->partition % delivery->channel_count;
-        if (connected) delivery->channels[to->partition] = channel_between(from, to);
+        if (connected)
+            delivery->channels[to->partition] = channel_between(from, to);
     }
-    add_target(output_of(from, edge->from), (leat__target){.deliver = leat__exchange_deliver, .arg = delivery});
+    add_target(output_of(from, edge->from),
+               (leat__target){.deliver = leat__exchange_deliver, .arg = delivery});
 }
 
 /* ------------------------------------------------------------------ stores */
 
-static leat_status open_store(leat__task *task, leat_error *error) {
-    if (!task->stage->has_state) return LEAT_OK;
+static leat_status open_store(leat__task *task, leat_error *error)
+{
+    if (!task->stage->has_state)
+        return LEAT_OK;
     leat__run *run = task->run;
     const leat_job_opts *opts = &run->graph->opts;
     size_t cache_bytes = opts->cache_bytes == 0 ? (size_t)64 << 20 : opts->cache_bytes;
     size_t stateful = 0;
-    for (size_t i = 0; i < run->task_count; i++) stateful += run->tasks[i]->stage->has_state;
+    for (size_t i = 0; i < run->task_count; i++)
+        stateful += run->tasks[i]->stage->has_state;
     leat__store_opts store = {.database = run->database,
                               .stage = task->stage->state_number,
                               .partition = (uint16_t)task->partition,
@@ -225,45 +258,57 @@ static leat_status open_store(leat__task *task, leat_error *error) {
                               .timer_count = task->timer_count,
                               .cache_bytes = cache_bytes / (stateful == 0 ? 1 : stateful)};
     leat_status status = leat__store_open(&task->face.store, &store, error);
-    if (status != LEAT_OK) return status;
-    if (run->forgetful) return LEAT_OK;
+    if (status != LEAT_OK)
+        return status;
+    if (run->forgetful)
+        return LEAT_OK;
     task->changelog = leat__format("%s-%s-changelog", opts->name, task->stage->name);
     return leat__task_restore(task, error);
 }
 
-static leat_status open_task(leat__task *task, leat_error *error) {
+static leat_status open_task(leat__task *task, leat_error *error)
+{
     leat__valve_init(&task->valve, task->input_count);
     leat_status status = open_store(task, error);
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     if (task->source != NULL) {
         const leat__node *node = task->source->node;
         task->source->topic = leat__source_topic(task->run, node);
         status = leat__source_open(task, error);
-        if (status != LEAT_OK) return status;
+        if (status != LEAT_OK)
+            return status;
         for (size_t i = 0; i < task->output_count && task->face.watermark_ms != LEAT_TIME_MIN; i++)
             leat__channel_control(task->outputs[i], LEAT__ITEM_WATERMARK, task->face.watermark_ms);
     }
     for (size_t i = 0; i < task->stage->node_count; i++)
-        if (task->ops[i] != NULL && (status = leat__op_open(task->ops[i], error)) != LEAT_OK) return status;
+        if (task->ops[i] != NULL && (status = leat__op_open(task->ops[i], error)) != LEAT_OK)
+            return status;
     return LEAT_OK;
 }
 
 /* ------------------------------------------------------------------ all of it */
 
-static bool assigned(const leat__run *run, const leat__stage *stage, uint32_t partition) {
+static bool assigned(const leat__run *run, const leat__stage *stage, uint32_t partition)
+{
     for (size_t i = 0; i < stage->node_count; i++) {
         const leat__node *node = node_of(run, stage->nodes[i]);
-        if (node->kind > LEAT__NODE_SOURCE_ARRAY) continue;
+        if (node->kind > LEAT__NODE_SOURCE_ARRAY)
+            continue;
         const char *topic = leat__source_topic(run, node);
         for (size_t k = 0; k < run->assigned_count; k++)
-            if (run->assigned[k].partition == partition && strcmp(run->assigned[k].topic, topic) == 0) return true;
+            if (run->assigned[k].partition == partition &&
+                strcmp(run->assigned[k].topic, topic) == 0)
+                return true;
         return false;
     }
     return true; /* behind an exchange: this process runs all partitions of the stage */
 }
 
-static void give_to_workers(leat__run *run) {
-    for (uint32_t w = 0; w < run->worker_count; w++) run->workers[w].task_count = 0;
+static void give_to_workers(leat__run *run)
+{
+    for (uint32_t w = 0; w < run->worker_count; w++)
+        run->workers[w].task_count = 0;
     for (size_t i = 0; i < run->task_count; i++) {
         leat__worker *worker = &run->workers[run->tasks[i]->worker];
         worker->tasks = leat__realloc(worker->tasks, worker->task_count + 1, sizeof(leat__task *));
@@ -272,7 +317,8 @@ static void give_to_workers(leat__run *run) {
     }
 }
 
-leat_status leat__assemble(leat__run *run, leat_error *error) {
+leat_status leat__assemble(leat__run *run, leat_error *error)
+{
     const leat__plan *plan = &run->graph->plan;
     pthread_rwlock_wrlock(&run->assembly_lock);
     run->source_count = 0;
@@ -282,15 +328,20 @@ leat_status leat__assemble(leat__run *run, leat_error *error) {
     atomic_store(&run->buffered_bytes, 0);
     for (size_t s = 0; s < plan->stage_count; s++)
         for (uint32_t p = 0; p < run->stage_partitions[s]; p++)
-            if (assigned(run, &plan->stages[s], p)) (void)make_task(run, &plan->stages[s], p);
-    for (size_t i = 0; i < run->task_count; i++) wire_inside(run->tasks[i]);
+            if (assigned(run, &plan->stages[s], p))
+                (void)make_task(run, &plan->stages[s], p);
+    for (size_t i = 0; i < run->task_count; i++)
+        wire_inside(run->tasks[i]);
     for (size_t i = 0; i < run->task_count; i++)
         for (uint32_t e = 0; e < plan->edge_count; e++)
-            if (plan->edges[e].from_stage == run->tasks[i]->stage->number) wire_edge(run->tasks[i], e);
+            if (plan->edges[e].from_stage == run->tasks[i]->stage->number)
+                wire_edge(run->tasks[i], e);
     leat_status status = LEAT_OK;
-    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) status = open_task(run->tasks[i], error);
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
+        status = open_task(run->tasks[i], error);
     uint64_t epoch = run->epoch; /* the seals found may be ahead of what this process knew */
-    for (size_t i = 0; i < run->task_count; i++) run->tasks[i]->epoch = epoch;
+    for (size_t i = 0; i < run->task_count; i++)
+        run->tasks[i]->epoch = epoch;
     atomic_store(&run->barrier_epoch, epoch - 1);
     run->phase = LEAT__OPEN;
     give_to_workers(run);
@@ -298,7 +349,8 @@ leat_status leat__assemble(leat__run *run, leat_error *error) {
     return status;
 }
 
-void leat__disassemble(leat__run *run) {
+void leat__disassemble(leat__run *run)
+{
     pthread_rwlock_wrlock(&run->assembly_lock);
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
@@ -307,10 +359,12 @@ void leat__disassemble(leat__run *run) {
             leat__free(task->outputs[k]);
         }
     }
-    for (size_t i = 0; i < run->task_count; i++) free_task(run->tasks[i]);
+    for (size_t i = 0; i < run->task_count; i++)
+        free_task(run->tasks[i]);
     leat__free(run->tasks);
     run->tasks = NULL;
     run->task_count = 0;
-    for (uint32_t w = 0; w < run->worker_count; w++) run->workers[w].task_count = 0;
+    for (uint32_t w = 0; w < run->worker_count; w++)
+        run->workers[w].task_count = 0;
     pthread_rwlock_unlock(&run->assembly_lock);
 }

@@ -1,21 +1,27 @@
-/* engine/channel.h - bounded, lock-free, single producer, single consumer: from one task to another.
+/* engine/channel.h - bounded, lock-free, single producer, single consumer: from one task to
+ * another.
  *
  *   sender: open batch ─► pending ─► [ring of full batches] ─► receiver
  *                 ▲                                             │
  *                 └───────────── [ring of empty batches] ◄──────┘       no allocation once warm
  *
- * Watermarks, idleness and barriers are items in line with the data (R23).  The ring is bounded; what does not fit
- * waits in the sender's pending list, and a task with pending batches takes no further input, so the list stays as short
- * as what one input batch makes.
+ * Watermarks, idleness and barriers are items in line with the data (R23).  The ring is bounded;
+ * what does not fit waits in the sender's pending list, and a task with pending batches takes no
+ * further input, so the list stays as short as what one input batch makes.
  */
 #ifndef LEAT_ENGINE_CHANNEL_H
 #define LEAT_ENGINE_CHANNEL_H
-#include <stdatomic.h>
 #include "base/arena.h"
 #include "base/limits.h"
 #include "ops/op.h"
+#include <stdatomic.h>
 
-enum leat__item_kind { LEAT__ITEM_RECORD, LEAT__ITEM_WATERMARK, LEAT__ITEM_IDLE, LEAT__ITEM_BARRIER };
+enum leat__item_kind {
+    LEAT__ITEM_RECORD,
+    LEAT__ITEM_WATERMARK,
+    LEAT__ITEM_IDLE,
+    LEAT__ITEM_BARRIER
+};
 
 typedef struct leat__item {
     uint8_t kind;
@@ -40,13 +46,14 @@ typedef struct leat__ring {
 
 typedef struct leat__channel {
     leat__ring full, empty;
-    leat__batch *open;                    /* sender only */
-    leat__batch *pending, *pending_last;  /* sender only */
-    leat__batch *current;                 /* receiver only: half-consumed batch */
+    leat__batch *open;                   /* sender only */
+    leat__batch *pending, *pending_last; /* sender only */
+    leat__batch *current;                /* receiver only: half-consumed batch */
     size_t current_at;
-    bool barriered;                       /* receiver only: blocked until all barriers are there (R23) */
-    uint32_t input;                       /* receiver only: number in its valve */
-    _Atomic bool waited_for;              /* the sender found the ring full and sleeps */
+    /* receiver only: blocked until all barriers are there (R23) */
+    bool barriered;
+    uint32_t input;          /* receiver only: number in its valve */
+    _Atomic bool waited_for; /* the sender found the ring full and sleeps */
     struct leat__task *sender, *receiver;
 } leat__channel;
 

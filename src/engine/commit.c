@@ -1,16 +1,18 @@
-/* engine/commit.c - one epoch becomes true: one log transaction, then the database, then whoever waits for it.
+/* engine/commit.c - one epoch becomes true: one log transaction, then the database, then whoever
+ * waits for it.
  *
  *   begin ─ outputs ─ changelog + seal (R2) per touched partition ─ source positions ─ COMMIT
- *                                                                                       └► state database (R6: after)
- *                                                                                       └► on_committed, file and fn sinks
+ *                                                                                        │
+ *            on_committed, file and fn sinks ◄── state database (R6: after, never before) ◄┘
+ *
  * Runs on the coordinator's thread, so that a log that blocks stops nobody else (R3).
  */
-#include <inttypes.h>
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/run.h"
 #include "log/driver.h"
 #include "record/codec.h"
+#include <inttypes.h>
 
 typedef struct position {
     leat__task *task;
@@ -20,23 +22,27 @@ typedef struct position {
 typedef struct commit {
     leat__run *run;
     leat_log_txn *txn;
-    leat__buffer seals;      /* values of the seals; grown before pointers into it are taken */
-    leat_log_record *batch;  /* records of one task, handed to the log in one call */
+    leat__buffer seals;     /* values of the seals; grown before pointers into it are taken */
+    leat_log_record *batch; /* records of one task, handed to the log in one call */
     size_t batch_capacity;
-    position *positions;     /* by task number: the changelog's end after this epoch */
+    position *positions; /* by task number: the changelog's end after this epoch */
 } commit;
 
-static leat_str at(const leat__buffer *bytes, size_t offset, size_t length) {
+static leat_str at(const leat__buffer *bytes, size_t offset, size_t length)
+{
     return (leat_str){bytes->data + offset, length};
 }
 
-static const char *topic_of(const leat__run *run, const leat__out_record *record) {
-    if (record->node == LEAT__SINK_DEAD_LETTERS) return run->graph->opts.dead_letters;
+static const char *topic_of(const leat__run *run, const leat__out_record *record)
+{
+    if (record->node == LEAT__SINK_DEAD_LETTERS)
+        return run->graph->opts.dead_letters;
     const leat__node *node = &run->graph->nodes[record->node];
     return node->kind == LEAT__NODE_SINK_LOG ? node->as.sink.topic : NULL;
 }
 
-static leat_log_record *room(commit *c, size_t count) {
+static leat_log_record *room(commit *c, size_t count)
+{
     if (count > c->batch_capacity) {
         c->batch_capacity = count;
         c->batch = leat__realloc(c->batch, count, sizeof(*c->batch));
@@ -44,28 +50,35 @@ static leat_log_record *room(commit *c, size_t count) {
     return c->batch;
 }
 
-static leat_log_record out_record(const leat__bundle *bundle, const leat__out_record *record, const char *topic) {
+static leat_log_record out_record(const leat__bundle *bundle, const leat__out_record *record,
+                                  const char *topic)
+{
     leat_log_record out = {.topic = topic,
                            .partition = LEAT_PARTITION_BY_KEY,
                            .offset = -1,
                            .timestamp_ms = record->timestamp_ms,
                            .value = at(&bundle->bytes, record->value_at, record->value_length)};
-    if (record->has_key) out.key = at(&bundle->bytes, record->key_at, record->key_length);
+    if (record->has_key)
+        out.key = at(&bundle->bytes, record->key_at, record->key_length);
     return out;
 }
 
-static leat_status add_outputs(commit *c, const leat__bundle *bundle, leat_error *error) {
+static leat_status add_outputs(commit *c, const leat__bundle *bundle, leat_error *error)
+{
     leat_log_record *batch = room(c, bundle->count);
     size_t count = 0;
     for (size_t i = 0; i < bundle->count; i++) {
         const char *topic = topic_of(c->run, &bundle->records[i]);
-        if (topic != NULL) batch[count++] = out_record(bundle, &bundle->records[i], topic);
+        if (topic != NULL)
+            batch[count++] = out_record(bundle, &bundle->records[i], topic);
     }
     return count == 0 ? LEAT_OK : leat_log_txn_add(c->txn, batch, count, error);
 }
 
-static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle, leat_error *error) {
-    if (bundle->change_count == 0) return LEAT_OK;
+static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle, leat_error *error)
+{
+    if (bundle->change_count == 0)
+        return LEAT_OK;
     leat_log_record *batch = room(c, bundle->change_count + 1);
     for (size_t i = 0; i < bundle->change_count; i++)
         batch[i] = (leat_log_record){.topic = task->changelog,
@@ -75,43 +88,53 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
                                      .value = bundle->changes.changes[i].value};
     size_t seal_at = c->seals.length;
     leat__seal_append(&c->seals, task, bundle);
-    batch[bundle->change_count] = (leat_log_record){.topic = task->changelog,
-                                                    .partition = task->partition,
-                                                    .timestamp_ms = bundle->watermark_ms,
-                                                    .key = leat__seal_key,
-                                                    .value = at(&c->seals, seal_at, c->seals.length - seal_at)};
+    batch[bundle->change_count] =
+        (leat_log_record){.topic = task->changelog,
+                          .partition = task->partition,
+                          .timestamp_ms = bundle->watermark_ms,
+                          .key = leat__seal_key,
+                          .value = at(&c->seals, seal_at, c->seals.length - seal_at)};
     return leat_log_txn_add(c->txn, batch, bundle->change_count + 1, error);
 }
 
-static leat_status add_offset(commit *c, const leat__task *task, const leat__bundle *bundle, leat_error *error) {
+static leat_status add_offset(commit *c, const leat__task *task, const leat__bundle *bundle,
+                              leat_error *error)
+{
     char text[32];
     int length = snprintf(text, sizeof(text), "%" PRId64, bundle->max_timestamp_ms);
-    const leat_log_offset offset = {.topic = task->source->topic,
-                                    .partition = task->partition,
-                                    .offset = bundle->offset,
-                                    .metadata = {text, bundle->max_timestamp_ms == LEAT_TIME_MIN ? 0 : (size_t)length}};
+    const leat_log_offset offset = {
+        .topic = task->source->topic,
+        .partition = task->partition,
+        .offset = bundle->offset,
+        .metadata = {text, bundle->max_timestamp_ms == LEAT_TIME_MIN ? 0 : (size_t)length}};
     return leat_log_txn_offsets(c->txn, &offset, 1, error);
 }
 
-static void written(void *arg, const char *topic, uint32_t partition, int64_t first, int64_t next) {
+static void written(void *arg, const char *topic, uint32_t partition, int64_t first, int64_t next)
+{
     commit *c = arg;
     (void)first;
     for (size_t i = 0; i < c->run->task_count; i++) {
         leat__task *task = c->run->tasks[i];
-        if (task->changelog != NULL && task->partition == partition && strcmp(task->changelog, topic) == 0)
+        if (task->changelog != NULL && task->partition == partition &&
+            strcmp(task->changelog, topic) == 0)
             c->positions[i].next = next;
     }
 }
 
-static leat_status transact(commit *c, leat_error *error) {
+static leat_status transact(commit *c, leat_error *error)
+{
     leat__run *run = c->run;
     leat_status status = leat_log_begin(run->member, run->generation, &c->txn, error); /* R7 */
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
         leat__task *task = run->tasks[i];
         status = add_outputs(c, task->sealed, error);
-        if (status == LEAT_OK) status = add_changes(c, task, task->sealed, error);
-        if (status == LEAT_OK && task->source != NULL) status = add_offset(c, task, task->sealed, error);
+        if (status == LEAT_OK)
+            status = add_changes(c, task, task->sealed, error);
+        if (status == LEAT_OK && task->source != NULL)
+            status = add_offset(c, task, task->sealed, error);
     }
     if (status != LEAT_OK) {
         leat_log_txn_abort(c->txn);
@@ -120,40 +143,49 @@ static leat_status transact(commit *c, leat_error *error) {
     return leat_log_txn_commit_ex(c->txn, written, c, error);
 }
 
-static leat_status apply(commit *c, leat_error *error) {
+static leat_status apply(commit *c, leat_error *error)
+{
     leat__run *run = c->run;
     leat__apply *applies = leat__calloc(run->task_count + 1, sizeof(*applies));
     size_t count = 0;
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
-        if (task->face.store == NULL) continue;
-        if (task->sealed->change_count != 0) task->sealed_epoch_before = task->sealed->epoch;
+        if (task->face.store == NULL)
+            continue;
+        if (task->sealed->change_count != 0)
+            task->sealed_epoch_before = task->sealed->epoch;
         int64_t next = c->positions[i].next;
         applies[count++] = (leat__apply){.store = task->face.store,
                                          .changes = &task->sealed->changes,
-                                         .changelog_position = next <= 0 ? -1 : next - 1, /* at its seal, see restore.c */
+                                         /* at its seal, see restore.c */
+                                         .changelog_position = next <= 0 ? -1 : next - 1,
                                          .epoch = task->sealed->epoch};
     }
-    leat_status status = count == 0 ? LEAT_OK : leat__database_apply(run->database, applies, count, error);
+    leat_status status =
+        count == 0 ? LEAT_OK : leat__database_apply(run->database, applies, count, error);
     leat__free(applies);
     return status;
 }
 
 /* ------------------------------------------------------------------ after the commit */
 
-static void deliver_fn(const leat__node *node, leat__arena *arena, leat_str value) {
+static void deliver_fn(const leat__node *node, leat__arena *arena, leat_str value)
+{
     void *record = leat__arena_alloc(arena, node->type->size_bytes);
     memset(record, 0, node->type->size_bytes);
     leat_error error;
-    if (leat__binary_decode_into(arena, node->type, value, LEAT__STRINGS_IN_INPUT, record, &error) == LEAT_OK)
+    if (leat__binary_decode_into(arena, node->type, value, LEAT__STRINGS_IN_INPUT, record,
+                                 &error) == LEAT_OK)
         node->as.sink_fn.fn(node->as.sink_fn.arg, record);
     leat__arena_reset(arena);
 }
 
-static void deliver(const leat__run *run, const leat__bundle *bundle, leat__arena *arena) {
+static void deliver(const leat__run *run, const leat__bundle *bundle, leat__arena *arena)
+{
     for (size_t i = 0; i < bundle->count; i++) {
         const leat__out_record *record = &bundle->records[i];
-        if (record->node == LEAT__SINK_DEAD_LETTERS) continue;
+        if (record->node == LEAT__SINK_DEAD_LETTERS)
+            continue;
         const leat__node *node = &run->graph->nodes[record->node];
         leat_str value = at(&bundle->bytes, record->value_at, record->value_length);
         if (node->kind == LEAT__NODE_SINK_FN) {
@@ -168,21 +200,26 @@ static void deliver(const leat__run *run, const leat__bundle *bundle, leat__aren
     }
 }
 
-static void flush_files(const leat__run *run) {
+static void flush_files(const leat__run *run)
+{
     for (size_t n = 0; n < run->graph->node_count; n++)
-        if (run->graph->nodes[n].kind == LEAT__NODE_SINK_FILE) (void)fflush(run->graph->nodes[n].as.sink_file);
+        if (run->graph->nodes[n].kind == LEAT__NODE_SINK_FILE)
+            (void)fflush(run->graph->nodes[n].as.sink_file);
 }
 
-static void deliver_all(leat__run *run) {
+static void deliver_all(leat__run *run)
+{
     leat__arena arena = {0};
-    for (size_t i = 0; i < run->task_count; i++) deliver(run, run->tasks[i]->sealed, &arena);
+    for (size_t i = 0; i < run->task_count; i++)
+        deliver(run, run->tasks[i]->sealed, &arena);
     leat__arena_free(&arena);
     flush_files(run);
 }
 
 /* ------------------------------------------------------------------ the whole of it */
 
-static void count_epoch(leat__run *run, int64_t started_us, bool transacted) {
+static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
+{
     int64_t now_us = run->env->monotonic_us(run->env->arg);
     leat_job_stats stats = {.watermark_ms = LEAT_TIME_MAX};
     leat__counters sum = run->counters_before;
@@ -193,7 +230,8 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted) {
         sum.late += bundle->counters.late;
         sum.skipped += bundle->counters.skipped;
         sum.dead += bundle->counters.dead;
-        if (bundle->watermark_ms < stats.watermark_ms) stats.watermark_ms = bundle->watermark_ms;
+        if (bundle->watermark_ms < stats.watermark_ms)
+            stats.watermark_ms = bundle->watermark_ms;
         stats.state_entries += bundle->store_stats.entries;
         stats.state_cache_bytes += bundle->store_stats.cache_bytes;
         stats.timers += bundle->store_stats.timers;
@@ -209,45 +247,57 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted) {
     run->stats = stats;
     if (transacted) {
         leat__histogram_record(&run->commit_us, (uint64_t)(now_us - started_us));
-        if (run->opened_us != 0) leat__histogram_record(&run->epoch_latency_us, (uint64_t)(now_us - run->opened_us));
+        if (run->opened_us != 0)
+            leat__histogram_record(&run->epoch_latency_us, (uint64_t)(now_us - run->opened_us));
     }
     pthread_mutex_unlock(&run->lock);
 }
 
-/* R24: an epoch that wrote nothing needs no transaction; moved positions are committed at least every 5 s. */
-static bool worth_a_transaction(leat__run *run, bool force) {
+/* R24: an epoch that wrote nothing needs no transaction; moved positions are committed at least
+ * every 5 s. */
+static bool worth_a_transaction(leat__run *run, bool force)
+{
     bool moved = false;
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__bundle *bundle = run->tasks[i]->sealed;
-        if (bundle->count != 0 || bundle->change_count != 0) return true;
-        moved |= !run->forgetful && bundle->has_offset && bundle->offset != run->tasks[i]->committed_offset;
+        if (bundle->count != 0 || bundle->change_count != 0)
+            return true;
+        moved |= !run->forgetful && bundle->has_offset &&
+                 bundle->offset != run->tasks[i]->committed_offset;
     }
     run->offsets_pending = moved;
     int64_t now_us = run->env->monotonic_us(run->env->arg);
     return moved && (force || now_us - run->last_commit_us >= 5000000);
 }
 
-static bool writes_to_log(const leat__run *run) {
+static bool writes_to_log(const leat__run *run)
+{
     for (size_t n = 0; n < run->graph->node_count; n++)
-        if (run->graph->nodes[n].kind == LEAT__NODE_SINK_LOG) return true;
+        if (run->graph->nodes[n].kind == LEAT__NODE_SINK_LOG)
+            return true;
     return false;
 }
 
-leat_status leat__commit(leat__run *run, bool force, leat_error *error) {
+leat_status leat__commit(leat__run *run, bool force, leat_error *error)
+{
     int64_t started_us = run->env->monotonic_us(run->env->arg);
     bool worth = worth_a_transaction(run, force);
     leat_status status = LEAT_OK;
     if (worth) {
         commit c = {.run = run};
         c.positions = leat__calloc(run->task_count + 1, sizeof(*c.positions));
-        leat__buffer_reserve(&c.seals, run->task_count * 64 + 64); /* pointers into it are handed out */
-        if (!run->forgetful || writes_to_log(run)) status = transact(&c, error);
-        if (status == LEAT_OK) status = apply(&c, error);
+        /* pointers into it are handed out */
+        leat__buffer_reserve(&c.seals, run->task_count * 64 + 64);
+        if (!run->forgetful || writes_to_log(run))
+            status = transact(&c, error);
+        if (status == LEAT_OK)
+            status = apply(&c, error);
         leat__buffer_free(&c.seals);
         leat__free(c.batch);
         leat__free(c.positions);
     }
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     if (worth) {
         run->last_commit_us = run->env->monotonic_us(run->env->arg);
         run->offsets_pending = false;
@@ -257,7 +307,8 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error) {
     size_t freed = 0;
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
-        if (worth && task->sealed->has_offset) task->committed_offset = task->sealed->offset;
+        if (worth && task->sealed->has_offset)
+            task->committed_offset = task->sealed->offset;
         freed += task->sealed->accounted_bytes;
         task->sealed->accounted_bytes = 0;
     }

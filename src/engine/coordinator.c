@@ -1,42 +1,52 @@
 /* engine/coordinator.c - when an epoch ends, who waits for whom, and what happens when it fails.
  *
- *            first activity                 epoch_us passed, or bytes (R9), or stopping
- *   OPEN ────────────────────► OPEN, timed ───────────────────────────────────────────► BARRIER
- *    ▲                                                                                      │ every task has sealed
- *    │                        EABORTED: park workers, build the assembly anew (R10)         ▼
- *    └──────────────────────────────────────────────────────────────────────────────────  COMMIT
+ *           first activity                epoch_us passed, or bytes (R9), or stopping
+ *   OPEN ───────────────────► OPEN, timed ──────────────────────────────────────────► BARRIER
+ *    ▲                                                                                   │
+ *    │      EABORTED: park workers, build the assembly anew (R10)      every task sealed ▼
+ *    └─────────────────────────────────────────────────────────────────────────────── COMMIT
  *
- * Depth one: while COMMIT runs here, the tasks run the next epoch; its barrier comes after (never two commits at
- * once). So under load epochs grow by themselves: to what arrives during one commit.
+ * Depth one: while COMMIT runs here, the tasks run the next epoch; its barrier comes after (never
+ * two commits at once). So under load epochs grow by themselves: to what arrives during one
+ * commit.
  */
-#include <inttypes.h>
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/run.h"
+#include <inttypes.h>
 
-static int64_t now_us(const leat__run *run) {
+static int64_t now_us(const leat__run *run)
+{
     return run->env->monotonic_us(run->env->arg);
 }
 
-static void ring_workers(leat__run *run) {
-    for (uint32_t w = 0; w < run->worker_count; w++) leat__doorbell_ring(&run->workers[w].bell);
+static void ring_workers(leat__run *run)
+{
+    for (uint32_t w = 0; w < run->worker_count; w++)
+        leat__doorbell_ring(&run->workers[w].bell);
 }
 
-/* ------------------------------------------------------------------ parking: all workers stand still */
+/* ------------------------------------------------------------------ parking: all workers stand
+ * still */
 
-static void park_workers(leat__run *run) {
-    if (!run->threads_started) return;
+static void park_workers(leat__run *run)
+{
+    if (!run->threads_started)
+        return;
     pthread_mutex_lock(&run->lock);
     run->parking = true;
     atomic_store(&run->park_requested, true);
     ring_workers(run);
-    while (run->parked_count < run->worker_count) pthread_cond_wait(&run->parked_changed, &run->lock);
+    while (run->parked_count < run->worker_count)
+        pthread_cond_wait(&run->parked_changed, &run->lock);
     pthread_mutex_unlock(&run->lock);
 }
 
-static void release_workers(leat__run *run) {
-    if (!run->threads_started) return;
+static void release_workers(leat__run *run)
+{
+    if (!run->threads_started)
+        return;
     pthread_mutex_lock(&run->lock);
     run->parking = false;
     atomic_store(&run->park_requested, false);
@@ -44,37 +54,47 @@ static void release_workers(leat__run *run) {
     pthread_mutex_unlock(&run->lock);
 }
 
-static void park_here(leat__run *run) {
+static void park_here(leat__run *run)
+{
     pthread_mutex_lock(&run->lock);
     run->parked_count++;
     pthread_cond_broadcast(&run->parked_changed);
-    while (run->parking) pthread_cond_wait(&run->parked_changed, &run->lock);
+    while (run->parking)
+        pthread_cond_wait(&run->parked_changed, &run->lock);
     run->parked_count--;
     pthread_mutex_unlock(&run->lock);
 }
 
-void *leat__worker_main(void *arg) {
+void *leat__worker_main(void *arg)
+{
     leat__worker *worker = arg;
     leat__run *run = worker->run;
     while (!atomic_load(&run->quit)) {
-        if (atomic_load(&run->park_requested)) park_here(run);
+        if (atomic_load(&run->park_requested))
+            park_here(run);
         bool busy = false;
         int64_t due_us = 1000000;
-        for (size_t i = 0; i < worker->task_count; i++) busy |= leat__task_run(worker->tasks[i]);
-        if (busy) continue;
+        for (size_t i = 0; i < worker->task_count; i++)
+            busy |= leat__task_run(worker->tasks[i]);
+        if (busy)
+            continue;
         for (size_t i = 0; i < worker->task_count; i++) {
             int64_t task_due_us = leat__task_next_due_us(worker->tasks[i]);
-            if (task_due_us < due_us) due_us = task_due_us;
+            if (task_due_us < due_us)
+                due_us = task_due_us;
         }
-        if (!atomic_load(&run->quit) && !atomic_load(&run->park_requested)) leat__doorbell_wait(&worker->bell, due_us);
+        if (!atomic_load(&run->quit) && !atomic_load(&run->park_requested))
+            leat__doorbell_wait(&worker->bell, due_us);
     }
     return NULL;
 }
 
 /* ------------------------------------------------------------------ rewind (R10) */
 
-/* Throws the assembly away and builds it from the committed positions: a failed epoch leaves no trace. */
-static leat_status rebuild(leat__run *run, leat_error *error) {
+/* Throws the assembly away and builds it from the committed positions: a failed epoch leaves no
+ * trace. */
+static leat_status rebuild(leat__run *run, leat_error *error)
+{
     park_workers(run);
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__counters *counters = &run->tasks[i]->counters;
@@ -100,7 +120,8 @@ static leat_status rebuild(leat__run *run, leat_error *error) {
 }
 
 /* R30: a bounded number of rewinds in a row, each after a longer pause with jitter. */
-static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_error *error) {
+static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_error *error)
+{
     pthread_mutex_lock(&run->lock);
     run->stats.rewinds++;
     pthread_mutex_unlock(&run->lock);
@@ -111,11 +132,14 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
     uint32_t limit = run->graph->opts.restart_limit == 0 ? 10 : run->graph->opts.restart_limit;
     if (++run->rewinds_in_row > limit)
         return leat__fail(error, cause->status, LEAT_RECOVERY_FATAL, cause->where,
-                          "%.360s (gave up after %" PRIu32 " rewinds in a row)", cause->message, limit);
-    leat__log_line(LEAT__WARN, "job", "rewinding to the last committed epoch: %s: %s", cause->where, cause->message);
+                          "%.360s (gave up after %" PRIu32 " rewinds in a row)", cause->message,
+                          limit);
+    leat__log_line(LEAT__WARN, "job", "rewinding to the last committed epoch: %s: %s", cause->where,
+                   cause->message);
     if (!run->stepping && run->rewinds_in_row > 1) {
         uint32_t shift = run->rewinds_in_row < 8 ? run->rewinds_in_row : 8;
-        int64_t pause_us = (INT64_C(1000) << shift) + (int64_t)(run->env->random_u64(run->env->arg) % 1000);
+        int64_t pause_us =
+            (INT64_C(1000) << shift) + (int64_t)(run->env->random_u64(run->env->arg) % 1000);
         leat__doorbell_wait(&run->bell, pause_us);
     }
     return rebuild(run, error);
@@ -123,26 +147,34 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
 
 /* ------------------------------------------------------------------ assignment (R7, R8) */
 
-static void keep_assignment(leat__run *run, const leat_log_event *event) {
-    for (size_t i = 0; i < run->assigned_count; i++) leat__free((void *)(uintptr_t)run->assigned[i].topic);
-    run->assigned = leat__realloc(run->assigned, event->partition_count + 1, sizeof(*run->assigned));
+static void keep_assignment(leat__run *run, const leat_log_event *event)
+{
+    for (size_t i = 0; i < run->assigned_count; i++)
+        leat__free((void *)(uintptr_t)run->assigned[i].topic);
+    run->assigned =
+        leat__realloc(run->assigned, event->partition_count + 1, sizeof(*run->assigned));
     run->assigned_count = event->partition_count;
     for (size_t i = 0; i < event->partition_count; i++)
-        run->assigned[i] = (leat_log_partition){leat__strdup(event->partitions[i].topic), event->partitions[i].partition};
+        run->assigned[i] = (leat_log_partition){leat__strdup(event->partitions[i].topic),
+                                                event->partitions[i].partition};
     run->generation = event->generation;
 }
 
-leat_status leat__first_assignment(leat__run *run, leat_error *error) {
+leat_status leat__first_assignment(leat__run *run, leat_error *error)
+{
     for (;;) {
         leat_log_event event;
         leat_status status = leat_log_member_poll(run->member, &event, error);
-        if (status != LEAT_OK) return status;
-        if (event.kind == LEAT_LOG_REVOKED) leat_log_member_ack(run->member);
+        if (status != LEAT_OK)
+            return status;
+        if (event.kind == LEAT_LOG_REVOKED)
+            leat_log_member_ack(run->member);
         if (event.kind == LEAT_LOG_ASSIGNED) {
             keep_assignment(run, &event);
             return LEAT_OK;
         }
-        if (run->stepping || atomic_load(&run->stop_requested)) { /* it comes with a later step, or never */
+        /* it comes with a later step, or never */
+        if (run->stepping || atomic_load(&run->stop_requested)) {
             run->generation = -1;
             return LEAT_OK;
         }
@@ -150,30 +182,37 @@ leat_status leat__first_assignment(leat__run *run, leat_error *error) {
     }
 }
 
-/* A changed assignment: between epochs, so that nothing is half done; the open epoch is dropped and done again. */
-static leat_status follow_assignment(leat__run *run, leat_error *error) {
+/* A changed assignment: between epochs, so that nothing is half done; the open epoch is dropped
+ * and done again. */
+static leat_status follow_assignment(leat__run *run, leat_error *error)
+{
     leat_log_event event;
     leat_status status = leat_log_member_poll(run->member, &event, error);
-    if (status != LEAT_OK || event.kind == LEAT_LOG_NOTHING) return status;
+    if (status != LEAT_OK || event.kind == LEAT_LOG_NOTHING)
+        return status;
     if (event.kind == LEAT_LOG_REVOKED) {
         park_workers(run); /* the partitions may have another owner once acked */
         leat_log_member_ack(run->member);
         run->generation = -1;
         release_workers(run);
     }
-    if (event.kind == LEAT_LOG_LOST) run->generation = -1;
-    if (event.kind == LEAT_LOG_ASSIGNED) keep_assignment(run, &event);
+    if (event.kind == LEAT_LOG_LOST)
+        run->generation = -1;
+    if (event.kind == LEAT_LOG_ASSIGNED)
+        keep_assignment(run, &event);
     return rebuild(run, error);
 }
 
 /* ------------------------------------------------------------------ the state machine */
 
-static bool finishing(leat__run *run) {
+static bool finishing(leat__run *run)
+{
     return atomic_load(&run->stop_requested) ||
            (run->source_count != 0 && atomic_load(&run->ended_sources) == run->source_count);
 }
 
-static void request_barrier(leat__run *run) {
+static void request_barrier(leat__run *run)
+{
     run->opened_us = atomic_exchange(&run->active_since_us, 0);
     run->forced = finishing(run);
     run->phase = LEAT__BARRIER;
@@ -182,7 +221,8 @@ static void request_barrier(leat__run *run) {
 }
 
 /* In OPEN: asks for the barrier when it is time; else says when to look again. */
-static int64_t step_open(leat__run *run) {
+static int64_t step_open(leat__run *run)
+{
     int64_t now = now_us(run);
     int64_t active_us = atomic_load(&run->active_since_us);
     bool full = atomic_load(&run->buffered_bytes) >= run->buffer_limit;
@@ -193,7 +233,8 @@ static int64_t step_open(leat__run *run) {
     }
     if (active_us != 0) {
         int64_t due_us = active_us + run->epoch_us;
-        if (due_us > now) return due_us;
+        if (due_us > now)
+            return due_us;
         request_barrier(run);
         return now;
     }
@@ -205,15 +246,18 @@ static int64_t step_open(leat__run *run) {
 }
 
 /* The failure is passing: rewind. Anything else ends the job (R15, R17: no more writes). */
-static void settle_failure(leat__run *run, const leat_error *cause) {
+static void settle_failure(leat__run *run, const leat_error *cause)
+{
     leat_error error = *cause;
     if (cause->recovery == LEAT_RECOVERY_RESTART || cause->status == LEAT_EABORTED)
-        if (rewind_run(run, cause, &error) == LEAT_OK) return;
+        if (rewind_run(run, cause, &error) == LEAT_OK)
+            return;
     leat__run_fail(run, &error);
     run->finished = true;
 }
 
-static void commit_epoch(leat__run *run) {
+static void commit_epoch(leat__run *run)
+{
     leat_error error = {0};
     bool last = run->forced && finishing(run);
     bool full = atomic_load(&run->buffered_bytes) >= run->buffer_limit;
@@ -223,14 +267,17 @@ static void commit_epoch(leat__run *run) {
         settle_failure(run, &error);
         return;
     }
-    if (full) ring_workers(run); /* R9: paused sources go on */
+    if (full)
+        ring_workers(run); /* R9: paused sources go on */
     run->rewinds_in_row = 0;
     run->epoch++;
     run->phase = LEAT__OPEN;
-    if (last) run->finished = true;
+    if (last)
+        run->finished = true;
 }
 
-int64_t leat__coordinator_step(leat__run *run) {
+int64_t leat__coordinator_step(leat__run *run)
+{
     if (atomic_load(&run->failed)) { /* a task or a driver said so; R15, R17: drop the epoch */
         pthread_mutex_lock(&run->lock);
         leat_error cause = run->fatal;
@@ -239,7 +286,8 @@ int64_t leat__coordinator_step(leat__run *run) {
         return now_us(run);
     }
     if (run->phase == LEAT__BARRIER) {
-        if (atomic_load(&run->sealed_count) < run->task_count) return now_us(run) + 1000000;
+        if (atomic_load(&run->sealed_count) < run->task_count)
+            return now_us(run) + 1000000;
         commit_epoch(run);
         return now_us(run);
     }
@@ -251,12 +299,14 @@ int64_t leat__coordinator_step(leat__run *run) {
     return step_open(run);
 }
 
-void *leat__coordinator_main(void *arg) {
+void *leat__coordinator_main(void *arg)
+{
     leat__run *run = arg;
     while (!run->finished) {
         int64_t due_us = leat__coordinator_step(run);
         int64_t left_us = due_us - now_us(run);
-        if (!run->finished && left_us > 0) leat__doorbell_wait(&run->bell, left_us);
+        if (!run->finished && left_us > 0)
+            leat__doorbell_wait(&run->bell, left_us);
     }
     atomic_store(&run->quit, true);
     ring_workers(run);

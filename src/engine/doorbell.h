@@ -1,12 +1,12 @@
-/* engine/doorbell.h - one thread sleeps, others wake it; ringing costs one atomic while it is awake.
- * leat__doorbell_ring is async-signal-safe. */
+/* engine/doorbell.h - one thread sleeps, others wake it; ringing costs one atomic while it is
+ * awake. leat__doorbell_ring is async-signal-safe. */
 #ifndef LEAT_ENGINE_DOORBELL_H
 #define LEAT_ENGINE_DOORBELL_H
 #include <stdatomic.h>
 #include <stdint.h>
 
 typedef struct leat__doorbell {
-    _Atomic uint32_t rung;     /* the futex: 1 when somebody rang since the last wait */
+    _Atomic uint32_t rung; /* the futex: 1 when somebody rang since the last wait */
     _Atomic uint32_t sleeping;
 } leat__doorbell;
 

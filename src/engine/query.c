@@ -12,60 +12,74 @@ typedef struct place {
     size_t slot; /* within the operator */
 } place;
 
-static leat_status find_slot(const leat__run *run, const char *op, const char *state, place *out, leat_error *error) {
+static leat_status find_slot(const leat__run *run, const char *op, const char *state, place *out,
+                             leat_error *error)
+{
     const leat__plan *plan = &run->graph->plan;
     for (size_t s = 0; s < plan->stage_count; s++)
         for (size_t i = 0; i < plan->stages[s].node_count; i++) {
             const leat__node *node = &run->graph->nodes[plan->stages[s].nodes[i]];
-            if (node->kind != LEAT__NODE_OP || strcmp(node->name, op) != 0) continue;
+            if (node->kind != LEAT__NODE_OP || strcmp(node->name, op) != 0)
+                continue;
             for (size_t k = 0; k < node->as.op.slot_count; k++) {
                 const leat__slot *slot = &node->as.op.slot[k];
                 const char *name = slot->name == NULL ? NULL : strrchr(slot->name, '/');
-                if (name == NULL || strcmp(name + 1, state) != 0) continue;
+                if (name == NULL || strcmp(name + 1, state) != 0)
+                    continue;
                 *out = (place){&plan->stages[s], slot->type, k};
                 return LEAT_OK;
             }
-            return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op, "has no state '%s'", state);
+            return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op, "has no state '%s'",
+                              state);
         }
     return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op, "is no operator of this job");
 }
 
-static leat__task *task_at(const leat__run *run, const leat__stage *stage, uint32_t partition) {
+static leat__task *task_at(const leat__run *run, const leat__stage *stage, uint32_t partition)
+{
     for (size_t i = 0; i < run->task_count; i++)
-        if (run->tasks[i]->stage == stage && run->tasks[i]->partition == partition) return run->tasks[i];
+        if (run->tasks[i]->stage == stage && run->tasks[i]->partition == partition)
+            return run->tasks[i];
     return NULL;
 }
 
-static uint32_t first_slot_of(const leat__task *task, const char *op) {
+static uint32_t first_slot_of(const leat__task *task, const char *op)
+{
     for (size_t i = 0; i < task->stage->node_count; i++)
-        if (task->ops[i] != NULL && strcmp(task->ops[i]->spec->name, op) == 0) return task->ops[i]->first_slot;
+        if (task->ops[i] != NULL && strcmp(task->ops[i]->spec->name, op) == 0)
+            return task->ops[i]->first_slot;
     return 0;
 }
 
-static leat_status read_slot(leat__run *run, const char *op, const place *where, leat_str key, leat__buffer *bytes,
-                             leat_error *error) {
+static leat_status read_slot(leat__run *run, const char *op, const place *where, leat_str key,
+                             leat__buffer *bytes, leat_error *error)
+{
     LEAT_ASSERT(where->stage != NULL);
     uint32_t partition = leat__partition_of(key, run->stage_partitions[where->stage->number]);
     pthread_rwlock_rdlock(&run->assembly_lock);
     const leat__task *task = task_at(run, where->stage, partition);
     leat_status status =
         task == NULL || task->face.store == NULL
-            ? leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "partition %u is not here now", partition)
+            ? leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op,
+                         "partition %u is not here now", partition)
             : leat__store_read(task->face.store, first_slot_of(task, op) + where->slot, key,
                                run->env->now_ms(run->env->arg), bytes, error);
     pthread_rwlock_unlock(&run->assembly_lock);
     return status;
 }
 
-leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key, void *record, void **memory,
-                           leat_error *error) {
+leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key,
+                           void *record, void **memory, leat_error *error)
+{
     *memory = NULL;
     leat__run *run = job->run;
-    if (run == NULL) return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op, "the job is not running");
+    if (run == NULL)
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op, "the job is not running");
     place where = {0};
     leat_status status = find_slot(run, op, state, &where, error);
     leat__buffer bytes = {0};
-    if (status == LEAT_OK) status = read_slot(run, op, &where, key, &bytes, error);
+    if (status == LEAT_OK)
+        status = read_slot(run, op, &where, key, &bytes, error);
     if (status == LEAT_OK) {
         leat__arena *arena = leat__calloc(1, sizeof(*arena));
         arena->chunk_bytes = 1024;
@@ -78,28 +92,36 @@ leat_status leat_job_query(leat_job *job, const char *op, const char *state, lea
     return status;
 }
 
-void leat_memory_free(void *memory) {
-    if (memory == NULL) return;
+void leat_memory_free(void *memory)
+{
+    if (memory == NULL)
+        return;
     leat__arena_free(memory);
     leat__free(memory);
 }
 
-static uint64_t backlog(leat__run *run) {
+static uint64_t backlog(leat__run *run)
+{
     uint64_t left = 0;
     pthread_rwlock_rdlock(&run->assembly_lock);
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__task *task = run->tasks[i];
         int64_t begin, end;
-        if (task->source == NULL || task->source->node->kind != LEAT__NODE_SOURCE_LOG) continue;
-        if (leat_log_bounds(run->log, task->source->topic, task->partition, &begin, &end, NULL) != LEAT_OK) continue;
+        if (task->source == NULL || task->source->node->kind != LEAT__NODE_SOURCE_LOG)
+            continue;
+        if (leat_log_bounds(run->log, task->source->topic, task->partition, &begin, &end, NULL) !=
+            LEAT_OK)
+            continue;
         int64_t committed = atomic_load(&task->committed_offset);
-        if (end > committed) left += (uint64_t)(end - committed);
+        if (end > committed)
+            left += (uint64_t)(end - committed);
     }
     pthread_rwlock_unlock(&run->assembly_lock);
     return left;
 }
 
-void leat_job_get_stats(leat_job *job, leat_job_stats *stats) {
+void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
+{
     leat__run *run = job->run;
     if (run == NULL) {
         *stats = job->last_stats;

@@ -1,140 +1,175 @@
 /* engine/run.c - a job's way from leat_job_start to its end.
  *
- *   plan ─► log ─► topics ─► database ─► join the group ─► tables read ─► assembly restored ─► threads ─► ... ─► close
+ *   plan ─► log ─► topics ─► database ─► join the group ─► tables read ─► assembly restored
+ *                                                               close ◄─ ... ◄─ threads ◄─┘
  *
- * Everything that can be wrong with the outside (a log held by somebody else, a topic of another shape, a damaged
- * store) is found before the first record is touched.
+ * Everything that can be wrong with the outside (a log held by somebody else, a topic of another
+ * shape, a damaged store) is found before the first record is touched.
  */
+#include "engine/run.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "log/driver.h"
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
-#include "base/error.h"
-#include "base/mem.h"
-#include "engine/run.h"
-#include "log/driver.h"
 
 enum { SOURCE_PARTITIONS = 4 }; /* of a source topic that has to be created */
 
-leat_job *leat_job_new(const leat_job_opts *opts) {
+leat_job *leat_job_new(const leat_job_opts *opts)
+{
     leat_job *job = leat__calloc(1, sizeof(*job));
     (void)leat__graph_init(&job->graph, opts); /* a mistake is sticky */
     return job;
 }
 
-void leat__run_fail(leat__run *run, const leat_error *error) {
+void leat__run_fail(leat__run *run, const leat_error *error)
+{
     pthread_mutex_lock(&run->lock);
     if (run->fatal.status == LEAT_OK) {
         run->fatal = *error;
-        if (run->fatal.status == LEAT_OK) run->fatal.status = LEAT_EINTERNAL;
+        if (run->fatal.status == LEAT_OK)
+            run->fatal.status = LEAT_EINTERNAL;
     }
     pthread_mutex_unlock(&run->lock);
     atomic_store(&run->failed, true);
     leat__doorbell_ring(&run->bell);
 }
 
-const char *leat__source_topic(const leat__run *run, const leat__node *node) {
-    return node->kind == LEAT__NODE_SOURCE_LOG ? node->as.log.topic : run->position_topics[node->id];
+const char *leat__source_topic(const leat__run *run, const leat__node *node)
+{
+    return node->kind == LEAT__NODE_SOURCE_LOG ? node->as.log.topic
+                                               : run->position_topics[node->id];
 }
 
 /* ------------------------------------------------------------------ topics */
 
-/* Makes sure that the topic exists with the wanted partitions; 0: any number is fine, *count gets it. */
-static leat_status ensure_topic(leat__run *run, const char *topic, const leat_topic_opts *wanted, bool exact,
-                                uint32_t *count, leat_error *error) {
+/* Makes sure that the topic exists with the wanted partitions; 0: any number is fine, *count gets
+ * it. */
+static leat_status ensure_topic(leat__run *run, const char *topic, const leat_topic_opts *wanted,
+                                bool exact, uint32_t *count, leat_error *error)
+{
     leat_topic_opts opts;
     leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
     if (status == LEAT_ENOTFOUND) {
         status = leat_topic_create(run->log, topic, wanted, error);
         opts = *wanted;
-        if (status == LEAT_EEXISTS) status = leat_topic_describe(run->log, topic, &opts, error);
+        if (status == LEAT_EEXISTS)
+            status = leat_topic_describe(run->log, topic, &opts, error);
     } else if (status != LEAT_OK) {
         return leat_topic_describe(run->log, topic, &opts, error);
     }
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     if (exact && opts.partition_count != wanted->partition_count)
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
                           "has %" PRIu32 " partitions but the job's state is spread over %" PRIu32
                           "; state does not move between partition counts: use a new job name",
                           opts.partition_count, wanted->partition_count);
-    if (count != NULL) *count = opts.partition_count;
+    if (count != NULL)
+        *count = opts.partition_count;
     return LEAT_OK;
 }
 
-static leat_status source_topics(leat__run *run, uint32_t *counts, leat_error *error) {
+static leat_status source_topics(leat__run *run, uint32_t *counts, leat_error *error)
+{
     for (size_t n = 0; n < run->graph->node_count; n++) {
         const leat__node *node = &run->graph->nodes[n];
         leat_topic_opts wanted = {.partition_count = SOURCE_PARTITIONS};
-        if (node->kind > LEAT__NODE_SOURCE_ARRAY) continue;
+        if (node->kind > LEAT__NODE_SOURCE_ARRAY)
+            continue;
         bool log = node->kind == LEAT__NODE_SOURCE_LOG;
-        if (node->kind == LEAT__NODE_SOURCE_GENERATOR) wanted.partition_count = node->as.generator.partition_count;
-        if (node->kind == LEAT__NODE_SOURCE_ARRAY || wanted.partition_count == 0) wanted.partition_count = 1;
+        if (node->kind == LEAT__NODE_SOURCE_GENERATOR)
+            wanted.partition_count = node->as.generator.partition_count;
+        if (node->kind == LEAT__NODE_SOURCE_ARRAY || wanted.partition_count == 0)
+            wanted.partition_count = 1;
         if (!log)
-            run->position_topics[n] = leat__format("%s-%s-position", run->graph->opts.name, node->name);
-        leat_status status = ensure_topic(run, leat__source_topic(run, node), &wanted, !log, &counts[n], error);
-        if (status != LEAT_OK) return status;
-        if (counts[n] > run->widest) run->widest = counts[n];
+            run->position_topics[n] =
+                leat__format("%s-%s-position", run->graph->opts.name, node->name);
+        leat_status status =
+            ensure_topic(run, leat__source_topic(run, node), &wanted, !log, &counts[n], error);
+        if (status != LEAT_OK)
+            return status;
+        if (counts[n] > run->widest)
+            run->widest = counts[n];
     }
-    if (run->widest == 0) run->widest = 1;
+    if (run->widest == 0)
+        run->widest = 1;
     return LEAT_OK;
 }
 
-/* A stage with a source has its topic's partitions; behind a HASH exchange the job's or the widest source's; behind
- * FORWARD exchanges only, the widest input's. */
-static void count_partitions(leat__run *run, const uint32_t *counts) {
+/* A stage with a source has its topic's partitions; behind a HASH exchange the job's or the widest
+ * source's; behind FORWARD exchanges only, the widest input's. */
+static void count_partitions(leat__run *run, const uint32_t *counts)
+{
     const leat__plan *plan = &run->graph->plan;
-    uint32_t keyed = run->graph->opts.partition_count == 0 ? run->widest : run->graph->opts.partition_count;
+    uint32_t keyed =
+        run->graph->opts.partition_count == 0 ? run->widest : run->graph->opts.partition_count;
     run->stage_partitions = leat__calloc(plan->stage_count + 1, sizeof(uint32_t));
     for (size_t s = 0; s < plan->stage_count; s++) {
         uint32_t *count = &run->stage_partitions[s];
         const leat__stage *stage = &plan->stages[s];
         for (size_t i = 0; i < stage->node_count; i++)
-            if (counts[stage->nodes[i]] != 0) *count = counts[stage->nodes[i]];
+            if (counts[stage->nodes[i]] != 0)
+                *count = counts[stage->nodes[i]];
         bool hash = false;
         uint32_t widest_input = 1;
         for (size_t e = 0; e < plan->edge_count; e++) {
-            if (plan->edges[e].to_stage != s) continue;
+            if (plan->edges[e].to_stage != s)
+                continue;
             hash |= plan->edges[e].exchange == LEAT__EXCHANGE_HASH;
             uint32_t from = run->stage_partitions[plan->edges[e].from_stage];
-            if (from > widest_input) widest_input = from;
+            if (from > widest_input)
+                widest_input = from;
         }
-        if (*count == 0) *count = hash ? keyed : widest_input;
+        if (*count == 0)
+            *count = hash ? keyed : widest_input;
     }
 }
 
-static leat_status other_topics(leat__run *run, leat_error *error) {
+static leat_status other_topics(leat__run *run, leat_error *error)
+{
     const leat__graph *graph = run->graph;
     leat_status status = LEAT_OK;
     bool dead_letters = false;
     for (size_t n = 0; n < graph->node_count && status == LEAT_OK; n++) {
         const leat__node *node = &graph->nodes[n];
-        dead_letters |= node->kind == LEAT__NODE_OP && node->as.op.on_error == LEAT_ON_ERROR_DEAD_LETTER;
-        dead_letters |= node->kind == LEAT__NODE_SOURCE_LOG && node->as.log.on_error == LEAT_ON_ERROR_DEAD_LETTER;
-        if (node->kind != LEAT__NODE_SINK_LOG) continue;
+        dead_letters |=
+            node->kind == LEAT__NODE_OP && node->as.op.on_error == LEAT_ON_ERROR_DEAD_LETTER;
+        dead_letters |= node->kind == LEAT__NODE_SOURCE_LOG &&
+                        node->as.log.on_error == LEAT_ON_ERROR_DEAD_LETTER;
+        if (node->kind != LEAT__NODE_SINK_LOG)
+            continue;
         const leat_log_sink *sink = &node->as.sink;
-        const leat_topic_opts wanted = {sink->partition_count == 0 ? run->widest : sink->partition_count,
+        const leat_topic_opts wanted = {sink->partition_count == 0 ? run->widest
+                                                                   : sink->partition_count,
                                         sink->compacted, sink->retention_ms, 0};
         status = ensure_topic(run, sink->topic, &wanted, false, NULL, error);
     }
     for (size_t t = 0; t < graph->table_count && status == LEAT_OK; t++) {
         const leat_table *table = &graph->tables[t].table;
-        const leat_topic_opts wanted = {.partition_count = table->partition_count == 0 ? run->widest
-                                                                                      : table->partition_count,
-                                        .compacted = table->compacted};
+        const leat_topic_opts wanted = {
+            .partition_count = table->partition_count == 0 ? run->widest : table->partition_count,
+            .compacted = table->compacted};
         status = ensure_topic(run, table->topic, &wanted, false, NULL, error);
     }
     for (size_t s = 0; s < graph->plan.stage_count && status == LEAT_OK; s++) {
-        if (!graph->plan.stages[s].has_state || run->forgetful) continue;
+        if (!graph->plan.stages[s].has_state || run->forgetful)
+            continue;
         char *topic = leat__format("%s-%s-changelog", graph->opts.name, graph->plan.stages[s].name);
-        const leat_topic_opts wanted = {.partition_count = run->stage_partitions[s], .compacted = true};
+        const leat_topic_opts wanted = {.partition_count = run->stage_partitions[s],
+                                        .compacted = true};
         status = ensure_topic(run, topic, &wanted, true, NULL, error);
         leat__free(topic);
     }
     if (dead_letters && status == LEAT_OK)
-        status = ensure_topic(run, graph->opts.dead_letters, &(leat_topic_opts){.partition_count = 1}, false, NULL, error);
+        status = ensure_topic(run, graph->opts.dead_letters,
+                              &(leat_topic_opts){.partition_count = 1}, false, NULL, error);
     return status;
 }
 
-static leat_status prepare_topics(leat__run *run, leat_error *error) {
+static leat_status prepare_topics(leat__run *run, leat_error *error)
+{
     uint32_t *counts = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
     run->position_topics = leat__calloc(run->graph->node_count + 1, sizeof(char *));
     leat_status status = source_topics(run, counts, error);
@@ -148,7 +183,8 @@ static leat_status prepare_topics(leat__run *run, leat_error *error) {
 
 /* ------------------------------------------------------------------ opening */
 
-static leat_status open_log(leat__run *run, leat_error *error) {
+static leat_status open_log(leat__run *run, leat_error *error)
+{
     const leat_job_opts *opts = &run->graph->opts;
     if (opts->log_handle != NULL) {
         run->log = opts->log_handle;
@@ -157,39 +193,49 @@ static leat_status open_log(leat__run *run, leat_error *error) {
     run->owns_log = true;
     run->forgetful = opts->log == NULL;
     if (run->forgetful && opts->state_dir != NULL)
-        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, opts->name,
-                          "state_dir without a log: positions would be forgotten and records counted twice; set .log");
-    if (opts->log != NULL) return leat__log_open_env(&run->log, opts->log, NULL, run->env, error);
+        return leat__fail(
+            error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, opts->name,
+            "state_dir without a log would count records twice after a restart; set .log");
+    if (opts->log != NULL)
+        return leat__log_open_env(&run->log, opts->log, NULL, run->env, error);
     char *url = leat__format("sim:private-%d-%p", (int)getpid(), (void *)run);
     leat_status status = leat__log_open_env(&run->log, url, NULL, run->env, error);
     leat__free(url);
     return status;
 }
 
-static void wake_coordinator(void *run) {
+static void wake_coordinator(void *run)
+{
     leat__doorbell_ring(&((leat__run *)run)->bell);
 }
 
-static leat_status join(leat__run *run, leat_error *error) {
+static leat_status join(leat__run *run, leat_error *error)
+{
     const leat__graph *graph = run->graph;
     const char **topics = leat__calloc(graph->node_count + 1, sizeof(char *));
-    leat_log_group group = {.group = graph->opts.name, .instance = graph->opts.instance, .topics = topics};
-    if (group.instance == NULL) group.instance = "0";
+    leat_log_group group = {
+        .group = graph->opts.name, .instance = graph->opts.instance, .topics = topics};
+    if (group.instance == NULL)
+        group.instance = "0";
     for (size_t n = 0; n < graph->node_count; n++)
         if (graph->nodes[n].kind <= LEAT__NODE_SOURCE_ARRAY)
             topics[group.topic_count++] = leat__source_topic(run, &graph->nodes[n]);
-    leat_status status = leat_log_join(run->log, &group, wake_coordinator, run, &run->member, error);
+    leat_status status =
+        leat_log_join(run->log, &group, wake_coordinator, run, &run->member, error);
     leat__free(topics);
     return status;
 }
 
-static void make_workers(leat__run *run) {
+static void make_workers(leat__run *run)
+{
     uint32_t widest = 1;
     for (size_t s = 0; s < run->graph->plan.stage_count; s++)
-        if (run->stage_partitions[s] > widest) widest = run->stage_partitions[s];
+        if (run->stage_partitions[s] > widest)
+            widest = run->stage_partitions[s];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t wanted = run->graph->opts.worker_count;
-    if (wanted == 0) wanted = cores < 1 ? 1 : (uint32_t)cores;
+    if (wanted == 0)
+        wanted = cores < 1 ? 1 : (uint32_t)cores;
     run->worker_count = run->stepping ? 1 : wanted < widest ? wanted : widest;
     run->workers = leat__calloc(run->worker_count, sizeof(*run->workers));
     for (uint32_t w = 0; w < run->worker_count; w++) {
@@ -198,33 +244,46 @@ static void make_workers(leat__run *run) {
     }
 }
 
-static leat_status open_run(leat__run *run, leat_error *error) {
+static leat_status open_run(leat__run *run, leat_error *error)
+{
     const leat_job_opts *opts = &run->graph->opts;
-    const leat__database_opts database = {.backend = opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB,
-                                          .dir = opts->state_dir};
+    const leat__database_opts database = {
+        .backend = opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB, .dir = opts->state_dir};
     leat_status status = open_log(run, error);
-    if (status == LEAT_OK) status = prepare_topics(run, error);
-    if (status == LEAT_OK) status = leat__database_open(&run->database, &database, error);
-    if (status == LEAT_OK) status = join(run, error);
-    if (status == LEAT_OK) status = leat__tables_open(run, error);
-    if (status != LEAT_OK) return status;
+    if (status == LEAT_OK)
+        status = prepare_topics(run, error);
+    if (status == LEAT_OK)
+        status = leat__database_open(&run->database, &database, error);
+    if (status == LEAT_OK)
+        status = join(run, error);
+    if (status == LEAT_OK)
+        status = leat__tables_open(run, error);
+    if (status != LEAT_OK)
+        return status;
     make_workers(run);
     status = leat__first_assignment(run, error);
-    if (status == LEAT_OK && run->generation >= 0) status = leat__assemble(run, error);
+    if (status == LEAT_OK && run->generation >= 0)
+        status = leat__assemble(run, error);
     return status;
 }
 
-void leat__run_close(leat_job *job) {
+void leat__run_close(leat_job *job)
+{
     leat__run *run = job->run;
-    if (run == NULL) return;
+    if (run == NULL)
+        return;
     leat__tables_close(run);
-    if (run->stage_partitions != NULL) leat__disassemble(run);
+    if (run->stage_partitions != NULL)
+        leat__disassemble(run);
     leat_log_leave(run->member);
     leat__database_close(run->database);
-    if (run->owns_log) leat_log_close(run->log);
-    for (uint32_t w = 0; w < run->worker_count; w++) leat__free(run->workers[w].tasks);
+    if (run->owns_log)
+        leat_log_close(run->log);
+    for (uint32_t w = 0; w < run->worker_count; w++)
+        leat__free(run->workers[w].tasks);
     leat__free(run->workers);
-    for (size_t i = 0; i < run->assigned_count; i++) leat__free((void *)(uintptr_t)run->assigned[i].topic);
+    for (size_t i = 0; i < run->assigned_count; i++)
+        leat__free((void *)(uintptr_t)run->assigned[i].topic);
     leat__free(run->assigned);
     for (size_t n = 0; run->position_topics != NULL && n < run->graph->node_count; n++)
         leat__free(run->position_topics[n]);
@@ -239,11 +298,13 @@ void leat__run_close(leat_job *job) {
 
 /* ------------------------------------------------------------------ starting and stopping */
 
-static leat_status begin(leat_job *job, bool stepping, leat_error *error) {
+static leat_status begin(leat_job *job, bool stepping, leat_error *error)
+{
     if (job->run != NULL)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "job", "is running already");
     leat_status status = leat__graph_plan(&job->graph, error);
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     leat__run *run = leat__calloc(1, sizeof(*run));
     job->run = run;
     run->job = job;
@@ -253,51 +314,65 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error) {
     run->epoch = 1;
     run->incarnation = run->env->random_u64(run->env->arg);
     run->epoch_us = (job->graph.opts.epoch_ms == 0 ? 1 : job->graph.opts.epoch_ms) * 1000;
-    run->buffer_limit = job->graph.opts.buffer_bytes == 0 ? LEAT__EPOCH_BYTES_MAX : job->graph.opts.buffer_bytes;
+    run->buffer_limit =
+        job->graph.opts.buffer_bytes == 0 ? LEAT__EPOCH_BYTES_MAX : job->graph.opts.buffer_bytes;
     run->last_commit_us = run->env->monotonic_us(run->env->arg);
     pthread_rwlock_init(&run->assembly_lock, NULL);
     pthread_mutex_init(&run->lock, NULL);
     pthread_cond_init(&run->parked_changed, NULL);
-    if (atomic_load(&job->stop_before_start)) atomic_store(&run->stop_requested, true);
+    if (atomic_load(&job->stop_before_start))
+        atomic_store(&run->stop_requested, true);
     status = open_run(run, error);
-    if (status != LEAT_OK) leat__run_close(job);
+    if (status != LEAT_OK)
+        leat__run_close(job);
     return status;
 }
 
-static leat_status start_threads(leat__run *run, leat_error *error) {
+static leat_status start_threads(leat__run *run, leat_error *error)
+{
     run->threads_started = true;
     leat_status status = leat__tables_start(run, error);
     for (uint32_t w = 0; w < run->worker_count && status == LEAT_OK; w++)
         if (pthread_create(&run->workers[w].thread, NULL, leat__worker_main, &run->workers[w]) != 0)
             status = LEAT_EINTERNAL;
-    if (status == LEAT_OK && pthread_create(&run->coordinator, NULL, leat__coordinator_main, run) != 0)
+    if (status == LEAT_OK &&
+        pthread_create(&run->coordinator, NULL, leat__coordinator_main, run) != 0)
         status = LEAT_EINTERNAL;
-    if (status == LEAT_OK) return LEAT_OK;
+    if (status == LEAT_OK)
+        return LEAT_OK;
     /* threads that did start can't be stopped half-way in an orderly manner */
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, "job", "threads could not be started; raise the process limit");
+    return leat__fail(error, status, LEAT_RECOVERY_FATAL, "job",
+                      "threads could not be started; raise the process limit");
 }
 
-leat_status leat_job_start(leat_job *job, leat_error *error) {
+leat_status leat_job_start(leat_job *job, leat_error *error)
+{
     leat_status status = begin(job, false, error);
     return status != LEAT_OK ? status : start_threads(job->run, error);
 }
 
-void leat_job_stop(leat_job *job) {
+void leat_job_stop(leat_job *job)
+{
     leat__run *run = job->run;
     atomic_store(&job->stop_before_start, true); /* also while it is still starting */
-    if (run == NULL) return;
+    if (run == NULL)
+        return;
     atomic_store(&run->stop_requested, true);
     leat__doorbell_ring(&run->bell);
 }
 
-leat_status leat_job_wait(leat_job *job, leat_error *error) {
+leat_status leat_job_wait(leat_job *job, leat_error *error)
+{
     leat__run *run = job->run;
-    if (run == NULL) return LEAT_OK;
+    if (run == NULL)
+        return LEAT_OK;
     if (run->threads_started) {
         pthread_join(run->coordinator, NULL);
-        for (uint32_t w = 0; w < run->worker_count; w++) pthread_join(run->workers[w].thread, NULL);
+        for (uint32_t w = 0; w < run->worker_count; w++)
+            pthread_join(run->workers[w].thread, NULL);
     }
-    if (error != NULL) *error = run->fatal;
+    if (error != NULL)
+        *error = run->fatal;
     leat_status status = run->fatal.status;
     job->last_stats = run->stats;
     leat__run_close(job);
@@ -305,13 +380,16 @@ leat_status leat_job_wait(leat_job *job, leat_error *error) {
     return status;
 }
 
-leat_status leat_job_run(leat_job *job, leat_error *error) {
+leat_status leat_job_run(leat_job *job, leat_error *error)
+{
     leat_status status = leat_job_start(job, error);
     return status != LEAT_OK ? status : leat_job_wait(job, error);
 }
 
-void leat_job_free(leat_job *job) {
-    if (job == NULL) return;
+void leat_job_free(leat_job *job)
+{
+    if (job == NULL)
+        return;
     leat_job_stop(job);
     leat_error ignored; /* who wants to know waits for the job before it is freed */
     leat_status status = leat_job_wait(job, &ignored);
@@ -320,20 +398,25 @@ void leat_job_free(leat_job *job) {
     leat__free(job);
 }
 
-leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error) {
+leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
+{
     if (job->run == NULL) {
         leat_status status = begin(job, true, error);
-        if (status != LEAT_OK) return status;
+        if (status != LEAT_OK)
+            return status;
     }
     leat__run *run = job->run;
     *busy = leat__tables_step(run);
-    for (size_t i = 0; i < run->task_count; i++) *busy |= leat__task_run(run->tasks[i]);
+    for (size_t i = 0; i < run->task_count; i++)
+        *busy |= leat__task_run(run->tasks[i]);
     leat__phase before = run->phase;
     uint64_t epochs_before = run->epoch;
-    if (!run->finished) (void)leat__coordinator_step(run);
+    if (!run->finished)
+        (void)leat__coordinator_step(run);
     *busy |= run->phase != before || run->epoch != epochs_before;
     if (run->fatal.status != LEAT_OK && run->finished) {
-        if (error != NULL) *error = run->fatal;
+        if (error != NULL)
+            *error = run->fatal;
         return run->fatal.status;
     }
     return LEAT_OK;
@@ -343,13 +426,16 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error) {
 
 static _Atomic(leat_job *) signalled_job;
 
-static void on_signal(int signal_number) {
+static void on_signal(int signal_number)
+{
     (void)signal_number;
     leat_job *job = atomic_load(&signalled_job);
-    if (job != NULL) leat_job_stop(job);
+    if (job != NULL)
+        leat_job_stop(job);
 }
 
-void leat_job_stop_on_signals(leat_job *job) {
+void leat_job_stop_on_signals(leat_job *job)
+{
     atomic_store(&signalled_job, job);
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);

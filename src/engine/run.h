@@ -1,20 +1,20 @@
 /* engine/run.h - a job while it runs.
  *
- *   workers (threads)      task (stage 0, p 0) ══channel══► task (stage 1, q 0)      one bundle per task and epoch
- *                          task (stage 0, p 1) ══channel══► task (stage 1, q 1)          │
- *   coordinator (thread)   OPEN ─ time or bytes ─► BARRIER ─ all tasks sealed ─► COMMIT ◄┘ ─► OPEN ...
- *   table reader (thread)  global tables
+ *   workers      task (stage 0, p 0) ══channel══► task (stage 1, q 0)   one bundle per task
+ *   (threads)    task (stage 0, p 1) ══channel══► task (stage 1, q 1)   and epoch
+ *                                                                          │
+ *   coordinator  OPEN ─ time or bytes ─► BARRIER ─ all sealed ─► COMMIT ◄──┘ ─► OPEN ...
+ *   table reader global tables
  *
- * An epoch: the coordinator raises barrier_epoch; source tasks stop where they are and send a barrier down every
- * channel; a task that has the barrier from all its inputs seals: outputs, state changes and source positions become a
- * bundle. When all bundles are there, one log transaction takes them all. Meanwhile the tasks run the next epoch. Failure:
- * everybody parks, the assembly (tasks, channels, stores) is thrown away and built again from the committed positions,
- * which is exactly what a cold start does (R10).
+ * An epoch: the coordinator raises barrier_epoch; source tasks stop where they are and send a
+ * barrier down every channel; a task that has the barrier from all its inputs seals: outputs,
+ * state changes and source positions become a bundle. When all bundles are there, one log
+ * transaction takes them all. Meanwhile the tasks run the next epoch. Failure: everybody parks,
+ * the assembly (tasks, channels, stores) is thrown away and built again from the committed
+ * positions, which is exactly what a cold start does (R10).
  */
 #ifndef LEAT_ENGINE_RUN_H
 #define LEAT_ENGINE_RUN_H
-#include <pthread.h>
-#include <stdatomic.h>
 #include "base/env.h"
 #include "base/histogram.h"
 #include "engine/channel.h"
@@ -22,17 +22,20 @@
 #include "graph/graph.h"
 #include "time/valve.h"
 #include "time/watermark.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct leat__run leat__run;
 typedef struct leat__task leat__task;
 
-/* ------------------------------------------------------------------ bundle: one task's part of one epoch */
+/* ------------------------------------------------------------------ bundle: one task's part of
+ * one epoch */
 
 #define LEAT__SINK_DEAD_LETTERS UINT32_MAX /* instead of a sink's node id */
 
 typedef struct leat__out_record {
-    uint32_t node;                 /* the sink's node id, or LEAT__SINK_DEAD_LETTERS */
-    size_t key_at, value_at;       /* into bytes */
+    uint32_t node;           /* the sink's node id, or LEAT__SINK_DEAD_LETTERS */
+    size_t key_at, value_at; /* into bytes */
     uint32_t key_length, value_length;
     bool has_key;
     int64_t timestamp_ms;
@@ -53,22 +56,23 @@ typedef struct leat__bundle {
     bool has_offset;
     int64_t offset, max_timestamp_ms;
     int64_t watermark_ms;
-    leat__counters counters;       /* since the task was made */
+    leat__counters counters; /* since the task was made */
     leat__store_stats store_stats;
-    size_t accounted_bytes;        /* what of it is in run->buffered_bytes */
+    size_t accounted_bytes; /* what of it is in run->buffered_bytes */
 } leat__bundle;
 
 /* ------------------------------------------------------------------ source of a task */
 
 typedef struct leat__source {
     const leat__node *node;
-    const char *topic;             /* log: the topic; generators and arrays: where positions are kept */
+    /* log: the topic; generators and arrays: where positions are kept */
+    const char *topic;
     leat_log_reader *reader;
     leat_json_decoder *json;
-    leat__op decode_op;            /* context for a custom decoder; its spec is source_spec */
+    leat__op decode_op; /* context for a custom decoder; its spec is source_spec */
     leat__op_spec source_spec;
-    int64_t offset;                /* next to read */
-    int64_t end_offset;            /* until_end: stop here; else INT64_MAX */
+    int64_t offset;     /* next to read */
+    int64_t end_offset; /* until_end: stop here; else INT64_MAX */
     leat__partition_time time;
     bool ended;
 } leat__source;
@@ -77,39 +81,39 @@ typedef struct leat__source {
 
 typedef struct leat__delivery { /* where elements leave the chain: a sink or an exchange */
     leat__task *task;
-    const leat__node *sink;        /* sink, or NULL */
+    const leat__node *sink; /* sink, or NULL */
     const leat__edge *edge;
     uint32_t edge_number;
     bool flat;
-    leat__channel **channels;      /* per receiving partition */
+    leat__channel **channels; /* per receiving partition */
     uint32_t channel_count;
 } leat__delivery;
 
 struct leat__task {
-    leat__task_face face;          /* first: face.task is this */
+    leat__task_face face; /* first: face.task is this */
     leat__run *run;
     const leat__stage *stage;
     uint32_t partition, worker;
-    leat__op **ops;                /* by place in stage->nodes; NULL for sources and sinks */
-    leat__source *source;          /* NULL behind an exchange */
-    leat__output root;             /* where the source's records go */
-    leat__target *edge_target;     /* by edge number: where received records go */
+    leat__op **ops;            /* by place in stage->nodes; NULL for sources and sinks */
+    leat__source *source;      /* NULL behind an exchange */
+    leat__output root;         /* where the source's records go */
+    leat__target *edge_target; /* by edge number: where received records go */
     leat__channel **inputs, **outputs;
     size_t input_count, output_count, barriers;
     leat__valve valve;
-    bool told_idle;                /* what the stages behind were told last */
-    leat__arena scratch;           /* reset after each input record or timer */
-    uint64_t epoch;                /* open */
-    bool touched;                  /* the open epoch has done something; clock_ms is fixed */
+    bool told_idle;      /* what the stages behind were told last */
+    leat__arena scratch; /* reset after each input record or timer */
+    uint64_t epoch;      /* open */
+    bool touched;        /* the open epoch has done something; clock_ms is fixed */
     leat__bundle bundles[2], *bundle, *sealed;
     leat__counters counters;
-    leat__op **timer_ops;          /* by timer number of the store */
+    leat__op **timer_ops; /* by timer number of the store */
     leat__slot *slots;
     const char **timers;
     size_t slot_count, timer_count;
-    char *changelog;               /* topic; NULL without state */
+    char *changelog;                  /* topic; NULL without state */
     _Atomic int64_t committed_offset; /* of the last transaction */
-    uint64_t sealed_epoch_before;  /* R2: the previous epoch sealed in this changelog partition */
+    uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
     int64_t skip_log_ms;
 };
 
@@ -132,20 +136,21 @@ struct leat__run {
     const leat_env *env;
     leat_log *log;
     bool owns_log, stepping;
-    bool forgetful;                /* no log was named: state is not written down, a rewind is impossible */
+    /* no log was named: state is not written down, a rewind is impossible */
+    bool forgetful;
     leat__database *database;
     leat_log_member *member;
-    int64_t generation;            /* R7: of the assignment that this assembly was made from */
+    int64_t generation; /* R7: of the assignment that this assembly was made from */
     uint64_t incarnation;
 
     leat__task **tasks;
     size_t task_count;
     leat__worker *workers;
     uint32_t worker_count;
-    uint32_t *stage_partitions;    /* by stage number */
-    uint32_t widest;               /* source, in partitions */
-    char **position_topics;        /* by node id; NULL but for generators and arrays */
-    leat_log_partition *assigned;  /* copied from the member's last ASSIGNED event */
+    uint32_t *stage_partitions;   /* by stage number */
+    uint32_t widest;              /* source, in partitions */
+    char **position_topics;       /* by node id; NULL but for generators and arrays */
+    leat_log_partition *assigned; /* copied from the member's last ASSIGNED event */
     size_t assigned_count;
     pthread_rwlock_t assembly_lock; /* queries from other threads against take-down */
 
@@ -155,17 +160,18 @@ struct leat__run {
     leat__phase phase;
     uint64_t epoch;
     int64_t epoch_us, last_commit_us;
-    int64_t opened_us;                 /* first activity of the epoch that is being committed */
-    _Atomic uint64_t barrier_epoch;    /* tasks whose open epoch is <= this seal it */
+    int64_t opened_us;              /* first activity of the epoch that is being committed */
+    _Atomic uint64_t barrier_epoch; /* tasks whose open epoch is <= this seal it */
     _Atomic uint32_t sealed_count, ended_sources;
     uint32_t source_count;
-    _Atomic int64_t active_since_us;   /* first activity of the open epoch; 0: none */
-    _Atomic size_t buffered_bytes;     /* R9 */
+    _Atomic int64_t active_since_us; /* first activity of the open epoch; 0: none */
+    _Atomic size_t buffered_bytes;   /* R9 */
     size_t buffer_limit;
-    bool offsets_pending;              /* R24: positions moved without a transaction */
+    bool offsets_pending; /* R24: positions moved without a transaction */
     uint32_t rewinds_in_row;
-    bool forced;                       /* the barrier asked for commits positions even without output */
-    _Atomic bool barrier_wanted;       /* the harness ends the epoch now */
+    /* the barrier asked for commits positions even without output */
+    bool forced;
+    _Atomic bool barrier_wanted; /* the harness ends the epoch now */
 
     /* stopping and failing */
     _Atomic bool stop_requested, quit, park_requested;
@@ -173,7 +179,7 @@ struct leat__run {
     pthread_cond_t parked_changed;
     bool parking;
     uint32_t parked_count;
-    leat_error fatal;                  /* under lock; status LEAT_OK: none */
+    leat_error fatal; /* under lock; status LEAT_OK: none */
     _Atomic bool failed;
     bool finished, threads_started;
 
@@ -182,7 +188,7 @@ struct leat__run {
 
     /* statistics, under lock */
     leat_job_stats stats;
-    leat__counters counters_before;    /* of assemblies that were thrown away */
+    leat__counters counters_before; /* of assemblies that were thrown away */
     leat__histogram commit_us, epoch_latency_us;
 };
 
@@ -203,7 +209,8 @@ extern const leat_str leat__seal_key;
 bool leat__task_run(leat__task *task); /* true: it did something */
 void leat__task_touch(leat__task *task);
 int64_t leat__task_next_due_us(leat__task *task);
-leat_status leat__task_failed(void *task, leat__op *op, const leat__element *element, const leat_error *error);
+leat_status leat__task_failed(void *task, leat__op *op, const leat__element *element,
+                              const leat_error *error);
 void leat__task_late(void *task, leat__op *op);
 /* source.c */
 leat_status leat__source_open(leat__task *task, leat_error *error);

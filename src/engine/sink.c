@@ -1,4 +1,5 @@
-/* engine/sink.c - where elements leave a task: encoded into the epoch's bundle, or copied into a channel.
+/* engine/sink.c - where elements leave a task: encoded into the epoch's bundle, or copied into a
+ * channel.
  *
  * Nothing of a bundle is seen by anybody before its epoch is committed.
  */
@@ -8,25 +9,29 @@
 #include "record/codec.h"
 #include "record/keys.h"
 
-static leat__out_record *new_record(leat__bundle *bundle) {
+static leat__out_record *new_record(leat__bundle *bundle)
+{
     if (bundle->count == bundle->capacity) {
         bundle->capacity = bundle->capacity == 0 ? 256 : bundle->capacity * 2;
-        bundle->records = leat__realloc(bundle->records, bundle->capacity, sizeof(*bundle->records));
+        bundle->records =
+            leat__realloc(bundle->records, bundle->capacity, sizeof(*bundle->records));
     }
     return &bundle->records[bundle->count++];
 }
 
-static leat_status too_big(leat__task *task, const leat__node *sink, size_t bytes) {
+static leat_status too_big(leat__task *task, const leat__node *sink, size_t bytes)
+{
     leat_error error = {.status = LEAT_ETOOBIG};
     (void)snprintf(error.where, sizeof(error.where), "%s", sink->name);
     (void)snprintf(error.message, sizeof(error.message),
-                   "a record of %zu bytes is over the log's bound of %d; emit smaller records", bytes,
-                   LEAT__RECORD_BYTES_MAX);
+                   "a record of %zu bytes is over the log's bound of %d; emit smaller records",
+                   bytes, LEAT__RECORD_BYTES_MAX);
     leat__run_fail(task->run, &error);
     return LEAT_ETOOBIG;
 }
 
-leat_status leat__sink_deliver(void *arg, const leat__element *element) {
+leat_status leat__sink_deliver(void *arg, const leat__element *element)
+{
     leat__delivery *delivery = arg;
     leat__task *task = delivery->task;
     const leat__node *sink = delivery->sink;
@@ -35,7 +40,8 @@ leat_status leat__sink_deliver(void *arg, const leat__element *element) {
     leat_str key = {0};
     char text[LEAT__KEY_TEXT_BYTES];
     if (sink->kind == LEAT__NODE_SINK_LOG)
-        key = sink->key_field != NULL ? leat__key_of(sink->key_field, element->record, text) : element->key;
+        key = sink->key_field != NULL ? leat__key_of(sink->key_field, element->record, text)
+                                      : element->key;
     leat__out_record record = {.node = sink->id,
                                .has_key = key.data != NULL,
                                .key_at = bytes->length,
@@ -50,27 +56,31 @@ leat_status leat__sink_deliver(void *arg, const leat__element *element) {
     else
         leat__binary_append(bytes, sink->type, element->record);
     record.value_length = (uint32_t)(bytes->length - record.value_at);
-    if (record.key_length + (size_t)record.value_length > LEAT__RECORD_BYTES_MAX && sink->kind == LEAT__NODE_SINK_LOG)
+    if (record.key_length + (size_t)record.value_length > LEAT__RECORD_BYTES_MAX &&
+        sink->kind == LEAT__NODE_SINK_LOG)
         return too_big(task, sink, record.key_length + (size_t)record.value_length);
     *new_record(bundle) = record;
     task->counters.out++;
     return LEAT_OK;
 }
 
-leat_status leat__exchange_deliver(void *arg, const leat__element *element) {
+leat_status leat__exchange_deliver(void *arg, const leat__element *element)
+{
     leat__delivery *delivery = arg;
     uint32_t to = delivery->edge->exchange == LEAT__EXCHANGE_HASH
                       ? leat__partition_of(element->key, delivery->channel_count)
                       : delivery->task->partition % delivery->channel_count;
-    leat__channel_record(delivery->channels[to], delivery->edge_number, delivery->edge->type, delivery->flat,
-                         element);
+    leat__channel_record(delivery->channels[to], delivery->edge_number, delivery->edge->type,
+                         delivery->flat, element);
     return LEAT_OK;
 }
 
-/* {"topic":..,"partition":..,"offset":..,"operator":..,"error":..,"key":..,"value":..}: enough to look at the record and
- * to send it again. Bytes that are not UTF-8 appear as replacement characters; the offset leads to the original. */
+/* {"topic":..,"partition":..,"offset":..,"operator":..,"error":..,"key":..,"value":..}: enough to
+ * look at the record and to send it again. Bytes that are not UTF-8 appear as replacement
+ * characters; the offset leads to the original. */
 void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origin, const char *op,
-                              const leat_error *error, int64_t now_ms) {
+                              const leat_error *error, int64_t now_ms)
+{
     leat__buffer *bytes = &bundle->bytes;
     leat__out_record record = {.node = LEAT__SINK_DEAD_LETTERS, .timestamp_ms = now_ms};
     leat_str key = origin != NULL ? origin->key : (leat_str){0};
@@ -81,7 +91,8 @@ void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origi
     record.value_at = bytes->length;
     leat__buffer_text(bytes, "{\"topic\":");
     leat__buffer_json_str(bytes, leat_str_from(origin != NULL ? origin->topic : ""));
-    leat__buffer_format(bytes, ",\"partition\":%u,\"offset\":%lld,\"operator\":", origin != NULL ? origin->partition : 0,
+    leat__buffer_format(bytes, ",\"partition\":%u,\"offset\":%lld,\"operator\":",
+                        origin != NULL ? origin->partition : 0,
                         origin != NULL ? (long long)origin->offset : -1LL);
     leat__buffer_json_str(bytes, leat_str_from(op));
     leat__buffer_text(bytes, ",\"error\":");
@@ -90,7 +101,9 @@ void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origi
     leat__buffer_json_str(bytes, leat_str_from(error->message));
     leat__buffer_text(bytes, ",\"value\":");
     leat_str value = origin != NULL ? origin->value : (leat_str){0};
-    if (value.length > LEAT__RECORD_BYTES_MAX / 8) value.length = LEAT__RECORD_BYTES_MAX / 8; /* escapes grow */
+    /* escapes grow */
+    if (value.length > LEAT__RECORD_BYTES_MAX / 8)
+        value.length = LEAT__RECORD_BYTES_MAX / 8;
     if (value.data != NULL)
         leat__buffer_json_str(bytes, value);
     else
@@ -100,7 +113,8 @@ void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origi
     *new_record(bundle) = record;
 }
 
-void leat__bundle_reset(leat__bundle *bundle) {
+void leat__bundle_reset(leat__bundle *bundle)
+{
     bundle->bytes.length = 0;
     bundle->count = 0;
     bundle->change_count = 0;
@@ -108,7 +122,8 @@ void leat__bundle_reset(leat__bundle *bundle) {
     leat__changes_reset(&bundle->changes);
 }
 
-void leat__bundle_free(leat__bundle *bundle) {
+void leat__bundle_free(leat__bundle *bundle)
+{
     leat__buffer_free(&bundle->bytes);
     leat__free(bundle->records);
     leat__changes_free(&bundle->changes);

@@ -1,4 +1,5 @@
-/* engine/tables.c - global tables: topics that every process reads completely (a thread of its own).
+/* engine/tables.c - global tables: topics that every process reads completely (a thread of its
+ * own).
  *
  *   start: read all partitions to the end as of now ─► ready ─► follow along with the job
  */
@@ -26,20 +27,24 @@ typedef struct leat__tables {
     _Atomic uint64_t skipped;
 } leat__tables;
 
-static void wake(void *tables) {
+static void wake(void *tables)
+{
     leat__doorbell_ring(&((leat__tables *)tables)->bell);
 }
 
-static leat_status decode(leat__tables *tables, const leat_table *config, const leat_log_record *in, void *record,
-                          leat_error *error) {
+static leat_status decode(leat__tables *tables, const leat_table *config, const leat_log_record *in,
+                          void *record, leat_error *error)
+{
     if (config->format == LEAT_JSON)
-        return leat__json_decode_into(tables->json, &tables->arena, config->type, in->value, LEAT__STRINGS_IN_INPUT,
-                                      record, error);
-    return leat__binary_decode_into(&tables->arena, config->type, in->value, LEAT__STRINGS_IN_INPUT, record, error);
+        return leat__json_decode_into(tables->json, &tables->arena, config->type, in->value,
+                                      LEAT__STRINGS_IN_INPUT, record, error);
+    return leat__binary_decode_into(&tables->arena, config->type, in->value, LEAT__STRINGS_IN_INPUT,
+                                    record, error);
 }
 
-static leat_status table_record(leat__tables *tables, const leat__graph_table *named, const leat_log_record *in,
-                                leat_error *error) {
+static leat_status table_record(leat__tables *tables, const leat__graph_table *named,
+                                const leat_log_record *in, leat_error *error)
+{
     const leat_table *config = &named->table;
     if (in->value.data == NULL) {
         config->on_record(config->arg, in->key, NULL, in);
@@ -54,15 +59,18 @@ static leat_status table_record(leat__tables *tables, const leat__graph_table *n
         return LEAT_OK;
     }
     if (config->on_error == LEAT_ON_ERROR_STOP)
-        return leat__fail(error, status, LEAT_RECOVERY_FATAL, named->name, "%.200s (%s, partition %u, offset %lld)",
-                          error->message, in->topic, in->partition, (long long)in->offset);
-    atomic_fetch_add(&tables->skipped, 1); /* a table has no epoch to put a dead letter into: the record stays in its topic */
-    leat__log_line(LEAT__WARN, "table", "%s: record skipped (%s, partition %u, offset %lld): %s", named->name, in->topic,
-                   in->partition, (long long)in->offset, error->message);
+        return leat__fail(error, status, LEAT_RECOVERY_FATAL, named->name,
+                          "%.200s (%s, partition %u, offset %lld)", error->message, in->topic,
+                          in->partition, (long long)in->offset);
+    /* a table has no epoch to put a dead letter into: the record stays in its topic */
+    atomic_fetch_add(&tables->skipped, 1);
+    leat__log_line(LEAT__WARN, "table", "%s: record skipped (%s, partition %u, offset %lld): %s",
+                   named->name, in->topic, in->partition, (long long)in->offset, error->message);
     return LEAT_OK;
 }
 
-static leat_status poll_once(leat__tables *tables, size_t *count, leat_error *error) {
+static leat_status poll_once(leat__tables *tables, size_t *count, leat_error *error)
+{
     leat_log_record records[256];
     leat_status status = leat_log_reader_poll(tables->reader, records, 256, count, error);
     for (size_t i = 0; i < *count && status == LEAT_OK; i++)
@@ -72,33 +80,40 @@ static leat_status poll_once(leat__tables *tables, size_t *count, leat_error *er
     return status;
 }
 
-static leat_status open_table(leat__tables *tables, table *t, leat_error *error) {
+static leat_status open_table(leat__tables *tables, table *t, leat_error *error)
+{
     const leat_table *config = &t->config->table;
     leat_topic_opts opts;
     leat_status status = leat_topic_describe(tables->run->log, config->topic, &opts, error);
-    if (status != LEAT_OK) return status;
+    if (status != LEAT_OK)
+        return status;
     t->partition_count = opts.partition_count;
     for (uint32_t p = 0; p < opts.partition_count && status == LEAT_OK; p++)
         status = leat_log_reader_seek(tables->reader, config->topic, p, LEAT_OFFSET_BEGIN, error);
     return status;
 }
 
-static leat_status caught_up(leat__tables *tables, bool *all, leat_error *error) {
+static leat_status caught_up(leat__tables *tables, bool *all, leat_error *error)
+{
     *all = true;
     for (size_t t = 0; t < tables->table_count; t++)
         for (uint32_t p = 0; p < tables->tables[t].partition_count; p++) {
             const char *topic = tables->tables[t].config->table.topic;
             int64_t begin, end, position;
             leat_status status = leat_log_bounds(tables->run->log, topic, p, &begin, &end, error);
-            if (status == LEAT_OK) status = leat_log_reader_position(tables->reader, topic, p, &position, error);
-            if (status != LEAT_OK) return status;
+            if (status == LEAT_OK)
+                status = leat_log_reader_position(tables->reader, topic, p, &position, error);
+            if (status != LEAT_OK)
+                return status;
             *all &= position >= end; /* R11 */
         }
     return LEAT_OK;
 }
 
-leat_status leat__tables_open(leat__run *run, leat_error *error) {
-    if (run->graph->table_count == 0) return LEAT_OK;
+leat_status leat__tables_open(leat__run *run, leat_error *error)
+{
+    if (run->graph->table_count == 0)
+        return LEAT_OK;
     leat__tables *tables = run->tables = leat__calloc(1, sizeof(*tables));
     tables->run = run;
     tables->json = leat_json_decoder_new();
@@ -112,39 +127,51 @@ leat_status leat__tables_open(leat__run *run, leat_error *error) {
     for (bool all = false; status == LEAT_OK && !all;) {
         size_t count;
         status = poll_once(tables, &count, error);
-        if (status == LEAT_OK && count == 0) status = caught_up(tables, &all, error);
+        if (status == LEAT_OK && count == 0)
+            status = caught_up(tables, &all, error);
         if (atomic_load(&run->stop_requested))
-            return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, "tables", "stopped while reading the tables");
+            return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, "tables",
+                              "stopped while reading the tables");
     }
     return status;
 }
 
-static void *tables_main(void *arg) {
+static void *tables_main(void *arg)
+{
     leat__tables *tables = arg;
     while (!atomic_load(&tables->run->quit))
-        if (!leat__tables_step(tables->run)) leat__doorbell_wait(&tables->bell, 200000);
+        if (!leat__tables_step(tables->run))
+            leat__doorbell_wait(&tables->bell, 200000);
     return NULL;
 }
 
-leat_status leat__tables_start(leat__run *run, leat_error *error) {
-    if (run->tables == NULL) return LEAT_OK;
+leat_status leat__tables_start(leat__run *run, leat_error *error)
+{
+    if (run->tables == NULL)
+        return LEAT_OK;
     if (pthread_create(&run->tables->thread, NULL, tables_main, run->tables) != 0)
-        return leat__fail(error, LEAT_EINTERNAL, LEAT_RECOVERY_FATAL, "tables", "no thread could be started");
+        return leat__fail(error, LEAT_EINTERNAL, LEAT_RECOVERY_FATAL, "tables",
+                          "no thread could be started");
     run->tables->thread_started = true;
     return LEAT_OK;
 }
 
-bool leat__tables_step(leat__run *run) {
-    if (run->tables == NULL) return false;
+bool leat__tables_step(leat__run *run)
+{
+    if (run->tables == NULL)
+        return false;
     leat_error error;
     size_t count = 0;
-    if (poll_once(run->tables, &count, &error) != LEAT_OK) leat__run_fail(run, &error);
+    if (poll_once(run->tables, &count, &error) != LEAT_OK)
+        leat__run_fail(run, &error);
     return count != 0;
 }
 
-void leat__tables_close(leat__run *run) {
+void leat__tables_close(leat__run *run)
+{
     leat__tables *tables = run->tables;
-    if (tables == NULL) return;
+    if (tables == NULL)
+        return;
     if (tables->thread_started) {
         leat__doorbell_ring(&tables->bell);
         pthread_join(tables->thread, NULL);

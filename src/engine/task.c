@@ -1,17 +1,21 @@
 /* engine/task.c - one task's turn: take input, fire timers, hand on time, seal the epoch.
  *
- *   leat__task_run:  channels full? ─► wait      barrier due? ─► seal      else: input ─► timers ─► watermark on
+ *   leat__task_run:   channels full? ─► wait        barrier due? ─► seal
+ *                     else: input ─► timers ─► watermark passed on
  *
- * Order within a task: elements as they arrive; on a watermark all its timers fire, in timestamp order, before it is
- * passed on (W5, T1); equal timestamps by operator number, then key (T2).
+ * Order within a task: elements as they arrive; on a watermark all its timers fire, in timestamp
+ * order, before it is passed on (W5, T1); equal timestamps by operator number, then key (T2).
  */
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/run.h"
 
-/* The first thing that an epoch does in this task fixes the epoch's clock (R21) and tells the coordinator. */
-void leat__task_touch(leat__task *task) {
-    if (task->touched) return;
+/* The first thing that an epoch does in this task fixes the epoch's clock (R21) and tells the
+ * coordinator. */
+void leat__task_touch(leat__task *task)
+{
+    if (task->touched)
+        return;
     leat__run *run = task->run;
     task->touched = true;
     task->face.clock_ms = run->env->now_ms(run->env->arg);
@@ -23,16 +27,19 @@ void leat__task_touch(leat__task *task) {
 
 /* ------------------------------------------------------------------ errors */
 
-leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *element, const leat_error *error) {
+leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *element,
+                              const leat_error *error)
+{
     leat__task *task = arg;
     leat_on_error policy = op->spec->on_error;
     if (policy == LEAT_ON_ERROR_STOP || error->recovery == LEAT_RECOVERY_RESTART) {
         leat_error told = *error;
         const leat_log_record *origin = element != NULL ? element->origin : NULL;
         if (origin != NULL && policy == LEAT_ON_ERROR_STOP)
-            (void)snprintf(told.message, sizeof(told.message),
-                           "%.300s (%s, partition %u, offset %lld; on_error SKIP or DEAD_LETTER would go on)",
-                           error->message, origin->topic, origin->partition, (long long)origin->offset);
+            (void)snprintf(
+                told.message, sizeof(told.message),
+                "%.300s (%s, partition %u, offset %lld; on_error SKIP or DEAD_LETTER would go on)",
+                error->message, origin->topic, origin->partition, (long long)origin->offset);
         leat__run_fail(task->run, &told);
         return error->status;
     }
@@ -40,20 +47,22 @@ leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *elem
     if (policy == LEAT_ON_ERROR_DEAD_LETTER) {
         op->records_dead++;
         task->counters.dead++;
-        leat__bundle_dead_letter(task->bundle, element != NULL ? element->origin : NULL, op->spec->name, error,
-                                 task->face.clock_ms);
+        leat__bundle_dead_letter(task->bundle, element != NULL ? element->origin : NULL,
+                                 op->spec->name, error, task->face.clock_ms);
         return LEAT_OK;
     }
     op->records_skipped++;
     task->counters.skipped++;
-    if (task->face.clock_ms - task->skip_log_ms >= 1000) { /* one line a second, however many are bad */
+    /* one line a second, however many are bad */
+    if (task->face.clock_ms - task->skip_log_ms >= 1000) {
         task->skip_log_ms = task->face.clock_ms;
         leat__log_line(LEAT__WARN, "job", "%s: record skipped: %s", op->spec->name, error->message);
     }
     return LEAT_OK;
 }
 
-void leat__task_late(void *arg, leat__op *op) {
+void leat__task_late(void *arg, leat__op *op)
+{
     leat__task *task = arg;
     op->records_late++;
     task->counters.late++;
@@ -61,42 +70,57 @@ void leat__task_late(void *arg, leat__op *op) {
 
 /* ------------------------------------------------------------------ timers and time */
 
-static bool fire_timers(leat__task *task, leat__time_domain domain, int64_t until_ms) {
-    if (task->face.store == NULL) return true;
+static bool fire_timers(leat__task *task, leat__time_domain domain, int64_t until_ms)
+{
+    if (task->face.store == NULL)
+        return true;
     leat__timer timer;
     while (leat__store_timer_next(task->face.store, domain) <= until_ms &&
            leat__store_timer_pop(task->face.store, domain, until_ms, &timer)) {
         leat__task_touch(task);
-        if (leat__op_fire(task->timer_ops[timer.timer], &timer, domain) != LEAT_OK) return false;
+        if (leat__op_fire(task->timer_ops[timer.timer], &timer, domain) != LEAT_OK)
+            return false;
         leat__arena_reset(&task->scratch);
     }
     return true;
 }
 
-static void send_control(leat__task *task, uint8_t kind, int64_t value) {
-    for (size_t i = 0; i < task->output_count; i++) leat__channel_control(task->outputs[i], kind, value);
+static void send_control(leat__task *task, uint8_t kind, int64_t value)
+{
+    for (size_t i = 0; i < task->output_count; i++)
+        leat__channel_control(task->outputs[i], kind, value);
 }
 
-/* How time stands now; the watermark is passed on first, then idleness (W3, W4). A watermark that did not move is passed on
- * only to say that an idle input is awake. */
-static bool pass_time(leat__task *task, int64_t watermark_ms, bool idle) {
+/* How time stands now; the watermark is passed on first, then idleness (W3, W4). A watermark that
+ * did not move is passed on only to say that an idle input is awake. */
+static bool pass_time(leat__task *task, int64_t watermark_ms, bool idle)
+{
     bool moved = watermark_ms > task->face.watermark_ms;
     if (moved) {
         task->face.watermark_ms = watermark_ms;
-        if (!fire_timers(task, LEAT__EVENT_TIME, watermark_ms)) return false; /* W5: before it is passed on */
+        /* W5: before it is passed on */
+        if (!fire_timers(task, LEAT__EVENT_TIME, watermark_ms))
+            return false;
     }
-    if (moved || (task->told_idle && !idle)) send_control(task, LEAT__ITEM_WATERMARK, task->face.watermark_ms);
-    if (idle && !task->told_idle) send_control(task, LEAT__ITEM_IDLE, 0);
+    if (moved || (task->told_idle && !idle))
+        send_control(task, LEAT__ITEM_WATERMARK, task->face.watermark_ms);
+    if (idle && !task->told_idle)
+        send_control(task, LEAT__ITEM_IDLE, 0);
     task->told_idle = idle;
     return true;
 }
 
-static bool processing_timers(leat__task *task) {
-    if (task->face.store == NULL) return false;
+static bool processing_timers(leat__task *task)
+{
+    if (task->face.store == NULL)
+        return false;
     int64_t next = leat__store_timer_next(task->face.store, LEAT__PROCESSING_TIME);
-    if (next == LEAT_TIME_MAX) return false;
-    int64_t clock_ms = task->touched ? task->face.clock_ms : task->run->env->now_ms(task->run->env->arg);
-    if (next > clock_ms) return false;
+    if (next == LEAT_TIME_MAX)
+        return false;
+    int64_t clock_ms =
+        task->touched ? task->face.clock_ms : task->run->env->now_ms(task->run->env->arg);
+    if (next > clock_ms)
+        return false;
     leat__task_touch(task);
     (void)fire_timers(task, LEAT__PROCESSING_TIME, task->face.clock_ms);
     return true;
@@ -104,10 +128,12 @@ static bool processing_timers(leat__task *task) {
 
 /* ------------------------------------------------------------------ the end of an epoch */
 
-static void account(leat__task *task) {
+static void account(leat__task *task)
+{
     leat__bundle *bundle = task->bundle;
     size_t bytes = bundle->bytes.length + bundle->count * sizeof(*bundle->records);
-    if (task->face.store != NULL) bytes += leat__store_dirty_bytes(task->face.store);
+    if (task->face.store != NULL)
+        bytes += leat__store_dirty_bytes(task->face.store);
     if (bytes > bundle->accounted_bytes) {
         atomic_fetch_add(&task->run->buffered_bytes, bytes - bundle->accounted_bytes);
         bundle->accounted_bytes = bytes;
@@ -116,7 +142,8 @@ static void account(leat__task *task) {
     }
 }
 
-static void seal_epoch(leat__task *task) {
+static void seal_epoch(leat__task *task)
+{
     leat__run *run = task->run;
     leat__bundle *bundle = task->bundle;
     bundle->epoch = task->epoch;
@@ -138,16 +165,19 @@ static void seal_epoch(leat__task *task) {
     leat__bundle_reset(task->bundle);
     task->touched = false;
     task->epoch++;
-    if (atomic_fetch_add(&run->sealed_count, 1) + 1 == run->task_count) leat__doorbell_ring(&run->bell);
+    if (atomic_fetch_add(&run->sealed_count, 1) + 1 == run->task_count)
+        leat__doorbell_ring(&run->bell);
 }
 
-static bool barrier_due(const leat__task *task) {
+static bool barrier_due(const leat__task *task)
+{
     return atomic_load(&task->run->barrier_epoch) >= task->epoch;
 }
 
 /* ------------------------------------------------------------------ input */
 
-static bool receive_item(leat__task *task, leat__channel *channel, const leat__item *item) {
+static bool receive_item(leat__task *task, leat__channel *channel, const leat__item *item)
+{
     switch (item->kind) {
     case LEAT__ITEM_RECORD: {
         leat__task_touch(task);
@@ -174,55 +204,69 @@ static bool receive_item(leat__task *task, leat__channel *channel, const leat__i
     }
 }
 
-/* Takes at most one batch's worth from each channel, so that all progress and barriers meet soon. */
-static bool receive(leat__task *task) {
+/* Takes at most one batch's worth from each channel, so that all progress and barriers meet soon.
+ * */
+static bool receive(leat__task *task)
+{
     bool busy = false;
     for (size_t i = 0; i < task->input_count; i++) {
         leat__channel *channel = task->inputs[i];
         const leat__item *item;
-        for (size_t n = 0; n < 256 && !channel->barriered && (item = leat__channel_take(channel)) != NULL; n++) {
+        for (size_t n = 0;
+             n < 256 && !channel->barriered && (item = leat__channel_take(channel)) != NULL; n++) {
             busy = true;
-            if (!receive_item(task, channel, item)) return false;
+            if (!receive_item(task, channel, item))
+                return false;
         }
         if (atomic_exchange(&channel->waited_for, false))
             leat__doorbell_ring(&task->run->workers[channel->sender->worker].bell);
     }
     if (task->barriers == task->input_count && (task->input_count != 0 || barrier_due(task))) {
-        for (size_t i = 0; i < task->input_count; i++) task->inputs[i]->barriered = false;
+        for (size_t i = 0; i < task->input_count; i++)
+            task->inputs[i]->barriered = false;
         task->barriers = 0;
         seal_epoch(task);
     }
     return busy;
 }
 
-static bool run_source(leat__task *task) {
+static bool run_source(leat__task *task)
+{
     leat__run *run = task->run;
     if (barrier_due(task)) {
         seal_epoch(task);
         return true;
     }
-    if (task->source->ended || atomic_load(&run->stop_requested)) return false;
-    if (atomic_load(&run->buffered_bytes) >= run->buffer_limit) return false; /* R9: the source pauses */
+    if (task->source->ended || atomic_load(&run->stop_requested))
+        return false;
+    /* R9: the source pauses */
+    if (atomic_load(&run->buffered_bytes) >= run->buffer_limit)
+        return false;
     bool busy = leat__source_run(task);
-    if (atomic_load(&run->failed)) return false;
+    if (atomic_load(&run->failed))
+        return false;
     leat__time_signal signal;
-    if (leat__partition_time_signal(&task->source->time, run->env->now_ms(run->env->arg), &signal) &&
+    if (leat__partition_time_signal(&task->source->time, run->env->now_ms(run->env->arg),
+                                    &signal) &&
         !pass_time(task, signal.watermark_ms, signal.idle))
         return false;
-    if (task->source->ended) { /* W5: the end of bounded input has fired everything; the job may end now */
+    /* W5: the end of bounded input has fired everything; the job may end now */
+    if (task->source->ended) {
         leat__task_touch(task);
         leat__doorbell_ring(&run->bell);
     }
     return busy;
 }
 
-static bool flush(leat__task *task) {
+static bool flush(leat__task *task)
+{
     bool all = true;
     for (size_t i = 0; i < task->output_count; i++) {
         leat__channel *channel = task->outputs[i];
         bool had = channel->open != NULL || channel->pending != NULL;
         bool through = leat__channel_flush(channel);
-        if (!through) atomic_store(&channel->waited_for, true);
+        if (!through)
+            atomic_store(&channel->waited_for, true);
         all &= through;
         if (had && channel->receiver->worker != task->worker)
             leat__doorbell_ring(&task->run->workers[channel->receiver->worker].bell);
@@ -230,24 +274,31 @@ static bool flush(leat__task *task) {
     return all;
 }
 
-bool leat__task_run(leat__task *task) {
-    if (atomic_load(&task->run->failed)) return false;
-    if (!flush(task)) return false; /* a full channel: its receiver has to run first */
+bool leat__task_run(leat__task *task)
+{
+    if (atomic_load(&task->run->failed))
+        return false;
+    if (!flush(task))
+        return false; /* a full channel: its receiver has to run first */
     bool busy = task->source != NULL ? run_source(task) : receive(task);
     busy |= processing_timers(task);
-    if (busy) account(task);
+    if (busy)
+        account(task);
     (void)flush(task);
     return busy;
 }
 
 /* How long the worker may sleep for this task's sake. */
-int64_t leat__task_next_due_us(leat__task *task) {
+int64_t leat__task_next_due_us(leat__task *task)
+{
     int64_t due_us = 200000; /* W2: time moves at least every 200 ms of the clock */
     if (task->face.store != NULL) {
         int64_t next = leat__store_timer_next(task->face.store, LEAT__PROCESSING_TIME);
         if (next != LEAT_TIME_MAX) {
             int64_t left_us = (next - task->run->env->now_ms(task->run->env->arg)) * 1000;
-            if (left_us < due_us) due_us = left_us < 500 ? 500 : left_us; /* the epoch's clock moves by epochs */
+            /* the epoch's clock moves by epochs */
+            if (left_us < due_us)
+                due_us = left_us < 500 ? 500 : left_us;
         }
     }
     return due_us;

@@ -5,40 +5,54 @@
 
 /* ------------------------------------------------------------------ process */
 
-static leat_status process_open(leat__op *op, leat_error *error) {
+static leat_status process_open(leat__op *op, leat_error *error)
+{
     const leat_process_op *config = &op->spec->config.process;
-    if (config->local_bytes != 0) op->ctx.local = leat__calloc(1, config->local_bytes);
-    if (config->on_open == NULL) return LEAT_OK;
+    if (config->local_bytes != 0)
+        op->ctx.local = leat__calloc(1, config->local_bytes);
+    if (config->on_open == NULL)
+        return LEAT_OK;
     op->ctx.failed = false;
     leat_status status = config->on_open(&op->ctx, NULL);
-    if (op->ctx.failed) status = op->ctx.error.status;
-    if (status == LEAT_OK) return LEAT_OK;
+    if (op->ctx.failed)
+        status = op->ctx.error.status;
+    if (status == LEAT_OK)
+        return LEAT_OK;
     return leat__fail(error, status, LEAT_RECOVERY_FATAL, op->spec->name, "%s",
                       op->ctx.failed ? op->ctx.error.message : "on_open failed");
 }
 
-static void process_close(leat__op *op) {
+static void process_close(leat__op *op)
+{
     const leat_process_op *config = &op->spec->config.process;
-    if (config->on_close != NULL) (void)config->on_close(&op->ctx, NULL);
+    if (config->on_close != NULL)
+        (void)config->on_close(&op->ctx, NULL);
 }
 
-static leat_status process_element(leat__op *op, const leat__element *element) {
+static leat_status process_element(leat__op *op, const leat__element *element)
+{
     return leat__op_run_record(op, element, op->spec->config.process.on_record);
 }
 
-static leat_status process_timer(leat__op *op, const leat__timer *timer, leat__time_domain domain) {
+static leat_status process_timer(leat__op *op, const leat__timer *timer, leat__time_domain domain)
+{
     (void)domain; /* the callback knows its timers by number */
     return op->spec->config.process.on_timer(&op->ctx, (int)(timer->timer - op->first_timer));
 }
 
 const leat__op_class leat__op_process = {
-    .kind = "process", .keyed = true,
-    .open = process_open, .on_element = process_element, .on_timer = process_timer, .close = process_close,
+    .kind = "process",
+    .keyed = true,
+    .open = process_open,
+    .on_element = process_element,
+    .on_timer = process_timer,
+    .close = process_close,
 };
 
 /* ------------------------------------------------------------------ reduce */
 
-static leat_status reduce_record(leat_ctx *ctx, const void *record) {
+static leat_status reduce_record(leat_ctx *ctx, const void *record)
+{
     const leat__op_spec *spec = ctx->spec;
     bool first = leat_get(ctx, 0) == NULL;
     void *acc = leat_mut(ctx, 0);
@@ -50,15 +64,18 @@ static leat_status reduce_record(leat_ctx *ctx, const void *record) {
     return LEAT_OK;
 }
 
-static leat_status reduce_element(leat__op *op, const leat__element *element) {
+static leat_status reduce_element(leat__op *op, const leat__element *element)
+{
     return leat__op_run_record(op, element, reduce_record);
 }
 
-const leat__op_class leat__op_reduce = {.kind = "reduce", .keyed = true, .on_element = reduce_element};
+const leat__op_class leat__op_reduce = {
+    .kind = "reduce", .keyed = true, .on_element = reduce_element};
 
 /* ------------------------------------------------------------------ running aggregate */
 
-static leat_status aggregate_record(leat_ctx *ctx, const void *record) {
+static leat_status aggregate_record(leat_ctx *ctx, const void *record)
+{
     const leat_aggregate_op *op = &ctx->spec->config.aggregate.op;
     void *acc = leat_mut(ctx, 0);
     op->add(acc, record);
@@ -74,8 +91,10 @@ static leat_status aggregate_record(leat_ctx *ctx, const void *record) {
     return LEAT_OK;
 }
 
-static leat_status aggregate_element(leat__op *op, const leat__element *element) {
+static leat_status aggregate_element(leat__op *op, const leat__element *element)
+{
     return leat__op_run_record(op, element, aggregate_record);
 }
 
-const leat__op_class leat__op_aggregate = {.kind = "aggregate", .keyed = true, .on_element = aggregate_element};
+const leat__op_class leat__op_aggregate = {
+    .kind = "aggregate", .keyed = true, .on_element = aggregate_element};

@@ -1,44 +1,55 @@
-/* ops/op.c - pushing elements through operators, and the small transaction around every callback (S3).
+/* ops/op.c - pushing elements through operators, and the small transaction around every callback
+ * (S3).
  *
- *   push ─► class->on_element ─► run_record:  begin ─ callback ─┬─ OK:   keep state, then forward what it emitted
- *                                                               └─ else: undo state, drop output, error policy
+ *   push ─► class->on_element ─► run_record:
+ *       begin ─ callback ─┬─ OK:   keep state, then forward what it emitted
+ *                         └─ else: undo state, drop output, error policy (R19)
  */
 #include "ops/op.h"
 #include "base/error.h"
 #include "base/mem.h"
 
-leat_status leat__op_open(leat__op *op, leat_error *error) {
+leat_status leat__op_open(leat__op *op, leat_error *error)
+{
     const leat__op_spec *spec = op->spec;
     op->ctx.spec = spec;
-    if (spec->class->instance_bytes != 0) op->instance = leat__calloc(1, spec->class->instance_bytes);
+    if (spec->class->instance_bytes != 0)
+        op->instance = leat__calloc(1, spec->class->instance_bytes);
     return spec->class->open == NULL ? LEAT_OK : spec->class->open(op, error);
 }
 
-void leat__op_close(leat__op *op) {
-    if (op->ctx.spec != NULL && op->spec->class->close != NULL) op->spec->class->close(op);
+void leat__op_close(leat__op *op)
+{
+    if (op->ctx.spec != NULL && op->spec->class->close != NULL)
+        op->spec->class->close(op);
     leat__free(op->instance);
     leat__free(op->ctx.emitted);
     leat__free(op->ctx.local);
 }
 
-leat_status leat__op_push(leat__op *op, const leat__element *element) {
+leat_status leat__op_push(leat__op *op, const leat__element *element)
+{
     op->records_in++;
     return op->spec->class->on_element(op, element);
 }
 
-leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element) {
+leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element)
+{
     const leat__output *out = &op->output[output];
     op->records_out++;
     for (size_t i = 0; i < out->target_count; i++) {
         const leat__target *target = &out->targets[i];
         leat_status status = target->op != NULL ? leat__op_push(target->op, element)
                                                 : target->deliver(target->arg, element);
-        if (status != LEAT_OK) return status;
+        if (status != LEAT_OK)
+            return status;
     }
     return LEAT_OK;
 }
 
-static void context_begin(leat__op *op, const leat__element *element, leat_str key, uint64_t hash, int64_t now_ms) {
+static void context_begin(leat__op *op, const leat__element *element, leat_str key, uint64_t hash,
+                          int64_t now_ms)
+{
     leat_ctx *ctx = &op->ctx;
     ctx->element = element;
     ctx->key = key;
@@ -49,8 +60,10 @@ static void context_begin(leat__op *op, const leat__element *element, leat_str k
     ctx->emitted_count = 0;
 }
 
-/* Forwards what the callback emitted. Downstream may run this operator's arena but never this operator again. */
-static leat_status forward_emitted(leat__op *op) {
+/* Forwards what the callback emitted. Downstream may run this operator's arena but never this
+ * operator again. */
+static leat_status forward_emitted(leat__op *op)
+{
     leat_ctx *ctx = &op->ctx;
     for (size_t i = 0; i < ctx->emitted_count; i++) {
         const leat__emitted *emitted = &ctx->emitted[i];
@@ -60,26 +73,35 @@ static leat_status forward_emitted(leat__op *op) {
                                    .key_hash = ctx->key_hash,
                                    .origin = ctx->element != NULL ? ctx->element->origin : NULL};
         leat_status status = leat__op_forward(op, emitted->output, &out);
-        if (status != LEAT_OK) return status;
+        if (status != LEAT_OK)
+            return status;
     }
     return LEAT_OK;
 }
 
 /* The callback's verdict: keep everything or nothing, then the error policy (R19). */
-static leat_status settle(leat__op *op, const leat__element *element, leat_status status, bool stateful) {
+static leat_status settle(leat__op *op, const leat__element *element, leat_status status,
+                          bool stateful)
+{
     leat_ctx *ctx = &op->ctx;
-    if (ctx->failed) status = ctx->error.status;
+    if (ctx->failed)
+        status = ctx->error.status;
     if (status == LEAT_OK) {
-        if (stateful) leat__store_callback_commit(ctx->task->store);
+        if (stateful)
+            leat__store_callback_commit(ctx->task->store);
         return forward_emitted(op);
     }
-    if (stateful) leat__store_callback_rollback(ctx->task->store);
+    if (stateful)
+        leat__store_callback_rollback(ctx->task->store);
     ctx->emitted_count = 0;
-    if (!ctx->failed) (void)leat_fail(ctx, status, "the callback returned %s without a message", leat_status_name(status));
+    if (!ctx->failed)
+        (void)leat_fail(ctx, status, "the callback returned %s without a message",
+                        leat_status_name(status));
     return ctx->task->failed(ctx->task->task, op, element, &ctx->error);
 }
 
-leat_status leat__op_run_record(leat__op *op, const leat__element *element, leat_record_fn fn) {
+leat_status leat__op_run_record(leat__op *op, const leat__element *element, leat_record_fn fn)
+{
     leat_ctx *ctx = &op->ctx;
     leat__store *store = ctx->task->store;
     bool stateful = store != NULL && element->key.data != NULL && op->spec->class->keyed;
@@ -92,7 +114,8 @@ leat_status leat__op_run_record(leat__op *op, const leat__element *element, leat
     return settle(op, element, fn(ctx, element->record), stateful);
 }
 
-leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_domain domain) {
+leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_domain domain)
+{
     leat_ctx *ctx = &op->ctx;
     leat__store *store = ctx->task->store;
     /* the popped key is lent until the next pop, and callbacks may push on: keep it */

@@ -1,8 +1,9 @@
 /* ops/op.h - an operator at run time, and the element that flows through it.
  *
  *      task (stage, partition), one thread
- *      source ─► filter ─► key_by ─┬─► process ─► sink       push = a function call; a callback's output is
- *                                  └─► window ──► sink       held back until it returned LEAT_OK (S3)
+ *      source ─► filter ─► key_by ─┬─► process ─► sink     push = a function call; what a
+ *                                  └─► window ──► sink     callback emits is held back until it
+ *                                                          returned LEAT_OK (S3)
  *
  * leat__op_spec is the plan's side (immutable, shared by every task), leat__op one task's instance.
  */
@@ -24,19 +25,20 @@ typedef struct leat__op leat__op;
 typedef struct leat__op_spec leat__op_spec;
 
 typedef struct leat__op_class {
-    const char *kind;     /* "map", "process" ...: shown by explain */
-    bool keyed;           /* needs a keyed stream */
-    size_t instance_bytes;/* of op->instance, zeroed before open */
-    leat_status (*open)(leat__op *op, leat_error *error);   /* NULL: nothing to do */
+    const char *kind;      /* "map", "process" ...: shown by explain */
+    bool keyed;            /* needs a keyed stream */
+    size_t instance_bytes; /* of op->instance, zeroed before open */
+    leat_status (*open)(leat__op *op, leat_error *error); /* NULL: nothing to do */
     leat_status (*on_element)(leat__op *op, const leat__element *element);
-    leat_status (*on_timer)(leat__op *op, const leat__timer *timer, leat__time_domain domain); /* NULL: no timers */
+    /* NULL: no timers */
+    leat_status (*on_timer)(leat__op *op, const leat__timer *timer, leat__time_domain domain);
     void (*close)(leat__op *op);
 } leat__op_class;
 
 struct leat__op_spec {
     const leat__op_class *class;
     const char *name;
-    const leat_type *in, *out;      /* out NULL: no main output */
+    const leat_type *in, *out; /* out NULL: no main output */
     leat_side_spec side[LEAT_SLOTS_MAX];
     leat__slot slot[LEAT_SLOTS_MAX];
     size_t slot_count;
@@ -49,19 +51,24 @@ struct leat__op_spec {
         leat_filter_fn filter;
         leat_record_fn flat_map;
         leat_reduce_fn reduce;
-        const leat_field *key;             /* key_by */
+        const leat_field *key; /* key_by */
         leat_process_op process;
-        struct { leat_aggregate_op op; leat_window window; } aggregate; /* running: window.size_ms 0 */
+        /* running: window.size_ms 0 */
+        struct {
+            leat_aggregate_op op;
+            leat_window window;
+        } aggregate;
     } config;
 };
 
 /* classes; all in src/ops */
-extern const leat__op_class leat__op_map, leat__op_filter, leat__op_flat_map, leat__op_key_by, leat__op_union,
-    leat__op_process, leat__op_reduce, leat__op_aggregate, leat__op_window;
+extern const leat__op_class leat__op_map, leat__op_filter, leat__op_flat_map, leat__op_key_by,
+    leat__op_union, leat__op_process, leat__op_reduce, leat__op_aggregate, leat__op_window;
 
-/* Where an output goes: operators of the same task in node order, and sinks or exchanges of the engine. */
+/* Where an output goes: operators of the same task in node order, and sinks or exchanges of the
+ * engine. */
 typedef struct leat__target {
-    leat__op *op;  /* NULL: deliver() */
+    leat__op *op; /* NULL: deliver() */
     leat_status (*deliver)(void *arg, const leat__element *element);
     void *arg;
 } leat__target;
@@ -73,15 +80,17 @@ typedef struct leat__output {
 
 /* What a task gives to its operators. */
 typedef struct leat__task_face {
-    leat__store *store;            /* NULL in a stage without state */
+    leat__store *store; /* NULL in a stage without state */
     uint32_t partition;
     int64_t watermark_ms;
-    int64_t clock_ms;              /* the epoch's clock */
+    int64_t clock_ms; /* the epoch's clock */
     uint64_t epoch_seed;
-    leat__arena *scratch;          /* reset after each source record */
+    leat__arena *scratch; /* reset after each source record */
     void *task;
-    /* records a failed record by policy SKIP or DEAD_LETTER; anything else than LEAT_OK stops the job */
-    leat_status (*failed)(void *task, leat__op *op, const leat__element *element, const leat_error *error);
+    /* records a failed record by policy SKIP or DEAD_LETTER; anything else than LEAT_OK stops the
+     * job */
+    leat_status (*failed)(void *task, leat__op *op, const leat__element *element,
+                          const leat_error *error);
     void (*late)(void *task, leat__op *op); /* counts a dropped late record */
 } leat__task_face;
 
@@ -95,15 +104,15 @@ typedef struct leat__emitted {
 struct leat_ctx {
     leat__task_face *task;
     const leat__op_spec *spec;
-    const leat__element *element;  /* NULL in timers */
+    const leat__element *element; /* NULL in timers */
     int64_t now_ms;
     leat_str key;
     uint64_t key_hash;
-    leat_error error;              /* filled by leat_fail and misuse */
-    bool failed;                   /* sticky within one callback */
+    leat_error error; /* filled by leat_fail and misuse */
+    bool failed;      /* sticky within one callback */
     void *local;
     uint64_t random_count;
-    leat__emitted *emitted;        /* held back until the callback returned LEAT_OK */
+    leat__emitted *emitted; /* held back until the callback returned LEAT_OK */
     size_t emitted_count, emitted_capacity;
 };
 
@@ -115,16 +124,17 @@ struct leat__op {
     size_t output_count;
     void *instance;
     uint64_t records_in, records_out, records_late, records_skipped, records_dead;
-    size_t depth;                  /* push nesting, bounded by the graph */
+    size_t depth; /* push nesting, bounded by the graph */
 };
 
-/* Runs the element through op: on_element, then by the error policy. LEAT_OK, or the job must stop/rewind and
- * op->ctx.error says why. */
+/* Runs the element through op: on_element, then by the error policy. LEAT_OK, or the job must
+ * stop/rewind and op->ctx.error says why. */
 leat_status leat__op_push(leat__op *op, const leat__element *element);
 leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_domain domain);
 leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element);
 
-/* Helpers of the classes: run a user callback as a small transaction (S3) with ctx set up from the element or the timer. */
+/* Helpers of the classes: run a user callback as a small transaction (S3) with ctx set up from the
+ * element or the timer. */
 leat_status leat__op_run_record(leat__op *op, const leat__element *element, leat_record_fn fn);
 
 leat_status leat__op_open(leat__op *op, leat_error *error);

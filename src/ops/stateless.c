@@ -1,10 +1,12 @@
-/* ops/stateless.c - map, filter, flat map, key_by, union: one element in, some elements out, nothing kept. */
+/* ops/stateless.c - map, filter, flat map, key_by, union: one element in, some elements out,
+ * nothing kept. */
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "ops/op.h"
 #include "record/keys.h"
 
-static leat_status map_element(leat__op *op, const leat__element *element) {
+static leat_status map_element(leat__op *op, const leat__element *element)
+{
     const leat__op_spec *spec = op->spec;
     void *record = leat__arena_alloc(op->ctx.task->scratch, spec->out->size_bytes);
     memset(record, 0, spec->out->size_bytes);
@@ -14,20 +16,25 @@ static leat_status map_element(leat__op *op, const leat__element *element) {
     return leat__op_forward(op, 0, &out);
 }
 
-static leat_status filter_element(leat__op *op, const leat__element *element) {
-    return op->spec->config.filter(element->record, op->spec->arg) ? leat__op_forward(op, 0, element)
-                                                                   : LEAT_OK;
+static leat_status filter_element(leat__op *op, const leat__element *element)
+{
+    return op->spec->config.filter(element->record, op->spec->arg)
+               ? leat__op_forward(op, 0, element)
+               : LEAT_OK;
 }
 
-static leat_status flat_map_element(leat__op *op, const leat__element *element) {
+static leat_status flat_map_element(leat__op *op, const leat__element *element)
+{
     return leat__op_run_record(op, element, op->spec->config.flat_map);
 }
 
-static leat_status union_element(leat__op *op, const leat__element *element) {
+static leat_status union_element(leat__op *op, const leat__element *element)
+{
     return leat__op_forward(op, 0, element);
 }
 
-static leat_status key_by_element(leat__op *op, const leat__element *element) {
+static leat_status key_by_element(leat__op *op, const leat__element *element)
+{
     const leat_field *field = op->spec->config.key;
     leat__element out = *element;
     out.key = leat__key_of(field, element->record,

@@ -1,17 +1,18 @@
 /* testing/harness.c - see leat/test.h.
  *
- *   test ─ virtual clock ─► job ─ leat_job_step ─► sim log ◄─ a handle of the test's own: send, next
+ *   test ─ virtual clock ─► job ─ leat_job_step ─► sim log ◄─ a handle of the test's own
  *
- * A crash drops the run as it is and keeps the sim world: the next step starts from what was committed.
+ * A crash drops the run as it is and keeps the sim world: the next step starts from what was
+ * committed.
  */
-#include "leat/test.h"
-#include <stdlib.h>
-#include <string.h>
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/run.h"
+#include "leat/test.h"
 #include "log/driver.h"
 #include "record/codec.h"
+#include <stdlib.h>
+#include <string.h>
 
 enum { STEPS_MAX = 1000000 }; /* a job that is busy for ever is a bug of its own */
 
@@ -33,25 +34,30 @@ struct leat_test {
     bool ended;
 };
 
-static _Noreturn void die(const char *what, const leat_error *error) {
+static _Noreturn void die(const char *what, const leat_error *error)
+{
     (void)fprintf(stderr, "leat_test: %s: %s: %s\n", what, error->where, error->message);
     abort();
 }
 
-static int64_t virtual_now_ms(void *arg) {
+static int64_t virtual_now_ms(void *arg)
+{
     return ((leat_test *)arg)->clock_ms;
 }
 
-static int64_t virtual_monotonic_us(void *arg) {
+static int64_t virtual_monotonic_us(void *arg)
+{
     return ((leat_test *)arg)->clock_ms * 1000;
 }
 
-static uint64_t virtual_random(void *arg) {
+static uint64_t virtual_random(void *arg)
+{
     leat_test *test = arg;
     return test->random += UINT64_C(0x9e3779b97f4a7c15);
 }
 
-leat_test *leat_test_new(leat_job *job) {
+leat_test *leat_test_new(leat_job *job)
+{
     leat_test *test = leat__calloc(1, sizeof(*test));
     test->job = job;
     test->clock_ms = INT64_C(1767225600000); /* 2026-01-01T00:00:00Z */
@@ -59,13 +65,17 @@ leat_test *leat_test_new(leat_job *job) {
     job->env = &test->env;
     const char *url = job->graph.opts.log;
     leat_error error = {.where = "leat_test_new", .message = "the job's log must be sim:NAME"};
-    if (url == NULL || strncmp(url, "sim:", 4) != 0) die("no simulated log", &error);
-    if (leat__log_open_env(&test->log, url, NULL, &test->env, &error) != LEAT_OK) die(url, &error);
+    if (url == NULL || strncmp(url, "sim:", 4) != 0)
+        die("no simulated log", &error);
+    if (leat__log_open_env(&test->log, url, NULL, &test->env, &error) != LEAT_OK)
+        die(url, &error);
     return test;
 }
 
-void leat_test_free(leat_test *test) {
-    if (test == NULL) return;
+void leat_test_free(leat_test *test)
+{
+    if (test == NULL)
+        return;
     while (test->cursors != NULL) {
         cursor *next = test->cursors->next;
         leat_log_reader_free(test->cursors->reader);
@@ -85,66 +95,89 @@ void leat_test_free(leat_test *test) {
 
 /* ------------------------------------------------------------------ input */
 
-static void send_record(leat_test *test, leat_log_record record) {
+static void send_record(leat_test *test, leat_log_record record)
+{
     leat_error error;
-    if (test->job->run == NULL) (void)leat_test_step(test); /* the job makes its topics */
+    if (test->job->run == NULL)
+        (void)leat_test_step(test); /* the job makes its topics */
     record.timestamp_ms = test->clock_ms;
-    if (leat_log_append(test->log, &record, 1, &error) != LEAT_OK) die("send", &error);
+    if (leat_log_append(test->log, &record, 1, &error) != LEAT_OK)
+        die("send", &error);
 }
 
-void leat_test_send_json(leat_test *test, const char *topic, const char *json) {
-    send_record(test, (leat_log_record){.topic = topic, .partition = LEAT_PARTITION_BY_KEY, .value = leat_str_from(json)});
+void leat_test_send_json(leat_test *test, const char *topic, const char *json)
+{
+    send_record(test, (leat_log_record){.topic = topic,
+                                        .partition = LEAT_PARTITION_BY_KEY,
+                                        .value = leat_str_from(json)});
 }
 
-void leat_test_send_keyed(leat_test *test, const char *topic, const char *key, const char *json) {
-    send_record(test, (leat_log_record){.topic = topic, .partition = LEAT_PARTITION_BY_KEY,
-                                        .key = leat_str_from(key), .value = leat_str_from(json)});
+void leat_test_send_keyed(leat_test *test, const char *topic, const char *key, const char *json)
+{
+    send_record(test, (leat_log_record){.topic = topic,
+                                        .partition = LEAT_PARTITION_BY_KEY,
+                                        .key = leat_str_from(key),
+                                        .value = leat_str_from(json)});
 }
 
-void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition, const char *json) {
-    send_record(test, (leat_log_record){.topic = topic, .partition = partition, .value = leat_str_from(json)});
+void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition, const char *json)
+{
+    send_record(test, (leat_log_record){
+                          .topic = topic, .partition = partition, .value = leat_str_from(json)});
 }
 
 /* ------------------------------------------------------------------ running */
 
-bool leat_test_step(leat_test *test) {
+bool leat_test_step(leat_test *test)
+{
     bool busy = false;
-    if (test->error.status != LEAT_OK || test->ended) return false;
+    if (test->error.status != LEAT_OK || test->ended)
+        return false;
     leat_status status = leat_job_step(test->job, &busy, &test->error);
-    if (status != LEAT_OK || test->error.status != LEAT_OK) return false;
+    if (status != LEAT_OK || test->error.status != LEAT_OK)
+        return false;
     const leat__run *run = test->job->run;
-    if (run->finished) test->ended = true;
+    if (run->finished)
+        test->ended = true;
     return busy;
 }
 
-leat_status leat_test_run(leat_test *test) {
+leat_status leat_test_run(leat_test *test)
+{
     for (int steps = 0; steps < STEPS_MAX; steps++) {
-        if (leat_test_step(test)) continue;
+        if (leat_test_step(test))
+            continue;
         leat__run *run = test->job->run;
-        if (test->error.status != LEAT_OK || test->ended || run == NULL) return test->error.status;
-        if (atomic_load(&run->active_since_us) == 0) return LEAT_OK;
+        if (test->error.status != LEAT_OK || test->ended || run == NULL)
+            return test->error.status;
+        if (atomic_load(&run->active_since_us) == 0)
+            return LEAT_OK;
         atomic_store(&run->barrier_wanted, true);
     }
     leat_error error = {.where = "leat_test_run", .message = "the job does not come to rest"};
     die("endless", &error);
 }
 
-void leat_test_advance(leat_test *test, int64_t duration_ms) {
+void leat_test_advance(leat_test *test, int64_t duration_ms)
+{
     test->clock_ms += duration_ms;
     (void)leat_test_run(test);
 }
 
-const leat_error *leat_test_error(const leat_test *test) {
+const leat_error *leat_test_error(const leat_test *test)
+{
     return &test->error;
 }
 
-void leat_test_crash(leat_test *test) {
+void leat_test_crash(leat_test *test)
+{
     leat__run_close(test->job);
     test->error = (leat_error){0};
     test->ended = false;
 }
 
-void leat_test_restart(leat_test *test) {
+void leat_test_restart(leat_test *test)
+{
     if (test->job->run != NULL) {
         leat_job_stop(test->job);
         (void)leat_test_run(test);
@@ -155,33 +188,42 @@ void leat_test_restart(leat_test *test) {
 
 /* ------------------------------------------------------------------ output */
 
-static cursor *cursor_of(leat_test *test, const char *topic) {
+static cursor *cursor_of(leat_test *test, const char *topic)
+{
     for (cursor *c = test->cursors; c != NULL; c = c->next)
-        if (strcmp(c->topic, topic) == 0) return c;
+        if (strcmp(c->topic, topic) == 0)
+            return c;
     leat_error error;
     leat_topic_opts opts;
-    if (leat_topic_describe(test->log, topic, &opts, &error) != LEAT_OK) die("next", &error);
+    if (leat_topic_describe(test->log, topic, &opts, &error) != LEAT_OK)
+        die("next", &error);
     cursor *c = leat__calloc(1, sizeof(*c));
     c->topic = leat__strdup(topic);
-    if (leat_log_reader_new(test->log, NULL, NULL, &c->reader, &error) != LEAT_OK) die("next", &error);
+    if (leat_log_reader_new(test->log, NULL, NULL, &c->reader, &error) != LEAT_OK)
+        die("next", &error);
     for (uint32_t p = 0; p < opts.partition_count; p++)
-        if (leat_log_reader_seek(c->reader, topic, p, LEAT_OFFSET_BEGIN, &error) != LEAT_OK) die("next", &error);
+        if (leat_log_reader_seek(c->reader, topic, p, LEAT_OFFSET_BEGIN, &error) != LEAT_OK)
+            die("next", &error);
     c->next = test->cursors;
     test->cursors = c;
     return c;
 }
 
-bool leat_test_next(leat_test *test, const char *topic, leat_log_record *record) {
+bool leat_test_next(leat_test *test, const char *topic, leat_log_record *record)
+{
     leat_error error;
     size_t count = 0;
     cursor *c = cursor_of(test, topic);
-    if (leat_log_reader_poll(c->reader, record, 1, &count, &error) != LEAT_OK) die("next", &error);
+    if (leat_log_reader_poll(c->reader, record, 1, &count, &error) != LEAT_OK)
+        die("next", &error);
     return count == 1;
 }
 
-const char *leat_test_next_json(leat_test *test, const char *topic) {
+const char *leat_test_next_json(leat_test *test, const char *topic)
+{
     leat_log_record record;
-    if (!leat_test_next(test, topic, &record)) return NULL;
+    if (!leat_test_next(test, topic, &record))
+        return NULL;
     test->text.length = 0;
     leat__buffer_bytes(&test->text, record.value.data, record.value.length);
     leat__buffer_u8(&test->text, 0);
@@ -189,17 +231,21 @@ const char *leat_test_next_json(leat_test *test, const char *topic) {
 }
 
 /* Reads the store as its task would: nothing else runs on this thread. */
-static const char *state_of(leat_test *test, leat__task *task, leat__op *op, const char *state, leat_str key) {
+static const char *state_of(leat_test *test, leat__task *task, leat__op *op, const char *state,
+                            leat_str key)
+{
     for (size_t k = 0; k < op->spec->slot_count; k++) {
         const leat__slot *slot = &op->spec->slot[k];
         const char *name = slot->name == NULL ? NULL : strrchr(slot->name, '/');
-        if (name == NULL || strcmp(name + 1, state) != 0) continue;
+        if (name == NULL || strcmp(name + 1, state) != 0)
+            continue;
         leat__store_set_key(task->face.store, key, leat__hash64(key.data, key.length));
         leat__store_set_now(task->face.store, task->face.watermark_ms, test->clock_ms);
         leat__store_callback_begin(task->face.store);
         const void *value = leat__store_get(task->face.store, op->first_slot + k);
         test->text.length = 0;
-        if (value != NULL) leat__json_append(&test->text, slot->type, value);
+        if (value != NULL)
+            leat__json_append(&test->text, slot->type, value);
         leat__buffer_u8(&test->text, 0);
         leat__store_callback_rollback(task->face.store);
         return value == NULL ? NULL : test->text.data;
@@ -207,14 +253,17 @@ static const char *state_of(leat_test *test, leat__task *task, leat__op *op, con
     return NULL;
 }
 
-const char *leat_test_state_json(leat_test *test, const char *op, const char *state, const char *key) {
+const char *leat_test_state_json(leat_test *test, const char *op, const char *state,
+                                 const char *key)
+{
     (void)leat_test_run(test);
     leat__run *run = test->job->run;
     leat_str key_text = leat_str_from(key);
     for (size_t i = 0; run != NULL && i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
         uint32_t partitions = run->stage_partitions[task->stage->number];
-        if (task->face.store == NULL || task->partition != leat__partition_of(key_text, partitions)) continue;
+        if (task->face.store == NULL || task->partition != leat__partition_of(key_text, partitions))
+            continue;
         for (size_t k = 0; k < task->stage->node_count; k++)
             if (task->ops[k] != NULL && strcmp(task->ops[k]->spec->name, op) == 0)
                 return state_of(test, task, task->ops[k], state, key_text);
@@ -222,14 +271,17 @@ const char *leat_test_state_json(leat_test *test, const char *op, const char *st
     return NULL;
 }
 
-int64_t leat_test_watermark(leat_test *test) {
+int64_t leat_test_watermark(leat_test *test)
+{
     const leat__run *run = test->job->run;
     int64_t least_ms = run == NULL || run->task_count == 0 ? LEAT_TIME_MIN : LEAT_TIME_MAX;
     for (size_t i = 0; run != NULL && i < run->task_count; i++)
-        if (run->tasks[i]->face.watermark_ms < least_ms) least_ms = run->tasks[i]->face.watermark_ms;
+        if (run->tasks[i]->face.watermark_ms < least_ms)
+            least_ms = run->tasks[i]->face.watermark_ms;
     return least_ms;
 }
 
-int64_t leat_test_clock(const leat_test *test) {
+int64_t leat_test_clock(const leat_test *test)
+{
     return test->clock_ms;
 }

@@ -1,4 +1,5 @@
-/* What a job does when the log refuses, fences, moves its partitions or lies: rules R2, R7-R10, R15, R24, R30. */
+/* What a job does when the log refuses, fences, moves its partitions or lies: rules R2, R7-R10,
+ * R15, R24, R30. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,18 +8,25 @@
 
 #include <cmocka.h>
 
-#include <leat/leat.h>
-#include <leat/test.h>
 #include "base/random.h"
 #include "log/driver.h"
 #include "log/sim/sim.h"
+#include <leat/leat.h>
+#include <leat/test.h>
 
-struct event { leat_str user_id; int64_t timestamp_ms; };
+struct event {
+    leat_str user_id;
+    int64_t timestamp_ms;
+};
 LEAT_RECORD(event, user_id, timestamp_ms);
-struct user_count { leat_str user_id; uint64_t event_count; };
+struct user_count {
+    leat_str user_id;
+    uint64_t event_count;
+};
 LEAT_RECORD(user_count, user_id, event_count);
 
-static leat_status count_event(leat_ctx *ctx, const void *record) {
+static leat_status count_event(leat_ctx *ctx, const void *record)
+{
     struct user_count *count = leat_mut(ctx, 0);
     count->user_id = ((const struct event *)record)->user_id;
     count->event_count++;
@@ -27,7 +35,8 @@ static leat_status count_event(leat_ctx *ctx, const void *record) {
 }
 
 static const leat_process_op counting = {
-    .in = &event_type, .out = &user_count_type,
+    .in = &event_type,
+    .out = &user_count_type,
     .state = {{.name = "count", .type = &user_count_type}},
     .on_record = count_event,
 };
@@ -35,30 +44,38 @@ static const leat_process_op counting = {
 static int sequence;
 static char url[64];
 
-static leat_job *count_job(const char *instance) {
-    leat_job *job = leat_job_new(&(leat_job_opts){.name = "counts", .log = url, .instance = instance, .restart_limit = 4});
+static leat_job *count_job(const char *instance)
+{
+    leat_job *job = leat_job_new(
+        &(leat_job_opts){.name = "counts", .log = url, .instance = instance, .restart_limit = 4});
     leat_stream events = leat_from_log(job, "events", &event_type,
-        &(leat_log_source){.topic = "events", .time_field = "timestamp_ms", .partitioned_by = "user_id"});
+                                       &(leat_log_source){.topic = "events",
+                                                          .time_field = "timestamp_ms",
+                                                          .partitioned_by = "user_id"});
     leat_stream counts = leat_process(leat_key_by(events, "user_id"), "count", &counting, NULL);
     leat_to_log(counts, "counts", &(leat_log_sink){.topic = "counts", .key = "user_id"});
     return job;
 }
 
-static int fresh_log(void **state) {
+static int fresh_log(void **state)
+{
     (void)state;
     (void)snprintf(url, sizeof(url), "sim:faults-%d", sequence++);
     return 0;
 }
 
-static void send(leat_test *test, int user, int64_t timestamp_ms) {
+static void send(leat_test *test, int user, int64_t timestamp_ms)
+{
     char key[16], json[100];
     (void)snprintf(key, sizeof(key), "user%d", user);
-    (void)snprintf(json, sizeof(json), "{\"user_id\":\"%s\",\"timestamp_ms\":%lld}", key, (long long)timestamp_ms);
+    (void)snprintf(json, sizeof(json), "{\"user_id\":\"%s\",\"timestamp_ms\":%lld}", key,
+                   (long long)timestamp_ms);
     leat_test_send_keyed(test, "events", key, json);
 }
 
 /* Per user 1, 2, 3 ... in the output, `total` in all. */
-static void assert_counted_once(leat_test *test, int total) {
+static void assert_counted_once(leat_test *test, int total)
+{
     uint64_t seen[32] = {0};
     leat_log_record record;
     for (; leat_test_next(test, "counts", &record); total--) {
@@ -66,7 +83,8 @@ static void assert_counted_once(leat_test *test, int total) {
         int user;
         unsigned long long count;
         (void)snprintf(text, sizeof(text), "%.*s", (int)record.value.length, record.value.data);
-        assert_int_equal(sscanf(text, "{\"user_id\":\"user%d\",\"event_count\":%llu}", &user, &count), 2);
+        assert_int_equal(
+            sscanf(text, "{\"user_id\":\"user%d\",\"event_count\":%llu}", &user, &count), 2);
         assert_true(user >= 0 && user < 32);
         assert_int_equal(count, ++seen[user]);
     }
@@ -75,23 +93,34 @@ static void assert_counted_once(leat_test *test, int total) {
 
 /* ------------------------------------------------------------------ commits that fail */
 
-struct fault { leat_status status; int skip, times; };
+struct fault {
+    leat_status status;
+    int skip, times;
+};
 
-static leat_status before_commit(void *arg, const char *group, const char *instance, size_t record_count) {
+static leat_status before_commit(void *arg, const char *group, const char *instance,
+                                 size_t record_count)
+{
     struct fault *fault = arg;
-    (void)group; (void)instance; (void)record_count;
-    if (fault->skip-- > 0) return LEAT_OK;
+    (void)group;
+    (void)instance;
+    (void)record_count;
+    if (fault->skip-- > 0)
+        return LEAT_OK;
     return fault->times-- > 0 ? fault->status : LEAT_OK;
 }
 
-static leat_log *with_fault(struct fault *fault) {
+static leat_log *with_fault(struct fault *fault)
+{
     leat_log *log;
     assert_int_equal(leat_log_open(&log, url, NULL, NULL), LEAT_OK);
-    leat__sim_set_hooks(leat__sim_world_of(log), &(leat__sim_hooks){.arg = fault, .before_commit = before_commit});
+    leat__sim_set_hooks(leat__sim_world_of(log),
+                        &(leat__sim_hooks){.arg = fault, .before_commit = before_commit});
     return log;
 }
 
-static void an_aborted_epoch_is_done_again_and_leaves_no_trace(void **state) {
+static void an_aborted_epoch_is_done_again_and_leaves_no_trace(void **state)
+{
     (void)state; /* R10 */
     for (int skip = 0; skip < 5; skip++) {
         (void)fresh_log(NULL);
@@ -101,7 +130,8 @@ static void an_aborted_epoch_is_done_again_and_leaves_no_trace(void **state) {
         for (int i = 0; i < 60; i++) {
             send(test, i % 7, 1000 + i);
             (void)leat_test_step(test);
-            if (i % 5 == 0) leat_test_advance(test, 2);
+            if (i % 5 == 0)
+                leat_test_advance(test, 2);
         }
         assert_int_equal(leat_test_run(test), LEAT_OK);
         assert_true(fault.times < 3);
@@ -111,7 +141,8 @@ static void an_aborted_epoch_is_done_again_and_leaves_no_trace(void **state) {
     }
 }
 
-static void rewinding_for_ever_is_given_up(void **state) {
+static void rewinding_for_ever_is_given_up(void **state)
+{
     (void)state; /* R30 */
     leat_test *test = leat_test_new(count_job(NULL));
     struct fault fault = {.status = LEAT_EABORTED, .times = 1000};
@@ -123,7 +154,8 @@ static void rewinding_for_ever_is_given_up(void **state) {
     leat_test_free(test);
 }
 
-static void a_full_disk_stops_the_job_at_once_and_loses_nothing(void **state) {
+static void a_full_disk_stops_the_job_at_once_and_loses_nothing(void **state)
+{
     (void)state; /* R17: never tried again by itself */
     leat_test *test = leat_test_new(count_job(NULL));
     struct fault fault = {.status = LEAT_ENOSPC, .times = 1};
@@ -137,7 +169,8 @@ static void a_full_disk_stops_the_job_at_once_and_loses_nothing(void **state) {
     leat_test_free(test);
 }
 
-static void a_second_instance_under_the_same_name_fences_the_first(void **state) {
+static void a_second_instance_under_the_same_name_fences_the_first(void **state)
+{
     (void)state; /* R15: the zombie writes nothing more */
     leat_test *zombie = leat_test_new(count_job("same"));
     send(zombie, 1, 1000);
@@ -154,23 +187,34 @@ static void a_second_instance_under_the_same_name_fences_the_first(void **state)
 
 /* ------------------------------------------------------------------ partitions that move */
 
-static void partitions_move_between_processes_and_state_follows(void **state) {
+static void partitions_move_between_processes_and_state_follows(void **state)
+{
     (void)state; /* R7, R8, R10 */
     for (uint64_t seed = 1; seed <= 60; seed++) {
         (void)fresh_log(NULL);
         leat__random random = {seed};
-        leat_test *tests[3] = {leat_test_new(count_job("a")), leat_test_new(count_job("b")), leat_test_new(count_job("c"))};
+        leat_test *tests[3] = {leat_test_new(count_job("a")), leat_test_new(count_job("b")),
+                               leat_test_new(count_job("c"))};
         bool running[3] = {true, false, false};
         int sent = 0;
         (void)leat_test_step(tests[0]);
         for (int i = 0; i < 400; i++) {
             size_t who = leat__random_below(&random, 3);
             switch (leat__random_below(&random, 8)) {
-            case 0: if (sent < 150) send(tests[0], (int)leat__random_below(&random, 9), 1000 + sent++); break;
-            case 1: if (running[who] && leat__random_below(&random, 6) == 0) leat_test_crash(tests[who]), running[who] = who == 0; break;
-            case 2: running[who] = true; break;
+            case 0:
+                if (sent < 150)
+                    send(tests[0], (int)leat__random_below(&random, 9), 1000 + sent++);
+                break;
+            case 1:
+                if (running[who] && leat__random_below(&random, 6) == 0)
+                    leat_test_crash(tests[who]), running[who] = who == 0;
+                break;
+            case 2:
+                running[who] = true;
+                break;
             default:
-                if (!running[who]) break;
+                if (!running[who])
+                    break;
                 (void)leat_test_step(tests[who]);
                 if (leat_test_error(tests[who])->status != LEAT_OK)
                     fail_msg("seed %d: %s", (int)seed, leat_test_error(tests[who])->message);
@@ -178,15 +222,18 @@ static void partitions_move_between_processes_and_state_follows(void **state) {
         }
         for (int round = 0; round < 50; round++)
             for (int who = 0; who < 3; who++)
-                if (running[who]) assert_int_equal(leat_test_run(tests[who]), LEAT_OK);
+                if (running[who])
+                    assert_int_equal(leat_test_run(tests[who]), LEAT_OK);
         assert_counted_once(tests[0], sent);
-        for (int who = 2; who >= 0; who--) leat_test_free(tests[who]);
+        for (int who = 2; who >= 0; who--)
+            leat_test_free(tests[who]);
     }
 }
 
 /* ------------------------------------------------------------------ changelogs that lie */
 
-static void a_torn_epoch_in_the_changelog_is_found(void **state) {
+static void a_torn_epoch_in_the_changelog_is_found(void **state)
+{
     (void)state; /* R2 */
     leat_test *test = leat_test_new(count_job(NULL));
     for (int i = 0; i < 3; i++) {
@@ -198,11 +245,15 @@ static void a_torn_epoch_in_the_changelog_is_found(void **state) {
     uint32_t partition = 0;
     for (uint32_t p = 0; p < 4; p++) {
         int64_t begin, end;
-        assert_int_equal(leat_log_bounds(log, "counts-count-changelog", p, &begin, &end, NULL), LEAT_OK);
-        if (end > begin) partition = p;
+        assert_int_equal(leat_log_bounds(log, "counts-count-changelog", p, &begin, &end, NULL),
+                         LEAT_OK);
+        if (end > begin)
+            partition = p;
     }
-    leat_log_record rogue = {.topic = "counts-count-changelog", .partition = partition,
-                             .key = LEAT_STR("a write of somebody else"), .value = LEAT_STR("x")};
+    leat_log_record rogue = {.topic = "counts-count-changelog",
+                             .partition = partition,
+                             .key = LEAT_STR("a write of somebody else"),
+                             .value = LEAT_STR("x")};
     assert_int_equal(leat_log_append(log, &rogue, 1, NULL), LEAT_OK);
     send(test, 1, 2000);
     assert_int_equal(leat_test_run(test), LEAT_OK); /* the running job can't know */
@@ -215,12 +266,15 @@ static void a_torn_epoch_in_the_changelog_is_found(void **state) {
 
 /* ------------------------------------------------------------------ positions */
 
-static bool keep_offset(void *arg, const leat_log_offset *offset) {
-    if (strcmp(offset->topic, "events") == 0) *(int64_t *)arg += offset->offset;
+static bool keep_offset(void *arg, const leat_log_offset *offset)
+{
+    if (strcmp(offset->topic, "events") == 0)
+        *(int64_t *)arg += offset->offset;
     return true;
 }
 
-static int64_t committed_sum(void) {
+static int64_t committed_sum(void)
+{
     int64_t sum = 0;
     leat_log *log;
     assert_int_equal(leat_log_open(&log, url, NULL, NULL), LEAT_OK);
@@ -229,17 +283,22 @@ static int64_t committed_sum(void) {
     return sum;
 }
 
-static bool never(const void *record, void *arg) {
-    (void)record; (void)arg;
+static bool never(const void *record, void *arg)
+{
+    (void)record;
+    (void)arg;
     return false;
 }
 
-static void an_epoch_without_output_commits_its_positions_within_five_seconds(void **state) {
+static void an_epoch_without_output_commits_its_positions_within_five_seconds(void **state)
+{
     (void)state; /* R24 */
     leat_job *job = leat_job_new(&(leat_job_opts){.name = "drops", .log = url});
-    leat_stream events = leat_from_log(job, "events", &event_type,
-        &(leat_log_source){.topic = "events", .time_field = "timestamp_ms"});
-    leat_to_log(leat_filter(events, "nothing", never, NULL), "out", &(leat_log_sink){.topic = "out"});
+    leat_stream events =
+        leat_from_log(job, "events", &event_type,
+                      &(leat_log_source){.topic = "events", .time_field = "timestamp_ms"});
+    leat_to_log(leat_filter(events, "nothing", never, NULL), "out",
+                &(leat_log_sink){.topic = "out"});
     leat_test *test = leat_test_new(job);
     send(test, 1, 1000);
     assert_int_equal(leat_test_run(test), LEAT_OK);
@@ -250,7 +309,8 @@ static void an_epoch_without_output_commits_its_positions_within_five_seconds(vo
     leat_test_free(test);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(an_aborted_epoch_is_done_again_and_leaves_no_trace, fresh_log),
         cmocka_unit_test_setup(rewinding_for_ever_is_given_up, fresh_log),
@@ -258,7 +318,8 @@ int main(void) {
         cmocka_unit_test_setup(a_second_instance_under_the_same_name_fences_the_first, fresh_log),
         cmocka_unit_test_setup(partitions_move_between_processes_and_state_follows, fresh_log),
         cmocka_unit_test_setup(a_torn_epoch_in_the_changelog_is_found, fresh_log),
-        cmocka_unit_test_setup(an_epoch_without_output_commits_its_positions_within_five_seconds, fresh_log),
+        cmocka_unit_test_setup(an_epoch_without_output_commits_its_positions_within_five_seconds,
+                               fresh_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,71 +10,91 @@
 #include <leat/leat.h>
 #include <leat/test.h>
 
-struct reading { leat_str sensor; int64_t ts_ms; int64_t value; };
+struct reading {
+    leat_str sensor;
+    int64_t ts_ms;
+    int64_t value;
+};
 LEAT_RECORD(reading, sensor, ts_ms, value);
-struct doubled { leat_str sensor; int64_t twice; };
+struct doubled {
+    leat_str sensor;
+    int64_t twice;
+};
 LEAT_RECORD(doubled, sensor, twice);
 
 static int sequence;
 static char url[64];
 
-static int fresh_log(void **state) {
+static int fresh_log(void **state)
+{
     (void)state;
     (void)snprintf(url, sizeof(url), "sim:operators-%d", sequence++);
     return 0;
 }
 
-static leat_job *new_job(void) {
+static leat_job *new_job(void)
+{
     return leat_job_new(&(leat_job_opts){.name = "job", .log = url});
 }
 
-static leat_stream readings(leat_job *job, const char *topic) {
-    return leat_from_log(job, topic, &reading_type,
+static leat_stream readings(leat_job *job, const char *topic)
+{
+    return leat_from_log(
+        job, topic, &reading_type,
         &(leat_log_source){.topic = topic, .time_field = "ts_ms", .partitioned_by = "sensor"});
 }
 
-static void out(leat_stream in) {
+static void out(leat_stream in)
+{
     leat_to_log(in, "out", &(leat_log_sink){.topic = "out", .partition_count = 1});
 }
 
-static void send(leat_test *test, const char *topic, const char *sensor, int64_t ts_ms, int64_t value) {
+static void send(leat_test *test, const char *topic, const char *sensor, int64_t ts_ms,
+                 int64_t value)
+{
     char json[120];
-    (void)snprintf(json, sizeof(json), "{\"sensor\":\"%s\",\"ts_ms\":%lld,\"value\":%lld}", sensor, (long long)ts_ms,
-                   (long long)value);
+    (void)snprintf(json, sizeof(json), "{\"sensor\":\"%s\",\"ts_ms\":%lld,\"value\":%lld}", sensor,
+                   (long long)ts_ms, (long long)value);
     leat_test_send_keyed(test, topic, sensor, json);
 }
 
-#define assert_next(test, topic, expected)                       \
-    do {                                                         \
-        const char *next_ = leat_test_next_json(test, topic);    \
-        assert_non_null(next_);                                  \
-        assert_string_equal(next_, expected);                    \
+#define assert_next(test, topic, expected)                    \
+    do {                                                      \
+        const char *next_ = leat_test_next_json(test, topic); \
+        assert_non_null(next_);                               \
+        assert_string_equal(next_, expected);                 \
     } while (0)
 
 /* ------------------------------------------------------------------ stateless */
 
-static void twice(const void *in, void *record, void *arg) {
+static void twice(const void *in, void *record, void *arg)
+{
     const struct reading *reading = in;
-    *(struct doubled *)record = (struct doubled){reading->sensor, reading->value * *(const int *)arg};
+    *(struct doubled *)record =
+        (struct doubled){reading->sensor, reading->value * *(const int *)arg};
 }
 
-static bool positive(const void *record, void *arg) {
+static bool positive(const void *record, void *arg)
+{
     (void)arg;
     return ((const struct reading *)record)->value > 0;
 }
 
-static leat_status repeat(leat_ctx *ctx, const void *record) {
+static leat_status repeat(leat_ctx *ctx, const void *record)
+{
     const struct reading *reading = record;
     for (int64_t i = 0; i < reading->value; i++)
         leat_emit(ctx, &(struct reading){reading->sensor, reading->ts_ms, i});
     return reading->value > 3 ? leat_fail(ctx, LEAT_EDATA, "too many") : LEAT_OK;
 }
 
-static void map_and_filter(void **state) {
+static void map_and_filter(void **state)
+{
     (void)state;
     static int factor = 2;
     leat_job *job = new_job();
-    out(leat_map(leat_filter(readings(job, "in"), "positive", positive, NULL), "twice", &doubled_type, twice, &factor));
+    out(leat_map(leat_filter(readings(job, "in"), "positive", positive, NULL), "twice",
+                 &doubled_type, twice, &factor));
     leat_test *test = leat_test_new(job);
     send(test, "in", "a", 1, -5);
     send(test, "in", "a", 2, 21);
@@ -84,7 +104,8 @@ static void map_and_filter(void **state) {
     leat_test_free(test);
 }
 
-static void flat_map_emits_any_number_and_nothing_of_a_failed_call(void **state) {
+static void flat_map_emits_any_number_and_nothing_of_a_failed_call(void **state)
+{
     (void)state; /* S3 */
     leat_job *job = new_job();
     out(leat_flat_map(readings(job, "in"), "repeat", &reading_type, repeat, NULL));
@@ -102,12 +123,14 @@ static void flat_map_emits_any_number_and_nothing_of_a_failed_call(void **state)
 
 /* ------------------------------------------------------------------ keyed */
 
-static void add_value(void *acc, const void *record, void *arg) {
+static void add_value(void *acc, const void *record, void *arg)
+{
     (void)arg;
     ((struct reading *)acc)->value += ((const struct reading *)record)->value;
 }
 
-static void reduce_folds_per_key(void **state) {
+static void reduce_folds_per_key(void **state)
+{
     (void)state; /* N8 */
     leat_job *job = new_job();
     out(leat_reduce(leat_key_by(readings(job, "in"), "sensor"), "sum", add_value, NULL));
@@ -124,24 +147,33 @@ static void reduce_folds_per_key(void **state) {
     leat_test_free(test);
 }
 
-struct mean { int64_t sum, count; };
+struct mean {
+    int64_t sum, count;
+};
 LEAT_RECORD(mean, sum, count);
 
-static void mean_add(void *acc, const void *record) {
+static void mean_add(void *acc, const void *record)
+{
     ((struct mean *)acc)->sum += ((const struct reading *)record)->value;
     ((struct mean *)acc)->count++;
 }
 
-static void mean_result(const void *acc, const leat_span *window, void *result) {
+static void mean_result(const void *acc, const leat_span *window, void *result)
+{
     (void)window;
     ((struct doubled *)result)->sensor = LEAT_STR("mean");
-    ((struct doubled *)result)->twice = ((const struct mean *)acc)->sum / ((const struct mean *)acc)->count;
+    ((struct doubled *)result)->twice =
+        ((const struct mean *)acc)->sum / ((const struct mean *)acc)->count;
 }
 
-static void a_running_aggregate_emits_its_result(void **state) {
+static void a_running_aggregate_emits_its_result(void **state)
+{
     (void)state; /* N8 */
-    static const leat_aggregate_op op = {
-        .in = &reading_type, .acc = &mean_type, .out = &doubled_type, .add = mean_add, .result = mean_result};
+    static const leat_aggregate_op op = {.in = &reading_type,
+                                         .acc = &mean_type,
+                                         .out = &doubled_type,
+                                         .add = mean_add,
+                                         .result = mean_result};
     leat_job *job = new_job();
     out(leat_aggregate(leat_key_by(readings(job, "in"), "sensor"), "mean", &op));
     leat_test *test = leat_test_new(job);
@@ -153,7 +185,8 @@ static void a_running_aggregate_emits_its_result(void **state) {
     leat_test_free(test);
 }
 
-static void union_joins_streams_and_side_outputs_split_them(void **state) {
+static void union_joins_streams_and_side_outputs_split_them(void **state)
+{
     (void)state; /* J5 */
     leat_job *job = new_job();
     out(leat_union(readings(job, "left"), "both", readings(job, "right")));
@@ -164,18 +197,21 @@ static void union_joins_streams_and_side_outputs_split_them(void **state) {
     const char *first = leat_test_next_json(test, "out");
     assert_non_null(first);
     bool left_first = strstr(first, "\"value\":1") != NULL;
-    assert_next(test, "out", left_first ? "{\"sensor\":\"b\",\"ts_ms\":1000,\"value\":2}"
-                                        : "{\"sensor\":\"a\",\"ts_ms\":5000,\"value\":1}");
+    assert_next(test, "out",
+                left_first ? "{\"sensor\":\"b\",\"ts_ms\":1000,\"value\":2}"
+                           : "{\"sensor\":\"a\",\"ts_ms\":5000,\"value\":1}");
     leat_test_free(test);
 }
 
-/* ------------------------------------------------------------------ process: timers, lists, maps, side outputs */
+/* ------------------------------------------------------------------ process: timers, lists, maps,
+ * side outputs */
 
 enum { RECENT, PER_VALUE, SEEN };
 enum { QUIET, SOON };
 enum { SIDE_ODD };
 
-static leat_status remember(leat_ctx *ctx, const void *record) {
+static leat_status remember(leat_ctx *ctx, const void *record)
+{
     const struct reading *reading = record;
     leat_list_append(ctx, RECENT, reading);
     leat_list_trim(ctx, RECENT, 2);
@@ -183,46 +219,59 @@ static leat_status remember(leat_ctx *ctx, const void *record) {
     ++*times;
     leat_timer_set(ctx, QUIET, leat_now(ctx) + 100);
     leat_timer_set_clock(ctx, SOON, leat_clock(ctx) + 1000);
-    if (reading->value % 2 == 1) leat_emit_to(ctx, SIDE_ODD, reading);
+    if (reading->value % 2 == 1)
+        leat_emit_to(ctx, SIDE_ODD, reading);
     return LEAT_OK;
 }
 
-static leat_status when(leat_ctx *ctx, int timer) {
+static leat_status when(leat_ctx *ctx, int timer)
+{
     const void *recent;
     size_t count = leat_list_all(ctx, RECENT, &recent);
     const struct reading *last = count == 0 ? NULL : (const struct reading *)recent + count - 1;
-    leat_emit(ctx, &(struct reading){leat_key(ctx), leat_now(ctx), timer * 1000 + (last == NULL ? -1 : last->value)});
+    leat_emit(ctx, &(struct reading){leat_key(ctx), leat_now(ctx),
+                                     timer * 1000 + (last == NULL ? -1 : last->value)});
     return LEAT_OK;
 }
 
 static const leat_process_op remembering = {
-    .in = &reading_type, .out = &reading_type,
+    .in = &reading_type,
+    .out = &reading_type,
     .state = {[RECENT] = {.name = "recent", .kind = LEAT_STATE_LIST, .type = &reading_type},
-              [PER_VALUE] = {.name = "per-value", .kind = LEAT_STATE_MAP, .type = &leat_type_u64, .map_key = &leat_type_i64}},
+              [PER_VALUE] = {.name = "per-value",
+                             .kind = LEAT_STATE_MAP,
+                             .type = &leat_type_u64,
+                             .map_key = &leat_type_i64}},
     .timer = {[QUIET] = "quiet", [SOON] = "soon"},
     .side = {[SIDE_ODD] = {.name = "odd", .type = &reading_type}},
-    .on_record = remember, .on_timer = when,
+    .on_record = remember,
+    .on_timer = when,
 };
 
-static void timers_fire_by_event_time_and_by_the_clock(void **state) {
+static void timers_fire_by_event_time_and_by_the_clock(void **state)
+{
     (void)state; /* T1, W5 */
     leat_job *job = new_job();
-    leat_stream streams = leat_process(leat_key_by(readings(job, "in"), "sensor"), "remember", &remembering, NULL);
+    leat_stream streams =
+        leat_process(leat_key_by(readings(job, "in"), "sensor"), "remember", &remembering, NULL);
     out(streams);
-    leat_to_log(leat_side(streams, SIDE_ODD), "odd", &(leat_log_sink){.topic = "odd", .partition_count = 1});
+    leat_to_log(leat_side(streams, SIDE_ODD), "odd",
+                &(leat_log_sink){.topic = "odd", .partition_count = 1});
     leat_test *test = leat_test_new(job);
     send(test, "in", "a", 1000, 7);
     send(test, "in", "a", 1050, 8); /* moves both timers */
     assert_int_equal(leat_test_run(test), LEAT_OK);
     assert_next(test, "odd", "{\"sensor\":\"a\",\"ts_ms\":1000,\"value\":7}");
     assert_null(leat_test_next_json(test, "odd"));
-    leat_test_crash(test); /* timers are state */
+    leat_test_crash(test);          /* timers are state */
     send(test, "in", "a", 1150, 9); /* not yet: the watermark is 1149, and the timer moves on */
     assert_int_equal(leat_test_run(test), LEAT_OK);
     assert_null(leat_test_next_json(test, "out"));
     leat_test_advance(test, 2000);
     assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1767225602000,\"value\":1009}");
-    for (char other[] = "b"; other[0] <= 'j'; other[0]++) send(test, "in", other, 1260, 2); /* one shares a's partition */
+    /* one shares a's partition */
+    for (char other[] = "b"; other[0] <= 'j'; other[0]++)
+        send(test, "in", other, 1260, 2);
     assert_int_equal(leat_test_run(test), LEAT_OK);
     assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1250,\"value\":9}");
     assert_null(leat_test_next_json(test, "out"));
@@ -231,18 +280,22 @@ static void timers_fire_by_event_time_and_by_the_clock(void **state) {
 
 /* ------------------------------------------------------------------ tables, ends, misuse */
 
-static void keep(void *arg, leat_str key, const void *record, const leat_log_record *origin) {
+static void keep(void *arg, leat_str key, const void *record, const leat_log_record *origin)
+{
     (void)origin;
     int64_t *sum = arg;
     *sum += record == NULL ? -1000 : ((const struct reading *)record)->value;
     assert_true(leat_str_equal(key, LEAT_STR("k")));
 }
 
-static void a_global_table_reads_everything_and_goes_on(void **state) {
+static void a_global_table_reads_everything_and_goes_on(void **state)
+{
     (void)state; /* J3 */
     int64_t sum = 0;
     leat_job *job = new_job();
-    leat_global_table(job, "table", &(leat_table){.topic = "table", .type = &reading_type, .on_record = keep, .arg = &sum});
+    leat_global_table(
+        job, "table",
+        &(leat_table){.topic = "table", .type = &reading_type, .on_record = keep, .arg = &sum});
     out(readings(job, "in"));
     leat_test *test = leat_test_new(job);
     leat_test_send_keyed(test, "table", "k", "{\"sensor\":\"k\",\"ts_ms\":1,\"value\":5}");
@@ -255,12 +308,14 @@ static void a_global_table_reads_everything_and_goes_on(void **state) {
     leat_test_free(test);
 }
 
-static void a_bounded_input_ends_the_job_and_fires_every_timer(void **state) {
+static void a_bounded_input_ends_the_job_and_fires_every_timer(void **state)
+{
     (void)state; /* W5 */
     static const struct reading rows[] = {{{"a", 1}, 1000, 7}, {{"b", 1}, 1001, 8}};
     leat_job *job = new_job();
-    leat_stream in = leat_from_array(job, "rows", &reading_type,
-                                     &(leat_array){.records = rows, .count = 2, .time_field = "ts_ms"});
+    leat_stream in =
+        leat_from_array(job, "rows", &reading_type,
+                        &(leat_array){.records = rows, .count = 2, .time_field = "ts_ms"});
     out(leat_process(leat_key_by(in, "sensor"), "remember", &remembering, NULL));
     leat_test *test = leat_test_new(job);
     assert_int_equal(leat_test_run(test), LEAT_OK);
@@ -272,16 +327,19 @@ static void a_bounded_input_ends_the_job_and_fires_every_timer(void **state) {
     leat_test_free(test);
 }
 
-static leat_status misuse(leat_ctx *ctx, const void *record) {
+static leat_status misuse(leat_ctx *ctx, const void *record)
+{
     (void)record;
     struct reading *nothing = leat_mut(ctx, 5);
     nothing->value = 1; /* must not crash */
     return LEAT_OK;
 }
 
-static void a_slot_that_is_not_declared_fails_the_callback_not_the_process(void **state) {
+static void a_slot_that_is_not_declared_fails_the_callback_not_the_process(void **state)
+{
     (void)state;
-    static const leat_process_op op = {.in = &reading_type, .out = &reading_type, .on_record = misuse};
+    static const leat_process_op op = {
+        .in = &reading_type, .out = &reading_type, .on_record = misuse};
     leat_job *job = new_job();
     out(leat_process(leat_key_by(readings(job, "in"), "sensor"), "wrong", &op, NULL));
     leat_test *test = leat_test_new(job);
@@ -291,7 +349,8 @@ static void a_slot_that_is_not_declared_fails_the_callback_not_the_process(void 
     leat_test_free(test);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(map_and_filter, fresh_log),
         cmocka_unit_test_setup(flat_map_emits_any_number_and_nothing_of_a_failed_call, fresh_log),
@@ -301,7 +360,8 @@ int main(void) {
         cmocka_unit_test_setup(timers_fire_by_event_time_and_by_the_clock, fresh_log),
         cmocka_unit_test_setup(a_global_table_reads_everything_and_goes_on, fresh_log),
         cmocka_unit_test_setup(a_bounded_input_ends_the_job_and_fires_every_timer, fresh_log),
-        cmocka_unit_test_setup(a_slot_that_is_not_declared_fails_the_callback_not_the_process, fresh_log),
+        cmocka_unit_test_setup(a_slot_that_is_not_declared_fails_the_callback_not_the_process,
+                               fresh_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
