@@ -1,5 +1,7 @@
 /* state/database.c - opening a backend, and the commit: one write for all tasks with their
  * positions (R6). */
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "base/mem.h"
 #include "state/internal.h"
@@ -68,17 +70,63 @@ leat_status leat__database_get_position(leat__store *store, leat_error *error)
     return status == LEAT_ENOTFOUND ? LEAT_OK : status;
 }
 
+/* ---------------------------------------------------------------- the commit */
+
+typedef struct ordered {
+    uint64_t head, next; /* first 16 bytes, big endian: most comparisons end here */
+    const leat__change *change;
+} ordered;
+
+static int by_row_key(const void *a, const void *b)
+{
+    const ordered *left = a, *right = b;
+    if (left->head != right->head)
+        return left->head < right->head ? -1 : 1;
+    if (left->next != right->next)
+        return left->next < right->next ? -1 : 1;
+    leat_str x = left->change->key, y = right->change->key;
+    int order = memcmp(x.data, y.data, x.length < y.length ? x.length : y.length);
+    if (order == 0 && x.length != y.length)
+        order = x.length < y.length ? -1 : 1;
+    if (order == 0) /* twice in one epoch: the later one counts */
+        order = left->change < right->change ? -1 : 1;
+    return order;
+}
+
+static uint64_t eight_bytes(leat_str key, size_t from)
+{
+    uint64_t bytes = 0;
+    for (size_t i = from; i < from + 8; i++)
+        bytes = bytes << 8 | (i < key.length ? (uint8_t)key.data[i] : 0u);
+    return bytes;
+}
+
+/* Neighbours in the database are written one after the other: that halves the cost of a commit. */
+static ordered *sorted_changes(const leat__changes *changes)
+{
+    ordered *all = leat__alloc(changes->count * sizeof *all);
+    for (size_t i = 0; i < changes->count; i++) {
+        leat_str key = changes->changes[i].key;
+        all[i] = (ordered){eight_bytes(key, 0), eight_bytes(key, 8), &changes->changes[i]};
+    }
+    if (changes->count > 1)
+        qsort(all, changes->count, sizeof *all, by_row_key);
+    return all;
+}
+
 static void put_changes(leat__batch *batch, const leat__apply *apply, leat__buffer *key)
 {
     leat__store *store = apply->store;
     key->length = 0;
     leat__buffer_bytes(key, store->prefix, sizeof store->prefix);
+    ordered *all = sorted_changes(apply->changes);
     for (size_t i = 0; i < apply->changes->count; i++) {
-        const leat__change *change = &apply->changes->changes[i];
+        const leat__change *change = all[i].change;
         key->length = sizeof store->prefix;
         leat__buffer_bytes(key, change->key.data, change->key.length);
         store->database->ops->put(batch, (leat_str){key->data, key->length}, change->value);
     }
+    leat__free(all);
     if (apply->changelog_position >= 0)
         leat__database_put_position(store, batch, apply->changelog_position);
 }

@@ -357,6 +357,8 @@ leat_status leat__row_decode(leat__store *store, leat__cells *cells, leat__entry
                              leat_str value, leat_error *error);
 leat_status leat__row_decode_value(leat__store *store, const leat__cells *cells, uint8_t layout,
                                    leat_str bytes, void *value, leat_error *error);
+/* The error of a value that cannot be read: damaged, or of a newer version (R26). */
+leat_status leat__row_unreadable(leat_error *error, const leat__cells *cells, leat_str value);
 leat_status leat__row_damaged(leat_error *error, const leat__cells *cells);
 
 /* ---------------------------------------------------------------- mapkey.c: map keys in byte order

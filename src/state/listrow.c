@@ -226,7 +226,7 @@ static leat_status read_chunk(leat__store *store, const leat__cells *cells, leat
         leat__reader reader = leat__reader_of(row.bytes);
         status = read_elements(store, cells, entry, row, &reader, skip, error);
     } else {
-        status = leat__row_damaged(error, cells);
+        status = leat__row_unreadable(error, cells, (leat_str){value.data, value.length});
     }
     leat__buffer_free(&value);
     leat__items *items = leat__entry_items(entry);
@@ -240,7 +240,7 @@ leat_status leat__list_load(leat__store *store, const leat__cells *cells, leat__
 {
     leat__row_value row;
     if (!leat__row_value_parse(head, &row))
-        return leat__row_damaged(error, cells);
+        return leat__row_unreadable(error, cells, head);
     leat__reader reader = leat__reader_of(row.bytes);
     leat__items *items = leat__entry_items(entry);
     items->chunk_skip = (uint32_t)leat__read_varint(&reader);

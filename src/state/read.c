@@ -59,7 +59,7 @@ leat_status leat__store_read(leat__store *store, size_t slot, leat_str key, int6
     leat__row_value row;
     if (status == LEAT_OK) {
         if (!leat__row_value_parse((leat_str){value.data, value.length}, &row))
-            status = leat__row_damaged(error, cells);
+            status = leat__row_unreadable(error, cells, (leat_str){value.data, value.length});
         else if (expired(store, cells, &row, now_ms))
             status = LEAT_ENOTFOUND;
         else

@@ -67,6 +67,15 @@ leat_status leat__row_damaged(leat_error *error, const leat__cells *cells)
         "a stored value is damaged; remove the state directory, it is rebuilt from the changelog");
 }
 
+leat_status leat__row_unreadable(leat_error *error, const leat__cells *cells, leat_str value)
+{
+    if (value.length != 0 && (uint8_t)value.data[0] > FORMAT_TIMED)
+        return leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, cells->slot.name,
+                          "a value was written by a newer version of leat (format %d)",
+                          (uint8_t)value.data[0]);
+    return leat__row_damaged(error, cells);
+}
+
 /* ---------------------------------------------------------------- values */
 
 void leat__row_value_head(leat__buffer *out, const leat__cells *cells, int64_t time_ms)
@@ -123,7 +132,7 @@ static leat_status decode_timer(const leat__cells *cells, leat__entry *entry, le
     uint8_t format = leat__read_u8(&reader);
     int64_t at_ms = leat__read_zigzag(&reader);
     if (reader.failed || format != FORMAT_PLAIN)
-        return leat__row_damaged(error, cells);
+        return leat__row_unreadable(error, cells, value);
     memcpy(entry->body, &at_ms, sizeof at_ms);
     return LEAT_OK;
 }
@@ -135,7 +144,7 @@ leat_status leat__row_decode(leat__store *store, leat__cells *cells, leat__entry
         return decode_timer(cells, entry, value, error);
     leat__row_value row;
     if (!leat__row_value_parse(value, &row))
-        return leat__row_damaged(error, cells);
+        return leat__row_unreadable(error, cells, value);
     void *into = leat__entry_value(cells, entry);
     leat_status status = leat__row_decode_value(store, cells, row.layout, row.bytes, into, error);
     if (status != LEAT_OK) {

@@ -103,6 +103,9 @@ typedef struct world {
     uint64_t epoch;
     logged *log; /* the changelog */
     size_t log_count;
+    const leat__slot *slots; /* of the program as it is now */
+    const char *const *timers;
+    size_t slot_count, timer_count;
     size_t cache_bytes, write_buffer_bytes;
     char key[128];
     void *lent; /* what a value points to until its callback is over */
@@ -121,16 +124,17 @@ static inline void world_remove_dir(const char *dir)
 
 static inline leat_status world_open_store(world *w, leat_error *error)
 {
-    return leat__store_open(&w->store,
-                            &(leat__store_opts){.database = w->database,
-                                                .stage = 3,
-                                                .partition = 7,
-                                                .slots = world_slots,
-                                                .slot_count = SLOT_COUNT,
-                                                .timers = world_timers,
-                                                .timer_count = TIMER_COUNT,
-                                                .cache_bytes = w->cache_bytes},
-                            error);
+    leat__store_opts opts = {
+        .database = w->database,
+        .stage = 3,
+        .partition = 7,
+        .slots = w->slots,
+        .slot_count = w->slot_count,
+        .timers = w->timers,
+        .timer_count = w->timer_count,
+        .cache_bytes = w->cache_bytes,
+    };
+    return leat__store_open(&w->store, &opts, error);
 }
 
 static inline void world_open_database(world *w)
@@ -157,6 +161,10 @@ static inline world *world_new(leat__backend backend)
 {
     world *w = leat__calloc(1, sizeof *w);
     w->backend = backend;
+    w->slots = world_slots;
+    w->slot_count = SLOT_COUNT;
+    w->timers = world_timers;
+    w->timer_count = TIMER_COUNT;
     const char *tmp = getenv("TMPDIR");
     snprintf(w->dir, sizeof w->dir, "%s/leat-state-XXXXXX",
              tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
