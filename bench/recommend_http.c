@@ -1,6 +1,6 @@
 /* bench/recommend_http.c - POST /v1/recommendations of a real server: at saturation and at 1,000/s.
  *
- *   recommend_http [TRAIN TEST [SECONDS]]      files of clicks, .zst too
+ *   recommend_http [TRAIN TEST [SECONDS [FLAGS...]]]      files of clicks, .zst too; flags of serve
  *
  * TRAIN goes through POST /v1/events and the job; then every click of TEST asks for 21 items with
  * the session so far, as the load test of Serenade does.  Beside it: Serenade needs 0.021-0.026 CPU
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     if (!event_feed_load(&train, train_path) || !event_feed_load(&test, test_path))
         return 1;
     queries_make(&all, &test.log);
-    if (!bench_server_start(&server, NULL))
+    if (!bench_server_start(&server, argc > 4 ? (const char *const *)argv + 4 : NULL))
         fail(&server, "the server does not start");
     if (!event_feed_send_all(&train, &server))
         fail(&server, "TRAIN did not arrive");

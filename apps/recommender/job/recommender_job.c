@@ -187,7 +187,7 @@ static void build_graph(recommender_job *self)
 leat_status recommender_job_new(recommender_job **out, leat_log *log,
                                 const recommender_settings *settings, leat_error *error)
 {
-    leat_status status = create_topics(log, settings, error);
+    leat_status status = log == NULL ? LEAT_OK : create_topics(log, settings, error);
     if (status != LEAT_OK)
         return status;
     recommender_job *self = leat__calloc(1, sizeof *self);
@@ -195,11 +195,13 @@ leat_status recommender_job_new(recommender_job **out, leat_log *log,
     self->log = log;
     self->model = model_new(&settings->index, &settings->popular);
     self->readers = leat__calloc(1, sizeof *self->readers);
-    snprintf(self->readers->state_dir, STATE_DIR_BYTES, "%s/state", settings->data_dir);
+    if (settings->data_dir != NULL)
+        snprintf(self->readers->state_dir, STATE_DIR_BYTES, "%s/state", settings->data_dir);
     self->job = leat_job_new(&(leat_job_opts){
         .name = RECOMMENDER_JOB_NAME,
+        .log = log == NULL ? settings->log_url : NULL,
         .log_handle = log,
-        .state_dir = self->readers->state_dir,
+        .state_dir = settings->data_dir == NULL ? NULL : self->readers->state_dir,
         .worker_count = settings->worker_count,
         .epoch_ms = settings->epoch_ms,
         .dead_letters = TOPIC_DEAD_LETTERS,

@@ -24,7 +24,8 @@
 #include "leat/job.h"
 
 typedef struct recommender_settings {
-    const char *data_dir; /* state of the job lies in DATA_DIR/state */
+    const char *data_dir; /* state of the job lies in DATA_DIR/state; NULL: in memory */
+    const char *log_url;  /* instead of a log handle: for leat_test */
     uint32_t partition_count;
     uint32_t worker_count;
     int64_t epoch_ms;
@@ -53,7 +54,8 @@ typedef struct recommender_job {
     struct interaction_readers *readers;
 } recommender_job;
 
-/* Creates the topics that are missing and builds the job; leat_job_start(job->job) runs it. */
+/* Creates the topics that are missing (log NULL: the job does, all with its defaults) and builds
+ * the job; leat_job_start(job->job) runs it. */
 LEAT_MUST_CHECK leat_status recommender_job_new(recommender_job **job, leat_log *log,
                                                 const recommender_settings *settings,
                                                 leat_error *error);

@@ -5,13 +5,34 @@
 #include "apps/recommender/serve/api.h"
 #include "base/number_text.h"
 
+enum { SCORE_DECIMALS = 6, SCORE_TEXT_BYTES = LEAT__NUMBER_TEXT_BYTES };
+
+/* Scores are read by people and compared with each other: six decimals do, and are written in a
+ * third of the time of the shortest exact text.  Very small and very large ones are written
+ * exactly. */
 static void append_score(leat__buffer *out, float score)
 {
     if (!(score > -1e30f && score < 1e30f))
         score = 0; /* JSON has no infinity */
-    if (out->capacity - out->length < LEAT__NUMBER_TEXT_BYTES)
-        leat__buffer_reserve(out, LEAT__NUMBER_TEXT_BYTES);
-    out->length += leat__f32_text(out->data + out->length, score);
+    if (out->capacity - out->length < SCORE_TEXT_BYTES)
+        leat__buffer_reserve(out, SCORE_TEXT_BYTES);
+    if (!(score >= 0.001f && score < 4000.0f)) {
+        out->length += leat__f32_text(out->data + out->length, score);
+        return;
+    }
+    char text[12]; /* from the back: 4 digits, a point, 6 decimals */
+    size_t at = sizeof text;
+    uint32_t millionths = (uint32_t)((double)score * 1e6 + 0.5), whole = millionths / 1000000;
+    uint32_t part = millionths % 1000000;
+    for (int i = 0; i < SCORE_DECIMALS; i++, part /= 10)
+        text[--at] = (char)('0' + part % 10);
+    text[--at] = '.';
+    do {
+        text[--at] = (char)('0' + whole % 10);
+        whole /= 10;
+    } while (whole > 0);
+    memcpy(out->data + out->length, text + at, sizeof text - at);
+    out->length += sizeof text - at;
 }
 
 #define APPEND(out, literal) leat__buffer_bytes(out, "" literal, sizeof(literal) - 1)

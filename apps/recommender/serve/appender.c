@@ -30,6 +30,13 @@ static void finish(append_batch *batch, leat_status status, const leat_error *er
     batch->done(batch); /* the batch may be gone after this */
 }
 
+/* The fault of one batch's records, not of the log. */
+static bool is_a_batchs_own(leat_status status)
+{
+    return status == LEAT_ETOOBIG || status == LEAT_EINVAL || status == LEAT_ENOTFOUND ||
+           status == LEAT_EDATA;
+}
+
 /* Batches of one round are appended together; only if that fails each is tried by itself, so that
  * one batch's fault is not the others'. */
 static void append_round(appender *self, append_batch *first, size_t count)
@@ -45,7 +52,7 @@ static void append_round(appender *self, append_batch *first, size_t count)
         filled += batch->count;
     }
     leat_status status = leat_log_append(self->log, self->records, filled, &error);
-    bool each = status != LEAT_OK && first->next != NULL && error.recovery != LEAT_RECOVERY_FATAL;
+    bool each = first->next != NULL && is_a_batchs_own(status);
     for (append_batch *batch = first, *next; batch != NULL; batch = next) {
         next = batch->next;
         if (each)

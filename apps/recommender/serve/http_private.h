@@ -9,6 +9,7 @@
 
 enum {
     HTTP_CONNECTIONS_MAX = 4000,
+    HTTP_CONNECTION_BYTES = 8 << 10, /* head and a piece of the body; cleared for each request */
     HTTP_CONNECTION_TIMEOUT_S = 60,
     HTTP_KEPT_BUFFER_BYTES = 64 << 10, /* a pooled exchange keeps buffers up to this size */
     HTTP_BODIES_BYTES_MAX = 256 << 20, /* H5: all request bodies together */
