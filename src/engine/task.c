@@ -101,6 +101,8 @@ static bool pass_time(leat__task *task, int64_t watermark_ms, bool idle)
         /* W5: before it is passed on */
         if (!fire_timers(task, LEAT__EVENT_TIME, watermark_ms))
             return false;
+        if (task->face.store != NULL)
+            leat__store_set_watermark(task->face.store, watermark_ms);
     }
     if (moved || (task->told_idle && !idle))
         send_control(task, LEAT__ITEM_WATERMARK, task->face.watermark_ms);
@@ -148,6 +150,9 @@ static void seal_epoch(leat__task *task)
     leat__bundle *bundle = task->bundle;
     bundle->epoch = task->epoch;
     if (task->face.store != NULL) {
+        leat_error error = {0};
+        if (leat__store_check(task->face.store, &error) != LEAT_OK)
+            leat__run_fail(run, &error); /* R17 */
         leat__changes *changes = run->forgetful ? NULL : &bundle->changes;
         bundle->change_count = leat__store_seal(task->face.store, task->epoch, changes);
         leat__store_get_stats(task->face.store, &bundle->store_stats);
