@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/rocksdb_logger.h"
 #include "state/backend.h"
 #include "state/lock.h"
 #include <errno.h>
@@ -282,9 +283,7 @@ static void set_options(rocks_database *rocks, const leat__database_opts *opts)
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
-    rocksdb_options_set_keep_log_file_num(options, 2);
-    rocksdb_options_set_max_log_file_size(options, 1 << 20);
-    rocksdb_options_set_info_log_level(options, 2); /* warnings */
+    leat__rocksdb_use_logger(options);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);

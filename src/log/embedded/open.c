@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
+#include "base/rocksdb_logger.h"
 #include "log/embedded/stage.h"
 #include "log/embedded/store.h"
 #include <dirent.h>
@@ -25,10 +26,8 @@ enum {
     WRITE_BUFFER_BYTES = 8 << 20,
     BLOCK_CACHE_BYTES = 4 << 20,
     BLOCK_BYTES = 16 << 10,
-    INFO_LOG_BYTES = 256 << 10,
     WAL_TOLERATE_TORN_TAIL = 0, /* rocksdb::WALRecoveryMode */
     WAL_UP_TO_DAMAGE = 2,
-    INFO_LOG_WARNINGS = 2,
 };
 
 /* ------------------------------------------------------------------ settings */
@@ -48,9 +47,7 @@ static void make_options(embedded_log *log)
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
-    rocksdb_options_set_info_log_level(options, INFO_LOG_WARNINGS);
-    rocksdb_options_set_max_log_file_size(options, INFO_LOG_BYTES);
-    rocksdb_options_set_keep_log_file_num(options, 2);
+    leat__rocksdb_use_logger(options);
     rocksdb_options_set_max_manifest_file_size(options, 1 << 20);
 
     log->cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
