@@ -47,6 +47,13 @@ def start(name, *arguments, **others):
     return subprocess.Popen([program(name), *map(str, arguments)], **others)
 
 
+def ended(process):
+    """What `run` would have returned."""
+    out, errors = process.communicate(timeout=TIMEOUT_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, (out or b"").decode(),
+                                       errors.decode())
+
+
 def end(process, with_signal=signal.SIGTERM, timeout=TIMEOUT_S):
     """Ends it and returns its exit code; a process that does not end is a failure with a trace."""
     if process.poll() is None:
