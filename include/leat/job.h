@@ -147,6 +147,9 @@ LEAT_API leat_stream leat_flat_map(leat_stream in, const char *name, const leat_
                                    leat_record_fn fn, void *arg);
 /* Both of the same type; the watermark is the minimum of both (J5). */
 LEAT_API leat_stream leat_union(leat_stream a, const char *name, leat_stream b);
+/* What happens to a record that this operator fails on; returns op. For process operators
+ * .on_error says the same, for sources the source's options. */
+LEAT_API leat_stream leat_on_failure(leat_stream op, leat_on_error policy);
 /* Groups by a field: a string, an integer or a bool. What follows sees one key at a time. */
 LEAT_API leat_stream leat_key_by(leat_stream in, const char *field);
 

@@ -56,6 +56,17 @@ LEAT_API const char *leat_test_state_json(leat_test *test, const char *op, const
 LEAT_API int64_t leat_test_watermark(leat_test *test); /* the least of all tasks */
 LEAT_API int64_t leat_test_clock(const leat_test *test);
 
+/* Feeds a watermark: as if each partition of the topic had shown an element that lets the source
+ * promise it. It takes effect with the next run. */
+LEAT_API void leat_test_send_watermark(leat_test *test, const char *topic, int64_t watermark_ms);
+
+/* Everything committed: topics, positions, and so the state. Restoring drops what happened since,
+ * the cursors of leat_test_next too; the clock goes on. Free images before the test. */
+typedef struct leat_test_image leat_test_image;
+LEAT_API leat_test_image *leat_test_snapshot(leat_test *test);
+LEAT_API void leat_test_restore(leat_test *test, const leat_test_image *image);
+LEAT_API void leat_test_image_free(leat_test_image *image); /* NULL is allowed */
+
 /* Loses everything that is not committed, as a kill -9 does; the next run starts from the log. */
 LEAT_API void leat_test_crash(leat_test *test);
 /* Ends cleanly (the epoch is finished) and starts again. */

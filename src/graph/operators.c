@@ -343,6 +343,24 @@ leat_stream leat_side(leat_stream op, int side)
     return leat__build_nothing(&draft);
 }
 
+leat_stream leat_on_failure(leat_stream op, leat_on_error policy)
+{
+    leat__draft draft;
+    if (!is_stream_of(&draft, op, "leat_on_failure"))
+        return leat__build_nothing(&draft);
+    leat__node *node = &draft.graph->nodes[op.node];
+    draft.node.name = node->name;
+    if (!leat__build_on_error_ok(&draft, policy))
+        return leat__build_nothing(&draft);
+    if (node->kind != LEAT__NODE_OP) {
+        (void)leat__build_fail(&draft, LEAT_EGRAPH,
+                               "is a source; set .on_error in its options instead");
+        return leat__build_nothing(&draft);
+    }
+    node->as.op.on_error = policy;
+    return op;
+}
+
 leat_stream leat_late(leat_stream window)
 {
     leat__draft draft;

@@ -94,6 +94,10 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
                                const leat_env *env, leat_error *error);
 /* Frees what "sim:NAME" holds, if all its handles are closed. */
 void leat__sim_forget(const char *name);
+/* What a sim handle's log holds, as a log of its own, and back again (log/sim/sim.h). */
+struct leat__sim *leat__log_sim_snapshot(leat_log *log);
+void leat__log_sim_restore(leat_log *log, const struct leat__sim *snapshot);
+void leat__log_sim_snapshot_free(struct leat__sim *snapshot);
 
 /* ------------------------------------------------------------------ helpers for drivers */
 

@@ -72,10 +72,8 @@ leat_test *leat_test_new(leat_job *job)
     return test;
 }
 
-void leat_test_free(leat_test *test)
+static void drop_cursors(leat_test *test)
 {
-    if (test == NULL)
-        return;
     while (test->cursors != NULL) {
         cursor *next = test->cursors->next;
         leat_log_reader_free(test->cursors->reader);
@@ -83,6 +81,13 @@ void leat_test_free(leat_test *test)
         leat__free(test->cursors);
         test->cursors = next;
     }
+}
+
+void leat_test_free(leat_test *test)
+{
+    if (test == NULL)
+        return;
+    drop_cursors(test);
     leat__run_close(test->job);
     char *name = leat__strdup(test->job->graph.opts.log + strlen("sim:"));
     leat_job_free(test->job);
@@ -284,4 +289,47 @@ int64_t leat_test_watermark(leat_test *test)
 int64_t leat_test_clock(const leat_test *test)
 {
     return test->clock_ms;
+}
+
+/* ------------------------------------------------------------------ watermarks, images */
+
+void leat_test_send_watermark(leat_test *test, const char *topic, int64_t watermark_ms)
+{
+    if (test->job->run == NULL)
+        (void)leat_test_step(test);
+    const leat__run *run = test->job->run;
+    for (size_t i = 0; run != NULL && i < run->task_count; i++) {
+        leat__source *source = run->tasks[i]->source;
+        if (source == NULL || strcmp(source->topic, topic) != 0)
+            continue;
+        int64_t delay_ms = source->time.watermark.opts.out_of_order_ms + 1; /* W1 */
+        leat__watermark_record(&source->time.watermark, watermark_ms + delay_ms, NULL);
+    }
+}
+
+struct leat_test_image {
+    struct leat__sim *world;
+};
+
+leat_test_image *leat_test_snapshot(leat_test *test)
+{
+    leat_test_image *image = leat__calloc(1, sizeof *image);
+    (void)leat_test_run(test);
+    image->world = leat__log_sim_snapshot(test->log);
+    return image;
+}
+
+void leat_test_restore(leat_test *test, const leat_test_image *image)
+{
+    leat_test_crash(test);
+    drop_cursors(test);
+    leat__log_sim_restore(test->log, image->world);
+}
+
+void leat_test_image_free(leat_test_image *image)
+{
+    if (image == NULL)
+        return;
+    leat__log_sim_snapshot_free(image->world);
+    leat__free(image);
 }

@@ -121,6 +121,25 @@ static void flat_map_emits_any_number_and_nothing_of_a_failed_call(void **state)
     leat_test_free(test);
 }
 
+static void each_operator_has_its_error_policy(void **state)
+{
+    (void)state; /* R19 */
+    leat_job *job = new_job();
+    out(leat_on_failure(leat_flat_map(readings(job, "in"), "repeat", &reading_type, repeat, NULL),
+                        LEAT_ON_ERROR_DEAD_LETTER));
+    leat_test *test = leat_test_new(job);
+    send(test, "in", "a", 1, 4);
+    send(test, "in", "a", 2, 1);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":2,\"value\":0}");
+    assert_null(leat_test_next_json(test, "out"));
+    const char *dead = leat_test_next_json(test, "dead-letters");
+    assert_non_null(dead);
+    assert_non_null(strstr(dead, "\"operator\":\"repeat\""));
+    assert_non_null(strstr(dead, "too many"));
+    leat_test_free(test);
+}
+
 /* ------------------------------------------------------------------ keyed */
 
 static void add_value(void *acc, const void *record, void *arg)
@@ -278,6 +297,47 @@ static void timers_fire_by_event_time_and_by_the_clock(void **state)
     leat_test_free(test);
 }
 
+static void a_watermark_fed_by_hand_fires_timers(void **state)
+{
+    (void)state; /* W1, W5 */
+    leat_job *job = new_job();
+    out(leat_process(leat_key_by(readings(job, "in"), "sensor"), "remember", &remembering, NULL));
+    leat_test *test = leat_test_new(job);
+    send(test, "in", "a", 1000, 7);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    leat_test_send_watermark(test, "in", 1099);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    assert_null(leat_test_next_json(test, "out"));
+    leat_test_send_watermark(test, "in", 1100);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1100,\"value\":7}");
+    assert_int_equal(leat_test_watermark(test), 1100);
+    leat_test_free(test);
+}
+
+static void a_snapshot_brings_back_records_positions_and_state(void **state)
+{
+    (void)state;
+    leat_job *job = new_job();
+    out(leat_reduce(leat_key_by(readings(job, "in"), "sensor"), "sum", add_value, NULL));
+    leat_test *test = leat_test_new(job);
+    send(test, "in", "a", 1, 1);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    leat_test_image *image = leat_test_snapshot(test);
+    for (int branch = 0; branch < 2; branch++) { /* two futures of one past */
+        send(test, "in", "a", 2, 10 + branch);
+        assert_int_equal(leat_test_run(test), LEAT_OK);
+        assert_next(test, "out", "{\"sensor\":\"a\",\"ts_ms\":1,\"value\":1}");
+        assert_next(test, "out",
+                    branch == 0 ? "{\"sensor\":\"a\",\"ts_ms\":1,\"value\":11}"
+                                : "{\"sensor\":\"a\",\"ts_ms\":1,\"value\":12}");
+        assert_null(leat_test_next_json(test, "out"));
+        leat_test_restore(test, image);
+    }
+    leat_test_image_free(image);
+    leat_test_free(test);
+}
+
 /* ------------------------------------------------------------------ tables, ends, misuse */
 
 static void keep(void *arg, leat_str key, const void *record, const leat_log_record *origin)
@@ -354,6 +414,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(map_and_filter, fresh_log),
         cmocka_unit_test_setup(flat_map_emits_any_number_and_nothing_of_a_failed_call, fresh_log),
+        cmocka_unit_test_setup(each_operator_has_its_error_policy, fresh_log),
+        cmocka_unit_test_setup(a_snapshot_brings_back_records_positions_and_state, fresh_log),
+        cmocka_unit_test_setup(a_watermark_fed_by_hand_fires_timers, fresh_log),
         cmocka_unit_test_setup(reduce_folds_per_key, fresh_log),
         cmocka_unit_test_setup(a_running_aggregate_emits_its_result, fresh_log),
         cmocka_unit_test_setup(union_joins_streams_and_side_outputs_split_them, fresh_log),

@@ -26,6 +26,10 @@ typedef struct leat__sim_hooks {
 
 leat__sim *leat__sim_new(const leat_env *env); /* env: borrowed; NULL: the system's */
 void leat__sim_free(leat__sim *sim);           /* all handles are closed */
+/* A copy of topics, records and committed offsets; free it with leat__sim_free. */
+leat__sim *leat__sim_snapshot(leat__sim *sim);
+/* Makes sim hold what the snapshot holds. No member has joined; readers find their topics gone. */
+void leat__sim_restore(leat__sim *sim, const leat__sim *snapshot);
 void leat__sim_set_hooks(leat__sim *sim, const leat__sim_hooks *hooks); /* NULL: none */
 
 /* A handle on sim; what "sim:NAME" does with a world that lives as long as the process. */
