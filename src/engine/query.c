@@ -68,11 +68,9 @@ static leat_status read_slot(leat__run *run, const char *op, const place *where,
     return status;
 }
 
-leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key,
-                           void *record, void **memory, leat_error *error)
+static leat_status query(leat__run *run, const char *op, const char *state, leat_str key,
+                         void *record, void **memory, leat_error *error)
 {
-    *memory = NULL;
-    leat__run *run = job->run;
     if (run == NULL)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op, "the job is not running");
     place where = {0};
@@ -89,6 +87,16 @@ leat_status leat_job_query(leat_job *job, const char *op, const char *state, lea
                                           LEAT__STRINGS_IN_ARENA, record, error);
     }
     leat__buffer_free(&bytes);
+    return status;
+}
+
+leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key,
+                           void *record, void **memory, leat_error *error)
+{
+    *memory = NULL;
+    pthread_rwlock_rdlock(&job->run_lock);
+    leat_status status = query(job->run, op, state, key, record, memory, error);
+    pthread_rwlock_unlock(&job->run_lock);
     return status;
 }
 
@@ -120,13 +128,8 @@ static uint64_t backlog(leat__run *run)
     return left;
 }
 
-void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
+static void run_stats(leat__run *run, leat_job_stats *stats)
 {
-    leat__run *run = job->run;
-    if (run == NULL) {
-        *stats = job->last_stats;
-        return;
-    }
     pthread_mutex_lock(&run->lock);
     *stats = run->stats;
     stats->commit_p50_us = (int64_t)leat__histogram_quantile(&run->commit_us, 0.5);
@@ -135,4 +138,14 @@ void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
     stats->epoch_p99_us = (int64_t)leat__histogram_quantile(&run->epoch_latency_us, 0.99);
     pthread_mutex_unlock(&run->lock);
     stats->backlog = backlog(run);
+}
+
+void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
+{
+    pthread_rwlock_rdlock(&job->run_lock);
+    if (job->run == NULL)
+        *stats = job->last_stats;
+    else
+        run_stats(job->run, stats);
+    pthread_rwlock_unlock(&job->run_lock);
 }

@@ -20,6 +20,7 @@ leat_job *leat_job_new(const leat_job_opts *opts)
 {
     leat_job *job = leat__calloc(1, sizeof(*job));
     (void)leat__graph_init(&job->graph, opts); /* a mistake is sticky */
+    pthread_rwlock_init(&job->run_lock, NULL);
     return job;
 }
 
@@ -272,6 +273,10 @@ void leat__run_close(leat_job *job)
     leat__run *run = job->run;
     if (run == NULL)
         return;
+    pthread_rwlock_wrlock(&job->run_lock); /* queries that are under way end first */
+    job->last_stats = run->stats;
+    job->run = NULL;
+    pthread_rwlock_unlock(&job->run_lock);
     leat__tables_close(run);
     if (run->stage_partitions != NULL)
         leat__disassemble(run);
@@ -292,8 +297,8 @@ void leat__run_close(leat_job *job)
     pthread_rwlock_destroy(&run->assembly_lock);
     pthread_mutex_destroy(&run->lock);
     pthread_cond_destroy(&run->parked_changed);
-    leat__free(run);
-    job->run = NULL;
+    leat__free(job->closed_run);
+    job->closed_run = run;
 }
 
 /* ------------------------------------------------------------------ starting and stopping */
@@ -374,7 +379,6 @@ leat_status leat_job_wait(leat_job *job, leat_error *error)
     if (error != NULL)
         *error = run->fatal;
     leat_status status = run->fatal.status;
-    job->last_stats = run->stats;
     leat__run_close(job);
     atomic_store(&job->stop_before_start, false);
     return status;
@@ -395,6 +399,8 @@ void leat_job_free(leat_job *job)
     leat_status status = leat_job_wait(job, &ignored);
     (void)status;
     leat__graph_free(&job->graph);
+    pthread_rwlock_destroy(&job->run_lock);
+    leat__free(job->closed_run);
     leat__free(job);
 }
 

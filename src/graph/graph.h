@@ -10,6 +10,8 @@
  */
 #ifndef LEAT_GRAPH_GRAPH_H
 #define LEAT_GRAPH_GRAPH_H
+#include <pthread.h>
+
 #include "base/arena.h"
 #include "leat/job.h"
 #include "ops/op.h"
@@ -105,7 +107,9 @@ typedef struct leat__graph {
 typedef struct leat_env leat_env;
 struct leat_job {
     leat__graph graph;
-    void *run;
+    _Atomic(void *) run;
+    void *closed_run;               /* kept until the next one: leat_job_stop may still ring it */
+    pthread_rwlock_t run_lock;      /* queries from other threads against the end of the run */
     const leat_env *env;            /* the outside world; NULL: the real one */
     _Atomic bool stop_before_start; /* leat_job_stop came first */
     leat_job_stats last_stats;      /* when it does not run */

@@ -189,7 +189,8 @@ static leat_list with_item(leat_ctx *ctx, leat_list old, const interaction *even
     size_t dropped = old.count >= most ? old.count - most + 1 : 0;
     size_t kept = old.count - dropped, place = kept;
     seen_item *items = leat_alloc(ctx, (kept + 1) * sizeof *items);
-    from += dropped;
+    if (dropped > 0)
+        from += dropped;
     while (place > 0 && from[place - 1].at_ms > event->timestamp_ms)
         place--;
     if (place > 0)

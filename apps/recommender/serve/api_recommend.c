@@ -28,7 +28,8 @@ static bool read_arguments(http_exchange *exchange, recommend_request *request)
     return http_bool_argument(exchange, "exclude_seen", &request->exclude_seen);
 }
 
-/* The user's committed session; false: a problem was written.  *memory is to be freed. */
+/* The user's committed session; false: a problem was written.  Its strings live in
+ * *memory, for leat_memory_free. */
 static bool read_session(const api *self, http_exchange *exchange, session_state *session,
                          bool *found, void **memory)
 {
@@ -38,6 +39,7 @@ static bool read_session(const api *self, http_exchange *exchange, session_state
     *found = status == LEAT_OK;
     if (status == LEAT_OK || status == LEAT_ENOTFOUND)
         return true;
+    leat_memory_free(*memory);
     if (status == LEAT_EAGAIN)
         http_problem(exchange, 503, "restoring", "%s", error.message);
     else
@@ -96,7 +98,7 @@ void api_user_recommendations(http_exchange *exchange, void *arg)
     if (found)
         append_session(exchange->out, &session);
     leat__buffer_text(exchange->out, ",\"model_version\":\"" MODEL_VERSION "\"}\n");
-    free(memory);
+    leat_memory_free(memory);
 }
 
 void api_session_recommendations(http_exchange *exchange, void *arg)

@@ -37,6 +37,7 @@ static const char *title_of(int status)
     return "Error";
 }
 
+LEAT_PRINTF(4, 0)
 static void problem_start(http_exchange *exchange, int status, const char *slug, const char *format,
                           va_list args)
 {

@@ -39,9 +39,10 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.stop()
+        code = self.stop()
         if self.own_dir:
             shutil.rmtree(self.data_dir, ignore_errors=True)
+        assert code in (None, 0), f"the server ended with {code}"
 
     def start(self):
         command = [BINARY, "serve", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0"]
@@ -66,6 +67,8 @@ class Server:
             self.process.kill()
             raise
         self.errors = self.process.stderr.read()
+        if code != 0 and signal_number != signal.SIGKILL:
+            print(self.errors, file=sys.stderr)
         self.process.stdout.close()
         self.process.stderr.close()
         self.process = None
