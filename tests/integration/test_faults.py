@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -217,6 +218,20 @@ class Damage(FaultCase):
             with self.subTest(pattern=pattern, how=how.__name__):
                 self.one_line(self.produce(events(0, 1), expect=None), 76, re.escape(self.log_dir))
                 self.one_line(self.count(expect=None), 76)
+
+    def test_a_creation_that_was_killed_is_no_log_yet(self):
+        shutil.rmtree(self.log_dir)
+        os.mkdir(self.log_dir)
+        for killed_after_s in (0.002, 0.004, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02):
+            maker = tool.start("leat", "topics", "--log", self.log, "--create", "t")
+            time.sleep(killed_after_s)
+            tool.end(maker, signal.SIGKILL)
+            done = tool.run("leat", "topics", "--log", self.log, expect=None)
+            if done.returncode != 0:
+                self.one_line(done, 72, "there is no log in")
+            shutil.rmtree(self.log_dir)
+        os.mkdir(self.log_dir)
+        self.produce(events(0, 10)) # an empty directory, too, becomes a log
 
     def test_a_log_without_its_table_of_contents_is_76(self):
         os.unlink(os.path.join(self.log_dir, "CURRENT"))

@@ -8,6 +8,7 @@
  * One write of the writer is one transaction, and a secondary applies whole writes only; it may see
  * one shortly before the writer's sync returns.  Nothing wakes: readers of a followed log poll.
  */
+#include "base/error.h"
 #include "base/mem.h"
 #include "log/embedded/store.h"
 #include <dirent.h>
@@ -35,6 +36,15 @@ static bool is_whole(const embedded_log *log, uint64_t acknowledged)
     return found && rocksdb_get_latest_sequence_number(log->db) >= acknowledged;
 }
 
+/* A creation that was killed leaves files, but nothing in them. */
+static leat_status not_whole(const embedded_log *log, uint64_t acknowledged, leat_error *error)
+{
+    if (acknowledged > 0)
+        return leat__embedded_corrupt(log, error, "acknowledged records are missing");
+    return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, "log",
+                      "there is no log in %.200s", log->dir);
+}
+
 leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
 {
     uint64_t acknowledged;
@@ -58,7 +68,7 @@ leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
         if (opened && is_whole(log, acknowledged))
             return LEAT_OK;
         if (tries == FOLLOW_RETRIES)
-            return opened ? leat__embedded_corrupt(log, error, "acknowledged records are missing")
+            return opened ? not_whole(log, acknowledged, error)
                           : leat__embedded_fail(log, message, error);
         if (opened)
             rocksdb_close(log->db);
