@@ -139,15 +139,16 @@ int main(int argc, char **argv)
     double resident_mb = (double)bench_resident_of(server.pid) / 1e6;
     if (bench_server_stop(&server) != 0)
         fail(&server, "the server did not end with 0");
-    printf(
-        "{\"bench\":\"recommend_http\",\"machine\":\"%s\",\"queries\":%zu,\"items\":%d,"
-        "\"connections\":%d,\"requests\":%llu,\"requests_per_s\":%.0f,\"cpu_s_per_1000\":%.5f,"
-        "\"serenade_cpu_s_per_1000\":%.3f,\"goal_cpu_s_per_1000\":%.4f,\"saturated_us\":{\"p50\":%.0f,"
-        "\"p90\":%.0f,\"p99\":%.0f},\"at_1000_per_s_us\":{\"p50\":%.0f,\"p90\":%.0f,\"p99\":%.0f},"
-        "\"resident_mb\":%.1f,\"ready_s\":%.3f,\"reached\":%s}\n",
-        machine, all.count, ITEMS, CONNECTIONS, (unsigned long long)answers, per_s, per_1000,
-        SERENADE_CPU_PER_1000, GOAL_CPU_PER_1000, full.p50, full.p90, full.p99, calm.p50, calm.p90,
-        calm.p99, resident_mb, server.ready_s, per_1000 <= GOAL_CPU_PER_1000 ? "true" : "false");
+    printf("{\"bench\":\"recommend_http\",\"machine\":\"%s\",\"queries\":%zu,\"items\":%d,"
+           "\"connections\":%d,\"requests\":%llu,\"requests_per_s\":%.0f,\"cpu_s_per_1000\":%.5f,"
+           "\"serenade_cpu_s_per_1000\":%.3f,\"goal_cpu_s_per_1000\":%.4f,"
+           "\"saturated_us\":{\"p50\":%.0f,\"p90\":%.0f,\"p99\":%.0f},"
+           "\"at_1000_per_s_us\":{\"p50\":%.0f,\"p90\":%.0f,\"p99\":%.0f},"
+           "\"resident_mb\":%.1f,\"ready_s\":%.3f,\"reached\":%s}\n",
+           machine, all.count, ITEMS, CONNECTIONS, (unsigned long long)answers, per_s, per_1000,
+           SERENADE_CPU_PER_1000, GOAL_CPU_PER_1000, full.p50, full.p90, full.p99, calm.p50,
+           calm.p90, calm.p99, resident_mb, server.ready_s,
+           per_1000 <= GOAL_CPU_PER_1000 ? "true" : "false");
     leat__buffer_free(&all.texts);
     free(all.first);
     event_feed_free(&train);

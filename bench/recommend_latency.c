@@ -110,7 +110,8 @@ int main(int argc, char **argv)
         "{\"bench\":\"recommend_latency\",\"machine\":\"%s\",\"events_per_s\":%.0f,\"events\":%.0f,"
         "\"accepted_to_committed_ms\":{\"p50\":%.2f,\"p95\":%.2f,\"p99\":%.2f,\"max\":%.1f},"
         "\"request_ms\":{\"p50\":%.2f,\"p90\":%.2f,\"p99\":%.2f},"
-        "\"fdatasync_ms\":{\"before\":{\"p50\":%.2f,\"p99\":%.2f},\"after\":{\"p50\":%.2f,\"p99\":%.2f}},"
+        "\"fdatasync_ms\":{\"before\":{\"p50\":%.2f,\"p99\":%.2f},"
+        "\"after\":{\"p50\":%.2f,\"p99\":%.2f}},"
         "\"cores\":%.3f,\"resident_mb\":%.1f,\"goal_ms\":{\"p50\":10,\"p99\":40},\"reached\":%s}\n",
         machine, rate, events, p50, p95, p99, most, accepted.p50 / 1e3, accepted.p90 / 1e3,
         accepted.p99 / 1e3, before.p50 / 1e3, before.p99 / 1e3, after.p50 / 1e3, after.p99 / 1e3,

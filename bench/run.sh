@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench/run.sh - every figure of the project, measured here: `make bench`, or `bench/run.sh NAME...`.
+# bench/run.sh [NAME...] - every figure of the project, measured here; `make bench` runs all.
 #
 #   engine            generator and JSON through keyed counts, memory and RocksDB, 1 and 2 workers
 #   log, state        the layers below it
@@ -8,16 +8,20 @@
 #   recommend_latency event accepted -> recommendation committed, beside the bare fdatasync
 #   server            size, start, memory, ingest of leat-recommender
 #
-# One after the other, never two at once. Each checks its results before it prints a speed, and fails
-# if they are wrong. BENCH_ARGS is handed to each (--json, --quick where known).
+# One after the other, never two at once. Each checks its results before it prints a speed, and
+# fails if they are wrong. BENCH_ARGS is handed to each (--json, --quick where known).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${LEAT_BIN_DIR:-build/release/bin}
-[ -x "$bin/bench/engine" ] || { echo "bench: $bin/bench/engine is missing; run 'make build' first" >&2; exit 1; }
+if [ ! -x "$bin/bench/engine" ]; then
+    echo "bench: $bin/bench/engine is missing; run 'make build' first" >&2
+    exit 1
+fi
 
 echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores," \
     "$(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo), Linux $(uname -r)," \
-    "load $(cut -d' ' -f1 /proc/loadavg); commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+    "load $(cut -d' ' -f1 /proc/loadavg);" \
+    "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
 
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(engine log state recommend recommend_http recommend_latency server)

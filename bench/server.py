@@ -4,8 +4,9 @@
     size      the stripped program
     start     from exec to the ready line, empty directory (median of 5)
     idle      resident memory 2 s after the start
-    ingest    the shipped clicks, each durable, in its session, answered with a recommendation, learnt
-              from; events per CPU second of the whole process; checked: as many recommendations as events
+    ingest    the shipped clicks, each durable, in its session, answered with a recommendation,
+              learnt from; events per CPU second of the whole process; checked: as many
+              recommendations as events
 
 Run by bench/run.sh. Prints a table, with --json one line of JSON.
 """

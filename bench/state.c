@@ -260,11 +260,11 @@ int main(int argc, char **argv)
         result r = run(&settings[i]);
         correct = correct && r.correct;
         if (json)
-            printf(
-                "{\"machine\":\"%s\",\"state\":\"%s\",\"ns_per_record\":%.1f,\"seal_ns\":%.1f,"
-                "\"apply_ns\":%.1f,\"background_ns\":%.1f,\"cache_mib\":%.1f,\"misses\":%.4f,\"correct\":%s}\n",
-                machine, settings[i].name, r.ns, r.seal_ns, r.apply_ns, r.background_ns,
-                r.cache_mib, r.misses, r.correct ? "true" : "false");
+            printf("{\"machine\":\"%s\",\"state\":\"%s\",\"ns_per_record\":%.1f,\"seal_ns\":%.1f,"
+                   "\"apply_ns\":%.1f,\"background_ns\":%.1f,\"cache_mib\":%.1f,\"misses\":%.4f,"
+                   "\"correct\":%s}\n",
+                   machine, settings[i].name, r.ns, r.seal_ns, r.apply_ns, r.background_ns,
+                   r.cache_mib, r.misses, r.correct ? "true" : "false");
         else
             printf("%-50s %10.1f %12.1f %13.1f %12.1f %10.1f %8.4f%s\n", settings[i].name, r.ns,
                    r.seal_ns, r.apply_ns, r.background_ns, r.cache_mib, r.misses,

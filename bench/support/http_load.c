@@ -1,3 +1,9 @@
+/* support/http_load.c - one thread, many kept connections, requests at a rate or as fast as may be.
+ *
+ *   due: │  │  │  │  │     ─► an idle connection ─► send ... answer ─► latency = answer − due
+ *
+ * Latency counts from when a request was due, not from when a connection was free for it: a server
+ * that stalls is charged for every request that it kept waiting. */
 #include "bench/support/http_load.h"
 
 #include <arpa/inet.h>

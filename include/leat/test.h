@@ -1,11 +1,11 @@
 /* leat/test.h - testing a job without a server, a disk or a wall clock.
  *
- * leat_job *job = build_my_job("sim:test");              // the same code that runs in production
+ *     leat_job *job = build_my_job("sim:test");  // the same code that runs in production
  *     leat_test *test = leat_test_new(job);
  *     leat_test_send_json(test, "clicks", "{\"user\":\"ann\",\"ts_ms\":1000}");
- * leat_test_run(test);                                   // until nothing moves, epochs committed
+ *     leat_test_run(test);                       // until nothing moves, epochs committed
  *     assert(strcmp(leat_test_next_json(test, "counts"), "{\"user\":\"ann\",\"count\":1}") == 0);
- *     leat_test_crash(test);                                 // as kill -9 between two operations
+ *     leat_test_crash(test);                     // as kill -9 between two operations
  *     ...the job goes on from its last committed epoch
  *
  * Everything runs on the calling thread, in the same order each time; the clock stands still

@@ -306,8 +306,8 @@ static leat_status check_format(rocks_database *rocks, bool may_write, leat_erro
     } else if (status == LEAT_OK && (value.length != 1 || value.data[0] != FORMAT)) {
         status = leat__fail(
             error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, rocks->dir,
-            "state: written by a newer version of leat (format %d, this one reads %d); upgrade, or remove "
-            "the directory and it is rebuilt from the changelog",
+            "state: written by a newer version of leat (format %d, this one reads %d); upgrade, "
+            "or remove the directory and it is rebuilt from the changelog",
             value.length != 0 ? value.data[0] : 0, FORMAT);
     }
     leat__buffer_free(&value);

@@ -1,13 +1,13 @@
-"""The independent checker of user_counts: shares no code with leat, and reads only what `leat consume
---meta` and `leat offsets` print.
+"""The independent checker of user_counts: shares no code with leat, and reads only what
+`leat consume --meta` and `leat offsets` print.
 
     input, partition p     [a][b][a][!]│[c]...      offset committed by the job: │
                             │  │  │  └─────────────► dead-letters, once, with topic/partition/offset
                             ▼  ▼  ▼
     output, partition p    a1 b1 a2                 exactly the fold of what lies before │
 
-So nothing is lost, nothing is counted twice, counts are 1, 2, 3 ... in order, and output and offsets
-are from the same moment (no torn epoch)."""
+So nothing is lost, nothing is counted twice, counts are 1, 2, 3 ... in order, and output and
+offsets are from the same moment (no torn epoch)."""
 
 
 class Violation(Exception):
@@ -40,8 +40,8 @@ def by_partition(records, partition_count, what):
     for record in records:
         rows = found[record["partition"]]
         if record["offset"] != len(rows):
-            raise Violation(f"{what}: partition {record['partition']} has offset {record['offset']} "
-                            f"after {len(rows)} records")
+            raise Violation(f"{what}: partition {record['partition']} has offset "
+                            f"{record['offset']} after {len(rows)} records")
         rows.append(record)
     return found
 
@@ -71,8 +71,8 @@ def compare(partition, expected, output):
         return
     at = next((i for i, (a, b) in enumerate(zip(written, expected)) if a != b),
               min(len(written), len(expected)))
-    raise Violation(f"output partition {partition}: {len(written)} records where the committed offset "
-                    f"asks for {len(expected)}; the first difference is at offset {at}: "
+    raise Violation(f"output partition {partition}: {len(written)} records where the committed "
+                    f"offset asks for {len(expected)}; the first difference is at offset {at}: "
                     f"written {written[at:at + 2]}, expected {expected[at:at + 2]}")
 
 
@@ -87,21 +87,22 @@ def check(events, output, dead_letters, committed, partition_count, topic):
                 raise Violation(f"key {record['key']} does not belong in partition {partition}")
         position = committed.get((topic, partition), 0)
         if position > len(events[partition]):
-            raise Violation(f"partition {partition}: committed {position} of {len(events[partition])}")
+            raise Violation(f"partition {partition}: committed {position} of "
+                            f"{len(events[partition])}")
         expected, bad = fold(partition, events[partition][:max(position, 0)])
         compare(partition, expected, output[partition])
         expected_bad += bad
         counted += len(expected)
     told = sorted((row["value"]["partition"], row["value"]["offset"]) for row in dead_letters)
     if told != sorted(expected_bad):
-        raise Violation(f"dead letters {told[:5]}... ({len(told)}), bad records before the committed "
-                        f"offsets {sorted(expected_bad)[:5]}... ({len(expected_bad)})")
+        raise Violation(f"dead letters {told[:5]}... ({len(told)}), bad records before the "
+                        f"committed offsets {sorted(expected_bad)[:5]}... ({len(expected_bad)})")
     return counted, len(told)
 
 
 def check_produced(events, acknowledged, attempted):
-    """Every line whose `leat produce` ended with 0 is there once; of a killed one some lines may be,
-    each once; nothing else is."""
+    """Every line whose `leat produce` ended with 0 is there once; of a killed one some lines may
+    be, each once; nothing else is."""
     seen = set()
     for record in events:
         number = record["value"]["product_id"]

@@ -1,8 +1,9 @@
 """kill -9 of user_counts at random moments, again and again, on the same log.
 
     round   produce (itself killed now and then) ─► user_counts ─► kill -9 ─► check ─► ...
-    world   a log and a state directory; each has its own partitions, users and share of bad records;
-            rounds differ in workers, epoch length, and whether state is on disk, in memory, or wiped
+    world   a log and a state directory; each has its own partitions, users and share of bad
+            records; rounds differ in workers, epoch length, and whether state is on disk, in
+            memory, or wiped
 """
 import json
 import os
@@ -126,7 +127,8 @@ class World:
 
     def finish(self):
         arguments = ["--log", self.log, "--until-end"]
-        tool.run("user_counts", *arguments, *([] if self.memory_only else ["--state-dir", self.state]))
+        tool.run("user_counts", *arguments,
+                 *([] if self.memory_only else ["--state-dir", self.state]))
 
     # ------------------------------------------------------------ the check
 

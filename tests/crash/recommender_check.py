@@ -3,7 +3,7 @@ docs/recommender.md, in Python; reads only what `leat consume --meta` and `leat 
 
     user-interactions, partition p   e1 e2 e1 e3 ... │ committed offset
        deduplicated by event_id          │    │
-       ─► recommendations, partition p   r1 r2 r3        one for each, numbered 1, 2 ... in its session
+       ─► recommendations, partition p   r1 r2 r3        one for each, numbered in its session
        ─► sessions                       by user: the sessions that have ended, each once
        ─► item-popularity                latest per item = number of its interactions
        sessions ─► batch build           = the index that the server holds
@@ -66,9 +66,9 @@ def check_recommendations(partition, expected, written):
         return
     at = next((i for i, (a, b) in enumerate(zip(found, expected)) if a != b),
               min(len(found), len(expected)))
-    raise Violation(f"recommendations, partition {partition}: {len(found)}, the committed offset asks "
-                    f"for {len(expected)}; first difference at {at}: written {found[at:at + 2]}, "
-                    f"expected {expected[at:at + 2]}")
+    raise Violation(f"recommendations, partition {partition}: {len(found)}, the committed offset "
+                    f"asks for {len(expected)}; first difference at {at}: "
+                    f"written {found[at:at + 2]}, expected {expected[at:at + 2]}")
 
 
 def session_value(user, session):
@@ -177,6 +177,7 @@ def check_index(dump, sessions, whose):
             continue
         if isinstance(rows, int):
             raise Violation(f"index of {whose}: {found[part]} sessions, a batch build has {rows}")
-        wrong = [name for name in set(rows) | set(found[part]) if rows.get(name) != found[part].get(name)]
-        raise Violation(f"index of {whose}: {len(wrong)} {part} differ from the batch build, such as "
-                        f"{wrong[0]}: {found[part].get(wrong[0])}, not {rows.get(wrong[0])}")
+        wrong = [name for name in set(rows) | set(found[part])
+                 if rows.get(name) != found[part].get(name)]
+        raise Violation(f"index of {whose}: {len(wrong)} {part} differ from the batch build, such "
+                        f"as {wrong[0]}: {found[part].get(wrong[0])}, not {rows.get(wrong[0])}")

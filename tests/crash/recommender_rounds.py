@@ -1,7 +1,7 @@
 """kill -9 of leat-recommender serve under load, again and again, on the same directory.
 
-    client threads ─ POST /v1/events ─► serve ─► kill -9     no answer: sent again after the restart,
-         ▲                                         │         first, as a careful producer does
+    client threads ─ POST /v1/events ─► serve ─► kill -9     no answer: sent again after the
+         ▲                                         │         restart, as by a careful producer
          └───────────────── restart ◄──────────────┘
 
 Event time is a clock of the test's own: it moves a little with each batch, and now and then by more

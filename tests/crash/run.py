@@ -1,4 +1,4 @@
-"""tests/crash/run.py [--rounds N] [--seed S] [--target user_counts|recommender] [--quiet] - kills and checks.
+"""tests/crash/run.py [--rounds N] [--seed S] [--target NAME] [--quiet] - kills and checks.
 
 A failure prints its seed, which repeats the same input and the same settings (not the same instant
 of the kill), and keeps the folder."""
@@ -37,7 +37,8 @@ def run(target, rounds, seed, quiet):
 
 def main(targets=tuple(TARGETS)):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=int(os.environ.get("LEAT_CRASH_ROUNDS", "50")))
+    parser.add_argument("--rounds", type=int,
+                        default=int(os.environ.get("LEAT_CRASH_ROUNDS", "50")))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("LEAT_CRASH_SEED", "0"))
                         or int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--target", choices=sorted(TARGETS), action="append")

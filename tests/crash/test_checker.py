@@ -16,7 +16,8 @@ def record(offset, key, value, timestamp=5):
 
 
 def event(offset, user):
-    return record(offset, user, {"user_id": user, "timestamp_ms": 100 + offset, "product_id": offset})
+    return record(offset, user,
+                  {"user_id": user, "timestamp_ms": 100 + offset, "product_id": offset})
 
 
 def count(offset, user, number, timestamp):
@@ -108,7 +109,8 @@ def interaction(offset, user, item, time_ms, **more):
 
 
 def recommended(offset, user, event, number, time_ms):
-    return record(offset, user, {"event_id": event, "session_event": number, "timestamp_ms": time_ms,
+    return record(offset, user,
+                  {"event_id": event, "session_event": number, "timestamp_ms": time_ms,
                                  "accepted_ms": 7})
 
 
@@ -170,7 +172,8 @@ class RecommenderCheck(unittest.TestCase):
     def test_the_index_is_that_of_a_batch_build(self):
         sessions = [{"session_id": name, "items": items, "last_ms": last} for name, items, last in
                     (("s1", ["a", "b", "a"], 10), ("s2", ["b"], 10), ("s3", ["b", "c"], 5))]
-        dump = [{"options": {"sessions_per_item": 2, "min_session_items": 1, "max_session_items": 9},
+        dump = [{"options": {"sessions_per_item": 2, "min_session_items": 1,
+                             "max_session_items": 9},
                  "sessions": 3},
                 {"item": "a", "sessions": 1, "recent": ["s1"]},
                 {"item": "b", "sessions": 3, "recent": ["s2", "s1"]},

@@ -29,7 +29,8 @@ class ExampleCase(unittest.TestCase):
         tool.run("leat", "produce", "--log", self.log, topic, "--quiet", *arguments, stdin=text)
 
     def run_job(self, name, *arguments):
-        return tool.run(name, "--log", self.log, "--state-dir", self.state, "--until-end", *arguments)
+        return tool.run(name, "--log", self.log, "--state-dir", self.state, "--until-end",
+                        *arguments)
 
     def run_for_a_while(self, name, group, count):
         """Without --until-end: until `count` records are read, then SIGTERM."""
@@ -47,7 +48,8 @@ class ExampleCase(unittest.TestCase):
 class Hello(ExampleCase):
     def test_it_prints_what_is_warm(self):
         done = tool.run("hello")
-        self.assertEqual(done.stdout, '{"city":"Cairo","degrees":87.8}\n{"city":"Quito","degrees":59.9}\n')
+        self.assertEqual(done.stdout,
+                         '{"city":"Cairo","degrees":87.8}\n{"city":"Quito","degrees":59.9}\n')
         self.assertEqual(done.stderr, "")
 
 
@@ -74,7 +76,8 @@ class CommandLine(ExampleCase):
                 done = tool.run(name, *arguments, expect=64)
                 self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
                 self.assertTrue(done.stderr.startswith(name + ": "), done.stderr)
-        self.assertIn("did you mean --workers", tool.run("user_counts", "--wokers", expect=64).stderr)
+        self.assertIn("did you mean --workers",
+                      tool.run("user_counts", "--wokers", expect=64).stderr)
 
     def test_a_second_process_on_the_log_is_75(self):
         for first, second in (("user_counts", "user_counts"), ("cart_reminder", "click_counts")):
@@ -92,7 +95,8 @@ class CommandLine(ExampleCase):
         until = time.monotonic() + tool.TIMEOUT_S
         while not os.path.exists(os.path.join(self.state, "CURRENT")):
             self.assertLess(time.monotonic(), until)
-        done = tool.run("user_counts", "--log", self.log + "2", "--state-dir", self.state, expect=75)
+        done = tool.run("user_counts", "--log", self.log + "2", "--state-dir", self.state,
+                        expect=75)
         self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
         tool.end(job)
 
@@ -187,7 +191,8 @@ class ClickCounts(ExampleCase):
 
     def test_clicks_are_counted_per_page_and_minute(self):
         self.produce("clicks", [self.click(s, p) for s, p in
-                                ((0, "/"), (59, "/"), (60, "/"), (-1, "/"), (30, "/a"), (200, "/a"))])
+                                ((0, "/"), (59, "/"), (60, "/"), (-1, "/"), (30, "/a"),
+                                 (200, "/a"))])
         self.run_job("click_counts")
         self.assertEqual(self.counts(), [("/", -60, 1), ("/", 0, 2), ("/", 60, 1), ("/a", 0, 1),
                                          ("/a", 180, 1)])

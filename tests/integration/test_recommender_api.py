@@ -48,8 +48,9 @@ class Api(unittest.TestCase):
 
     def test_an_envelope_is_accepted(self):
         status, body, _ = self.server.post("/v1/events", {
-            "event_id": "6f1c", "event_type": "user_interaction", "timestamp": "2023-11-14T22:13:20Z",
-            "user_id": "envelope", "session_id": "s", "data": {"item_id": "i", "interaction_type": "click",
+            "event_id": "6f1c", "event_type": "user_interaction",
+            "timestamp": "2023-11-14T22:13:20Z", "user_id": "envelope", "session_id": "s",
+            "data": {"item_id": "i", "interaction_type": "click",
                                                                "context": {"device": "mobile"}}})
         self.assertEqual((status, body["accepted"]), (202, 1))
 
@@ -61,23 +62,27 @@ class Api(unittest.TestCase):
         self.assertEqual([e.get("field") for e in body["errors"]], ["item_id", None, "timestamp"])
 
     def test_lines_are_accepted(self):
-        lines = json.dumps(event("lines", "i", T0)) + "\n\n{broken\n" + json.dumps(event("lines", "j", T0))
+        lines = "\n".join((json.dumps(event("lines", "i", T0)), "", "{broken",
+                           json.dumps(event("lines", "j", T0))))
         status, body, _ = self.server.post("/v1/events", lines, "application/x-ndjson")
         self.assertEqual((status, body["accepted"], body["rejected"]), (202, 2, 1))
         self.assertEqual(body["errors"][0]["index"], 1)
 
     def test_an_event_over_several_lines_is_one_event(self):
-        status, body, _ = self.server.post("/v1/events", json.dumps(event("pretty", "i", T0), indent=2))
+        text = json.dumps(event("pretty", "i", T0), indent=2)
+        status, body, _ = self.server.post("/v1/events", text)
         self.assertEqual((status, body["accepted"]), (202, 1))
 
     def test_a_malformed_body_is_refused_as_a_whole(self):
-        for body in ("", "   ", "[" + json.dumps(event("u", "i", T0)) + ",", "[1,2", "\"text\"", "\xff"):
+        for body in ("", "   ", "[" + json.dumps(event("u", "i", T0)) + ",", "[1,2", "\"text\"",
+                     "\xff"):
             self.assert_problem(self.server.post("/v1/events", body.encode("latin-1")), 400)
 
     def test_no_valid_event_is_a_400_that_names_the_field(self):
         answer = self.server.post("/v1/events", {"item_id": "i"})
         self.assert_problem(answer, 400, "invalid-event")
-        self.assertEqual(answer[1]["errors"], [{"index": 0, "field": "user_id", "reason": "user_id is missing"}])
+        self.assertEqual(answer[1]["errors"],
+                         [{"index": 0, "field": "user_id", "reason": "user_id is missing"}])
 
     def test_an_empty_array_takes_nothing(self):
         status, body, _ = self.server.post("/v1/events", [])
@@ -86,7 +91,8 @@ class Api(unittest.TestCase):
     def test_limits(self):
         long_id = event("u" * 257, "i", T0)
         self.assert_problem(self.server.post("/v1/events", long_id), 400, "invalid-event")
-        self.assert_problem(self.server.post("/v1/events", [event("u", "i", T0)] * 10001), 413, "too-many-events")
+        self.assert_problem(self.server.post("/v1/events", [event("u", "i", T0)] * 10001), 413,
+                            "too-many-events")
         large = event("u", "i", T0, context="x" * 70000)
         self.assert_problem(self.server.post("/v1/events", large), 400, "invalid-event")
         self.assert_problem(self.server.post("/v1/recommendations", b" " * 70000), 413, "too-large")
@@ -100,13 +106,15 @@ class Api(unittest.TestCase):
         connection.close()
 
     def test_a_type_that_is_no_json_is_refused(self):
-        self.assert_problem(self.server.post("/v1/events", "<e/>", "text/xml"), 415, "unsupported-media-type")
+        self.assert_problem(self.server.post("/v1/events", "<e/>", "text/xml"), 415,
+                            "unsupported-media-type")
 
     def test_a_page_of_another_origin_may_not_write(self):
         body = json.dumps(event("origin", "i", T0))
         answer = self.server.request("POST", "/v1/events", body, {"Origin": "https://evil.example"})
         self.assert_problem(answer, 403, "foreign-origin")
-        answer = self.server.request("POST", "/v1/events", body, {"Origin": "http://localhost:3000"})
+        answer = self.server.request("POST", "/v1/events", body,
+                                     {"Origin": "http://localhost:3000"})
         self.assertEqual(answer[0], 202)
 
     # ------------------------------------------------------------------ paths
@@ -124,7 +132,8 @@ class Api(unittest.TestCase):
 
     def test_arguments_are_checked(self):
         for query in ("n=0", "n=101", "n=x", "n=", "n=-1", "explain=maybe"):
-            self.assert_problem(self.server.get("/v1/users/u/recommendations?" + query), 400, "bad-argument")
+            self.assert_problem(self.server.get("/v1/users/u/recommendations?" + query), 400,
+                                "bad-argument")
         self.assert_problem(self.server.get("/v1/users/%zz/recommendations"), 400, "bad-path")
         self.assert_problem(self.server.get("/v1/users/" + "u" * 257 + "/recommendations"), 400)
 
@@ -158,7 +167,8 @@ class Api(unittest.TestCase):
         for number in range(200):
             path, method, body = [("/healthz", "GET", None), ("/nope", "GET", None),
                                   ("/v1/recommendations", "POST", '{"items":["a"]}'),
-                                  ("/v1/events", "POST", json.dumps(event("keep", str(number), T0)))][number % 4]
+                                  ("/v1/events", "POST",
+                                   json.dumps(event("keep", str(number), T0)))][number % 4]
             connection.request(method, path, body)
             answer = connection.getresponse()
             answer.read()
@@ -178,11 +188,14 @@ class Api(unittest.TestCase):
     # ------------------------------------------------------------------ stateless recommendations
 
     def test_the_session_in_the_body_is_checked(self):
-        for body in ("", "[]", "{}", '{"items":1}', '{"items":[{}]}', '{"items":[""]}', '{"items":["a"],"n":0}',
-                     '{"items":["a"],"n":"5"}', '{"items":["a"],"explain":1}', '{"items":[1.5e400]}',
+        for body in ("", "[]", "{}", '{"items":1}', '{"items":[{}]}', '{"items":[""]}',
+                     '{"items":["a"],"n":0}', '{"items":["a"],"n":"5"}',
+                     '{"items":["a"],"explain":1}', '{"items":[1.5e400]}',
                      json.dumps({"items": ["a"] * 201})):
-            self.assert_problem(self.server.post("/v1/recommendations", body), 400, "malformed-body")
-        for body in ({"items": []}, {"items": ["a", 7, {"item_id": "b"}], "n": 3, "explain": True, "category": "c"}):
+            self.assert_problem(self.server.post("/v1/recommendations", body), 400,
+                                "malformed-body")
+        for body in ({"items": []}, {"items": ["a", 7, {"item_id": "b"}], "n": 3, "explain": True,
+                                     "category": "c"}):
             self.assertEqual(self.server.post("/v1/recommendations", body)[0], 200)
 
 
@@ -199,13 +212,14 @@ class Recommendations(unittest.TestCase):
         self.assertEqual((status, body["rejected"]), (202, 0))
 
     def teach(self, sessions, start_ms=T0):
-        """Each list of items is the session of a new user; all of them are closed by later events."""
+        """Each list of items is the session of a new user; later events close them all."""
         self.send([event(f"u{n}", item, start_ms + n * 1000 + i * 10, category="shop")
                    for n, items in enumerate(sessions) for i, item in enumerate(items)])
         # an hour later, a user in each of the four partitions moves time on
         self.send([event(f"later{n}", "later", start_ms + 60 * MINUTE) for n in range(40)])
         name = "leat_recommender_index_sessions_counted"
-        self.server.wait_until(lambda: self.server.metrics()[name] >= len(sessions), "closed sessions")
+        self.server.wait_until(lambda: self.server.metrics()[name] >= len(sessions),
+                               "closed sessions")
 
     def test_nobody_gets_an_empty_list_once_an_item_is_known(self):
         self.assertEqual(self.server.get("/v1/users/nobody/recommendations")[1]["items"], [])
@@ -215,14 +229,17 @@ class Recommendations(unittest.TestCase):
                      "/v1/items/only/similar", "/v1/items/unknown/similar"):
             self.assertEqual(items_of(self.server.get(path)[1]), ["only"], path)
         for items in ([], ["only"], ["unknown"]):
-            self.assertEqual(items_of(self.server.post("/v1/recommendations", {"items": items})[1]), ["only"])
+            self.assertEqual(items_of(self.server.post("/v1/recommendations", {"items": items})[1]),
+                             ["only"])
 
     def test_what_others_looked_at_next_is_recommended(self):
         self.teach([["a", "b", "c"], ["a", "b"], ["a", "b"], ["x", "y"]] + [["p", "q"]] * 9)
-        answer = self.server.post("/v1/recommendations", {"items": ["a"], "n": 2, "explain": True})[1]
+        answer = self.server.post("/v1/recommendations",
+                                  {"items": ["a"], "n": 2, "explain": True})[1]
         self.assertEqual(items_of(answer), ["b", "c"])
         first = answer["items"][0]
-        self.assertEqual((first["source"], first["reasons"][0]["item_id"], first["reasons"][0]["sessions"]),
+        self.assertEqual((first["source"], first["reasons"][0]["item_id"],
+                          first["reasons"][0]["sessions"]),
                          ("sessions", "a", 3))
         self.assertGreater(first["score"], answer["items"][1]["score"])
         similar = self.server.get("/v1/items/x/similar?n=1")[1]
@@ -231,10 +248,12 @@ class Recommendations(unittest.TestCase):
     def test_a_users_session_is_what_was_committed(self):
         self.teach([["a", "b"], ["a", "b"], ["x", "y"]])
         now = T0 + 61 * MINUTE
-        self.send([event("ann", "x", now, session_id="s1"), event("ann", "a", now + 1, session_id="s1")])
+        self.send([event("ann", "x", now, session_id="s1"),
+                   event("ann", "a", now + 1, session_id="s1")])
         path = "/v1/users/ann/recommendations?explain=1&n=3"
         answer = self.server.wait_until(
-            lambda: (lambda a: a if a.get("session", {}).get("events") == 2 else None)(self.server.get(path)[1]), "ann")
+            lambda: next((a for a in (self.server.get(path)[1],)
+                          if a.get("session", {}).get("events") == 2), None), "ann")
         self.assertEqual(answer["session"]["items"], ["x", "a"])
         self.assertEqual(answer["session"]["session_id"], "s1")
         self.assertEqual(answer["items"][0]["item_id"], "b")
@@ -250,7 +269,8 @@ class Recommendations(unittest.TestCase):
         scores = [i["score"] for i in items]
         self.assertEqual(scores, sorted(scores, reverse=True))
         self.assertEqual(len(set(items_of({"items": items}))), 4)
-        in_category = self.server.post("/v1/recommendations", {"items": ["zzz"], "category": "shop", "n": 2})[1]
+        in_category = self.server.post("/v1/recommendations",
+                                       {"items": ["zzz"], "category": "shop", "n": 2})[1]
         self.assertEqual({i["source"] for i in in_category["items"]}, {"category"})
 
     def test_trending_items_by_category(self):
@@ -260,7 +280,8 @@ class Recommendations(unittest.TestCase):
         self.server.wait_processed(3)
         get = lambda query: self.server.get("/v1/trending?" + query)[1]
         self.server.wait_until(lambda: len(get("")["items"]) == 2, "both items")
-        self.assertEqual(items_of(get("")), ["shoe", "book"])  # one purchase weighs more than two views
+        # one purchase weighs more than two views
+        self.assertEqual(items_of(get("")), ["shoe", "book"])
         self.assertEqual(items_of(get("category=books")), ["book"])
         self.assertEqual(items_of(get("n=1")), ["shoe"])
         self.assertEqual(get("category=none")["items"], [])
@@ -273,7 +294,8 @@ class Recommendations(unittest.TestCase):
         self.server.wait_processed(151)
         session = self.server.get("/v1/users/ann/recommendations")[1]["session"]
         self.assertEqual(session["events"], 151)
-        self.assertEqual(self.server.metrics()['leat_recommender_interactions_total{result="duplicate"}'], 300)
+        duplicates = 'leat_recommender_interactions_total{result="duplicate"}'
+        self.assertEqual(self.server.metrics()[duplicates], 300)
 
     def test_late_and_bad_events_go_to_their_topics(self):
         self.send(event("ann", "a", T0))
@@ -286,7 +308,8 @@ class Recommendations(unittest.TestCase):
         self.assertEqual([(e["item_id"], e["event_id"]) for e in late], [("too late", "e2")])
 
     def test_a_session_ends_by_silence_and_by_another_session_id(self):
-        self.send([event("ann", "a", T0), event("ann", "b", T0 + 30 * MINUTE), event("ann", "c", T0 + 61 * MINUTE),
+        self.send([event("ann", "a", T0), event("ann", "b", T0 + 30 * MINUTE),
+                   event("ann", "c", T0 + 61 * MINUTE),
                    event("bob", "x", T0 + 61 * MINUTE, session_id="s1"),
                    event("bob", "y", T0 + 61 * MINUTE + 1, session_id="s1"),
                    event("bob", "z", T0 + 61 * MINUTE + 2, session_id="s2")])
@@ -294,7 +317,8 @@ class Recommendations(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0)
         sessions = recommender.consume(self.server.data_dir, "sessions")
         got = sorted((s["user_id"], s["items"], s["last_ms"] - T0) for s in sessions)
-        self.assertEqual(got, [("ann", ["a", "b"], 30 * MINUTE), ("bob", ["x", "y"], 61 * MINUTE + 1)])
+        self.assertEqual(got,
+                         [("ann", ["a", "b"], 30 * MINUTE), ("bob", ["x", "y"], 61 * MINUTE + 1)])
 
     def test_each_interaction_gives_one_recommendation(self):
         self.send([event(f"u{n % 3}", f"i{n}", T0 + n, event_id=f"e{n}") for n in range(30)])
@@ -303,7 +327,8 @@ class Recommendations(unittest.TestCase):
         out = recommender.consume(self.server.data_dir, "recommendations")
         self.assertEqual(sorted(r["event_id"] for r in out), sorted(f"e{n}" for n in range(30)))
         for user in ("u0", "u1", "u2"):
-            self.assertEqual([r["session_event"] for r in out if r["user_id"] == user], list(range(1, 11)))
+            self.assertEqual([r["session_event"] for r in out if r["user_id"] == user],
+                             list(range(1, 11)))
 
     def test_the_live_index_equals_a_build_from_the_log(self):
         self.teach([[f"i{n % 7}", f"i{n % 5}", f"i{n % 3}"] for n in range(60)])

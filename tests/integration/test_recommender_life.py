@@ -1,4 +1,4 @@
-"""Start, stop, restart and every way in which a start can fail: one line, an exit code of its own."""
+"""Start, stop, restart and every way in which a start can fail: one line, its own exit code."""
 import http.client
 import json
 import os
@@ -22,7 +22,8 @@ NOBODY = 65534
 
 
 def run(*args, **more):
-    return subprocess.run([recommender.BINARY, *args], capture_output=True, text=True, timeout=60, **more)
+    return subprocess.run([recommender.BINARY, *args], capture_output=True, text=True, timeout=60,
+                          **more)
 
 
 class Life(unittest.TestCase):
@@ -47,12 +48,15 @@ class Life(unittest.TestCase):
     def test_a_restart_keeps_everything(self):
         server = recommender.Server(self.dir)
         server.start()
-        events = [{"user_id": f"u{n % 5}", "item_id": f"i{n % 9}", "timestamp_ms": T0 + n, "event_id": f"e{n}",
+        events = [{"user_id": f"u{n % 5}", "item_id": f"i{n % 9}", "timestamp_ms": T0 + n,
+                   "event_id": f"e{n}",
                    "session_id": f"s{n // 50}"} for n in range(200)]
         self.assertEqual(server.post("/v1/events", events)[0], 202)
         server.wait_processed(200)
-        server.wait_until(lambda: server.metrics()["leat_recommender_index_sessions_counted"] >= 15, "the sessions")
-        paths = ["/v1/users/u3/recommendations", "/v1/trending", "/v1/items/i1/similar", "/v1/debug/index"]
+        server.wait_until(lambda: server.metrics()["leat_recommender_index_sessions_counted"] >= 15,
+                          "the sessions")
+        paths = ["/v1/users/u3/recommendations", "/v1/trending", "/v1/items/i1/similar",
+                 "/v1/debug/index"]
         # counts of hot items are published every 100 ms
         server.wait_until(lambda: server.metrics()["leat_timers"] <= 5, "published counts")
         time.sleep(0.2)
@@ -75,7 +79,8 @@ class Life(unittest.TestCase):
         self.assertEqual(server.stop(signal.SIGKILL), -9)
         server.start()
         path = "/v1/users/u/recommendations"
-        server.wait_until(lambda: server.get(path)[1].get("session", {}).get("events") == 20, "20 events")
+        server.wait_until(lambda: server.get(path)[1].get("session", {}).get("events") == 20,
+                          "20 events")
         self.assertEqual(server.stop(), 0)
         out = recommender.consume(self.dir, "recommendations")
         self.assertEqual([r["session_event"] for r in out], list(range(1, 21)))
@@ -123,13 +128,15 @@ class Life(unittest.TestCase):
 
     def test_a_port_in_use(self):
         with recommender.Server() as server:
-            self.assert_fails(run("serve", "--data-dir", self.dir, "--listen", f"127.0.0.1:{server.port}"),
+            self.assert_fails(run("serve", "--data-dir", self.dir, "--listen",
+                                  f"127.0.0.1:{server.port}"),
                               82, "in use")
 
     def test_a_directory_held_by_another_process(self):
         with recommender.Server(self.dir) as server:
             pid = str(server.process.pid)
-            self.assert_fails(run("serve", "--data-dir", self.dir, "--listen", "127.0.0.1:0"), 75, pid)
+            self.assert_fails(run("serve", "--data-dir", self.dir, "--listen", "127.0.0.1:0"),
+                              75, pid)
             file = os.path.join(self.dir, "e.jsonl")
             with open(file, "w") as out:
                 out.write('{"user_id":"u","item_id":"i"}\n')
@@ -145,7 +152,8 @@ class Life(unittest.TestCase):
         os.chmod(self.dir, 0o555)
         as_nobody = {"user": NOBODY} if os.geteuid() == 0 else {}
         try:
-            result = run("serve", "--data-dir", self.dir + "/d", "--listen", "127.0.0.1:0", **as_nobody)
+            result = run("serve", "--data-dir", self.dir + "/d", "--listen", "127.0.0.1:0",
+                         **as_nobody)
         except PermissionError:
             self.skipTest("nobody may not run the program from here")
         self.assert_fails(result, 77, "/d")
@@ -166,7 +174,8 @@ class Life(unittest.TestCase):
             numbers = range(accepted, accepted + 50)
             try:
                 status, body, _ = server.post("/v1/events", [
-                    {"user_id": f"u{n % 7}", "item_id": f"i{n % 99}", "timestamp_ms": T0 + n, "event_id": f"e{n}",
+                    {"user_id": f"u{n % 7}", "item_id": f"i{n % 99}", "timestamp_ms": T0 + n,
+                     "event_id": f"e{n}",
                      "context": "x" * 500} for n in numbers])
             except OSError:
                 break  # the job noticed first
@@ -202,9 +211,11 @@ class Life(unittest.TestCase):
         self.assert_fails(run("serve", "--data-dri", "x"), 64, "did you mean --data-dir")
         self.assert_fails(run("serve", "--listen"), 64, "wants a value")
         self.assert_fails(run("serve"), 64, "--data-dir")
-        self.assert_fails(run("serve", "--data-dir", "x", "--partitions", "0"), 64, "--partitions", "from 1")
+        self.assert_fails(run("serve", "--data-dir", "x", "--partitions", "0"), 64, "--partitions",
+                          "from 1")
         self.assert_fails(run("serve", "--data-dir", "x", "--session-gap", "soon"), 64, "30s")
-        self.assert_fails(run("serve", "--data-dir", "x", "--listen", "0.0.0.0:1"), 64, "access tokens")
+        self.assert_fails(run("serve", "--data-dir", "x", "--listen", "0.0.0.0:1"), 64,
+                          "access tokens")
         self.assert_fails(run("serve", "--data-dir", "x", "--listen", "there:80"), 64, "no address")
         self.assert_fails(run("serv"), 64, "did you mean serve")
         self.assert_fails(run("replay", "x", "y"), 64, "one argument too many")
@@ -216,7 +227,8 @@ class Life(unittest.TestCase):
             with open(path, "w") as out:
                 out.write(text)
             return run("serve", "--config", path, *more)
-        self.assert_fails(with_config("listen: 127.0.0.1:0\npartitons: 3\n"), 64, ":2", "did you mean partitions")
+        self.assert_fails(with_config("listen: 127.0.0.1:0\npartitons: 3\n"), 64, ":2",
+                          "did you mean partitions")
         self.assert_fails(with_config("listen 127.0.0.1:0\n"), 64, ":1", "name: value")
         self.assert_fails(with_config('listen: "127\n'), 64, ":1", "quote")
         self.assert_fails(with_config("# fine\n\nworkers: many\n"), 64, ":3", "whole number")
@@ -243,7 +255,8 @@ class Replay(unittest.TestCase):
             out.write("SessionId\tItemId\tTime\n")
             for session in range(50):
                 for click in range(4):
-                    out.write(f"{session}\t{session % 3 * 10 + click}\t{1600000000 + session * 3600 + click}.0\n")
+                    at_s = 1600000000 + session * 3600 + click
+                    out.write(f"{session}\t{session % 3 * 10 + click}\t{at_s}.0\n")
             out.write("7\tbroken\n")
 
     def test_into_a_directory(self):
@@ -266,7 +279,8 @@ class Replay(unittest.TestCase):
         result = run("replay", self.file, "--to", "http://127.0.0.1:1")
         self.assertEqual(result.returncode, 74, result.stderr)
         self.assertEqual(run("replay", self.file).returncode, 64)
-        self.assertEqual(run("replay", "no such file", "--data-dir", self.dir + "/d").returncode, 72)
+        self.assertEqual(run("replay", "no such file", "--data-dir", self.dir + "/d").returncode,
+                         72)
 
 
 if __name__ == "__main__":

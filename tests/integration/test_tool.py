@@ -145,7 +145,8 @@ class Produce(ToolCase):
     def test_a_bad_line_stops_and_says_where_and_what_is_in_the_topic(self):
         lines = ['{"k":1}', "", '{"k":2}', "{oops", '{"k":3}']
         done = self.produce(lines, "--key", "k", "--quiet", "--partitions", "1", expect=66)
-        self.says_no(done, "stdin:4:", "not JSON", "2 records before it are in the topic", "--skip-bad")
+        self.says_no(done, "stdin:4:", "not JSON", "2 records before it are in the topic",
+                     "--skip-bad")
         self.assertEqual([r["value"]["k"] for r in self.consume()], [1, 2])
 
     def test_skip_bad_goes_on_and_counts(self):
@@ -157,7 +158,8 @@ class Produce(ToolCase):
             self.assertIn(part, done.stderr)
 
     def test_files_and_their_names(self):
-        for name, text in (("a.jsonl", '{"n":1}\n{"n":2}'), ("b.jsonl", '\ufeff{"n":3}\r\n\r\n{"n":\n')):
+        for name, text in (("a.jsonl", '{"n":1}\n{"n":2}'),
+                           ("b.jsonl", '\ufeff{"n":3}\r\n\r\n{"n":\n')):
             with open(os.path.join(self.dir, name), "w", encoding="utf-8", newline="") as file:
                 file.write(text)
         done = self.leat("produce", "--log", self.log, "t", os.path.join(self.dir, "a.jsonl"), "-",
@@ -227,14 +229,16 @@ class Consume(ToolCase):
     def test_refusals(self):
         for arguments, code, part in ((("--partition", "1"), 64, "0 to 0"),
                                       (("--from", "noon"), 64, "'noon'")):
-            done = self.leat("consume", "--log", self.log, "t", "--until-end", *arguments, expect=code)
+            done = self.leat("consume", "--log", self.log, "t", "--until-end", *arguments,
+                             expect=code)
             self.says_no(done, part)
         self.says_no(self.leat("consume", "--log", self.log, "tt", "--until-end", expect=72),
                      "did you mean 't'")
 
     def test_without_until_end_it_follows_until_it_is_told_to_stop(self):
         with open(os.path.join(self.dir, "out"), "w+b") as out:
-            follower = tool.start("leat", "consume", "--log", self.log, "t", "--from", "8", stdout=out)
+            follower = tool.start("leat", "consume", "--log", self.log, "t", "--from", "8",
+                                  stdout=out)
             until = time.monotonic() + tool.TIMEOUT_S
             self.produce(['{"k":10}'])
             while os.fstat(out.fileno()).st_size < len('{"k":8}{"k":9}{"k":10}...'):
@@ -273,7 +277,8 @@ class WhileItOpens(ToolCase):
             try:
                 for _ in range(4):
                     rows = tool.json_lines(self.leat("topics", "--log", self.log, "--json").stdout)
-                    self.assertEqual({row["topic"]: row["appended"] for row in rows}["user_events"], 30)
+                    self.assertEqual({row["topic"]: row["appended"] for row in rows}["user_events"],
+                                     30)
             finally:
                 tool.end(job, signal.SIGKILL)
 

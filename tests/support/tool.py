@@ -71,8 +71,8 @@ def end(process, with_signal=signal.SIGTERM, timeout=TIMEOUT_S):
 def stack_of(process):
     if not shutil.which("gdb"):
         return "(gdb would show where it stands)"
-    done = subprocess.run(["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all bt 12"],
-                          capture_output=True, check=False, timeout=60)
+    command = ["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all bt 12"]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
     return done.stdout.decode(errors="replace")[-12000:]
 
 
@@ -81,7 +81,7 @@ def json_lines(text):
 
 
 def consume(log, topic, *arguments):
-    """The committed records of a topic: [{"partition":, "offset":, "timestamp":, "key":, "value":}]"""
+    """The committed records of a topic, with partition, offset, timestamp, key, value."""
     done = run("leat", "consume", "--log", log, topic, "--meta", "--until-end", *arguments)
     return json_lines(done.stdout)
 

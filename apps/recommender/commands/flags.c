@@ -1,3 +1,10 @@
+/* commands/flags.c - settings of a command: from a file, then from the command line.
+ *
+ *   defaults ◄── --config FILE ("name: value" lines) ◄── --name VALUE, --name=VALUE, --switch
+ *                                                         the last one wins
+ *
+ * The words are gone through twice: first to find --help and --config, then, over the file, to
+ * apply. A wrong name or value is LEAT_EINVAL with where it stands and the nearest name. */
 #include "apps/recommender/commands/flags.h"
 
 #include <errno.h>

@@ -91,8 +91,8 @@ int index_main(int argc, char **argv)
     if (status == LEAT_OK && parsed.help) {
         printf(
             "usage: leat-recommender index --data-dir DIR\n\n"
-            "Prints the session index that the committed `sessions` topic gives, one JSON object a\n"
-            "line, in a canonical order. GET /v1/debug/index prints what a server holds.\n\n");
+            "Prints the session index that the committed `sessions` topic gives, one JSON object\n"
+            "a line, in a canonical order. GET /v1/debug/index prints what a server holds.\n\n");
         flags_print(&parsed, stdout);
     } else if (status == LEAT_OK && settings.data_dir == NULL) {
         status = leat__fail(&error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "index",

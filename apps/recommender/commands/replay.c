@@ -163,13 +163,12 @@ static void send_rows(replay *self)
 static void print_result(const replay *self, const load_result *result)
 {
     double seconds = (double)(clock_us() - self->started_us) / 1e6;
-    printf(
-        "{\"file\":\"%s\",\"format\":\"%s\",\"events\":%llu,\"rows_rejected\":%llu,\"events_rejected\":%llu,"
-        "\"seconds\":%.3f,\"events_per_s\":%.0f",
-        self->file_name, result->format == NULL ? "" : result->format,
-        (unsigned long long)self->events, (unsigned long long)result->rejected,
-        (unsigned long long)self->target->rejected, seconds,
-        (double)self->events / (seconds > 0 ? seconds : 1));
+    printf("{\"file\":\"%s\",\"format\":\"%s\",\"events\":%llu,\"rows_rejected\":%llu,"
+           "\"events_rejected\":%llu,\"seconds\":%.3f,\"events_per_s\":%.0f",
+           self->file_name, result->format == NULL ? "" : result->format,
+           (unsigned long long)self->events, (unsigned long long)result->rejected,
+           (unsigned long long)self->target->rejected, seconds,
+           (double)self->events / (seconds > 0 ? seconds : 1));
     const leat__histogram *latency = self->target->accepted_to_committed_us;
     if (latency != NULL && latency->count > 0)
         printf(",\"accepted_to_committed_ms\":{\"p50\":%.1f,\"p95\":%.1f,\"p99\":%.1f}",
@@ -217,12 +216,12 @@ static leat_status run(replay *self, const recommender_settings *settings)
 
 static void print_help(const flags *parsed)
 {
-    printf(
-        "usage: leat-recommender replay FILE --to URL        to a running server\n"
-        "       leat-recommender replay FILE --data-dir DIR  through the job in this process\n\n"
-        "Formats: %s. Plain, .gz or .zst; - is standard input.\n"
-        "Prints one line of JSON when every event is durable (and, with --data-dir, committed).\n\n",
-        load_format_names());
+    printf("usage: leat-recommender replay FILE --to URL        to a running server\n"
+           "       leat-recommender replay FILE --data-dir DIR  through the job in this process\n\n"
+           "Formats: %s. Plain, .gz or .zst; - is standard input.\n"
+           "Prints one line of JSON when every event is durable (and, with --data-dir,\n"
+           "committed).\n\n",
+           load_format_names());
     flags_print(parsed, stdout);
 }
 

@@ -1,3 +1,8 @@
+/* events/timestamp.c - moments as clients write them, to and from milliseconds since 1970.
+ *
+ *   2023-11-14T22:13:20.5+01:00   or   1700000000500: only digits are milliseconds
+ *   └──date──┘ └───time──┘└zone┘       (no time: midnight; no zone: UTC)
+ */
 #include "apps/recommender/events/timestamp.h"
 
 #include <stdio.h>

@@ -1,3 +1,9 @@
+/* job/model.c - what all partitions have learnt, and one ranked answer from it.
+ *
+ *   request ──► items of similar sessions (M1) ──too few──► popular in the category (M2)
+ *                                               ──too few──► popular anywhere (M3) ──► answer
+ *
+ * Each reader has its own workspace, so that readers never wait for each other. */
 #include "apps/recommender/job/model.h"
 
 #include <string.h>

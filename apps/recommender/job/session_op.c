@@ -311,7 +311,8 @@ const leat_process_op session_op = {
     .in = &interaction_type,
     .out = &recommendation_type,
     .state = {
-        [SLOT_SESSION] = {.name = SESSION_STATE_NAME, .kind = LEAT_VALUE, .type = &session_state_type},
+        [SLOT_SESSION] = {.name = SESSION_STATE_NAME, .kind = LEAT_VALUE,
+                          .type = &session_state_type},
         [SLOT_SEEN] = {.name = "seen", .kind = LEAT_STATE_MAP, .type = &leat_type_bool,
                        .map_key = &leat_type_u64, .ttl_ms = LEAT_HOURS(1)},
     },

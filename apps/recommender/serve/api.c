@@ -105,9 +105,12 @@ static void get_root(http_exchange *exchange, void *arg)
 
 /* clang-format off */
 const http_route api_routes[] = {
-    {"events", HTTP_POST, "/v1/events", NULL, API_EVENTS_BODY_BYTES_MAX, api_post_events, api_events_appended},
-    {"session_recommendations", HTTP_POST, "/v1/recommendations", NULL, API_SESSION_BODY_BYTES_MAX, api_session_recommendations, NULL},
-    {"user_recommendations", HTTP_GET, "/v1/users/", "/recommendations", 0, api_user_recommendations, NULL},
+    {"events", HTTP_POST, "/v1/events", NULL, API_EVENTS_BODY_BYTES_MAX, api_post_events,
+     api_events_appended},
+    {"session_recommendations", HTTP_POST, "/v1/recommendations", NULL, API_SESSION_BODY_BYTES_MAX,
+     api_session_recommendations, NULL},
+    {"user_recommendations", HTTP_GET, "/v1/users/", "/recommendations", 0,
+     api_user_recommendations, NULL},
     {"similar", HTTP_GET, "/v1/items/", "/similar", 0, api_similar_items, NULL},
     {"trending", HTTP_GET, "/v1/trending", NULL, 0, api_trending, NULL},
     {"debug_index", HTTP_GET, "/v1/debug/index", NULL, 0, get_debug_index, NULL},

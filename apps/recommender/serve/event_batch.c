@@ -1,3 +1,10 @@
+/* serve/event_batch.c - the body of POST /v1/events as log records.
+ *
+ *   [event, event, ...] ─┐                ┌─► records: the text as it came, key = user
+ *   event ⏎ event ⏎ ...  ┼─► one by one ──┤
+ *   event ───────────────┘                └─► rejected: index, field and reason of the first few
+ *
+ * One bad event doesn't reject its neighbours; a body that isn't JSON is refused as a whole. */
 #include "apps/recommender/serve/event_batch.h"
 
 #include <string.h>

@@ -66,7 +66,8 @@ static leat_status bind_failed(const char *text, int number, leat_error *error)
     if (number == EADDRINUSE)
         return leat__fail(
             error, LEAT_EPORT, LEAT_RECOVERY_FATAL, "--listen",
-            "%s is in use by another process; stop it, or listen elsewhere (port 0 picks a free one)",
+            "%s is in use by another process; stop it, or listen elsewhere (port 0 picks a free "
+            "one)",
             text);
     return leat__fail(error, number == EACCES ? LEAT_EACCES : LEAT_EIO, LEAT_RECOVERY_FATAL,
                       "--listen", "can't listen on %s: %s", text, strerror(number));

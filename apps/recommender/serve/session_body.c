@@ -32,7 +32,8 @@ static leat_status read_items(leat__json items, leat_str *clicks, recommend_requ
         if (!item_of(each.value, &clicks[request->click_count]))
             return leat__fail(
                 error, LEAT_EDATA, LEAT_RECOVERY_FATAL, "items",
-                "items[%zu] is no item id: a string of 1 to %d bytes, an integer, or an object with item_id",
+                "items[%zu] is no item id: a string of 1 to %d bytes, an integer, or an object "
+                "with item_id",
                 request->click_count, EVENT_ID_BYTES_MAX);
         request->click_count++;
     }

@@ -134,7 +134,8 @@ class Server:
 def consume(data_dir, topic):
     """The committed values of a topic, parsed, through the independent `leat` tool."""
     tool = os.path.join(os.path.dirname(BINARY), "leat")
-    out = subprocess.run([tool, "consume", "--log", f"embedded:{data_dir}/log", topic, "--until-end"],
+    out = subprocess.run([tool, "consume", "--log", f"embedded:{data_dir}/log", topic,
+                          "--until-end"],
                          check=True, capture_output=True, text=True).stdout
     return [json.loads(line) for line in out.splitlines() if line]
 

@@ -249,8 +249,10 @@ static void reasons_name_the_click(void **state)
     assert_answer(
         &one, 1,
         "\"items\":[{\"item_id\":\"a\",\"score\":1.000000,\"source\":\"sessions\",\"reasons\":["
-        "{\"item_id\":\"y\",\"clicks_ago\":1,\"sessions\":3,\"share\":0.750000,\"newest_session_ms\":5},"
-        "{\"item_id\":\"x\",\"clicks_ago\":2,\"sessions\":1,\"share\":0.250000,\"newest_session_ms\":4}]}]");
+        "{\"item_id\":\"y\",\"clicks_ago\":1,\"sessions\":3,\"share\":0.750000,"
+        "\"newest_session_ms\":5},"
+        "{\"item_id\":\"x\",\"clicks_ago\":2,\"sessions\":1,\"share\":0.250000,"
+        "\"newest_session_ms\":4}]}]");
 }
 
 int main(void)

@@ -311,7 +311,8 @@ static void values_of_a_newer_version_are_refused(world *w)
     X(added_fields_are_zero, "S4 added fields are zero") \
     X(removed_fields_are_dropped, "S4 removed fields are dropped") \
     X(numbers_may_widen, "S4 numbers may widen") \
-    X(values_of_every_layout_are_read, "S4 values of every layout are read, also from the changelog alone") \
+    X(values_of_every_layout_are_read, \
+      "S4 values of every layout are read, also from the changelog alone") \
     X(the_older_program_can_come_back, "S4 the older program can come back") \
     X(another_type_is_refused, "S4 any other change is refused, with both layouts") \
     X(another_kind_is_refused, "S4 another kind of state is refused") \
