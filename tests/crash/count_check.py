@@ -100,6 +100,21 @@ def check(events, output, dead_letters, committed, partition_count, topic):
     return counted, len(told)
 
 
+def check_seen(seen, output):
+    """What a reader saw while the job ran is there still, and it saw each partition from its start
+    without a gap."""
+    there = {(record["partition"], record["offset"]): record for record in output}
+    following = {}
+    for record in seen:
+        partition = record["partition"]
+        if record["offset"] != following.get(partition, 0):
+            raise Violation(f"a reader saw offset {record['offset']} of partition {partition} after "
+                            f"{following.get(partition, 0)} records")
+        following[partition] = record["offset"] + 1
+        if there.get((partition, record["offset"])) != record:
+            raise Violation(f"a reader saw {record}, which was not committed")
+
+
 def check_produced(events, acknowledged, attempted):
     """Every line whose `leat produce` ended with 0 is there once; of a killed one some lines may
     be, each once; nothing else is."""

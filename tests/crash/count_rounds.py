@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import count_check
@@ -109,21 +110,24 @@ class World:
         return time.monotonic() - started
 
     def run_and_kill(self):
-        """One life of the job; returns how it ended, for the trace."""
+        """One life of the job; returns how it ended, and what a reader beside it has seen."""
         job = tool.start("user_counts", *self.job_arguments())
-        follower = None
+        follower, seen_file = None, tempfile.TemporaryFile()
         if self.rng.random() < 0.3:
-            follower = tool.start("leat", "consume", "--log", self.log, INPUT, "--meta",
-                                  stdout=subprocess.DEVNULL)
+            follower = tool.start("leat", "consume", "--log", self.log, OUTPUT, "--meta",
+                                  stdout=seen_file)
         after_s = self.wait_for_moment()
         gently = self.rng.random() < 0.1
         ended_before = job.poll()
         code = tool.end(job, signal.SIGTERM if gently else signal.SIGKILL)
         if follower is not None:
             tool.end(follower)
+        seen_file.seek(0)
+        seen = tool.json_lines(seen_file.read().decode())
+        seen_file.close()
         if ended_before is not None or (gently and code not in (0, -signal.SIGTERM)):
             raise tool.Failed(f"user_counts ended by itself with {code} after {after_s:.3f} s")
-        return f"{'TERM' if gently else 'KILL'} after {after_s * 1000:.0f} ms"
+        return f"{'TERM' if gently else 'KILL'} after {after_s * 1000:.0f} ms", seen
 
     def finish(self):
         arguments = ["--log", self.log, "--until-end"]
@@ -141,10 +145,11 @@ class World:
             raise tool.Failed(f"leat consume {name}: {done.stderr}")
         return tool.json_lines(done.stdout)
 
-    def check(self):
-        events = self.topic(INPUT)
+    def check(self, seen=()):
+        events, output = self.topic(INPUT), self.topic(OUTPUT)
         count_check.check_produced(events, self.acknowledged, self.attempted)
-        counted, bad = count_check.check(events, self.topic(OUTPUT), self.topic("dead-letters"),
+        count_check.check_seen(seen, output)
+        counted, bad = count_check.check(events, output, self.topic("dead-letters"),
                                          tool.offsets(self.log, "user-counts"),
                                          self.partition_count, INPUT)
         self.backlog = len(events) - counted - bad
@@ -159,8 +164,8 @@ def run_world(folder, rng, rounds, say):
     for number in range(rounds):
         while world.backlog < world.events_per_round / 2 and rng.random() < 0.9:
             world.produce()
-        how = world.run_and_kill()
-        counted, bad, there = world.check()
+        how, seen = world.run_and_kill()
+        counted, bad, there = world.check(seen)
         say(f"  {how}: {counted} of {there} counted, {bad} dead letters")
     world.finish()
     counted, bad, there = world.check()

@@ -88,6 +88,12 @@ class CountCheck(unittest.TestCase):
         with self.assertRaises(check.Violation):
             check.check(self.events, [], [], {}, 1000, "in")
 
+    def test_what_a_reader_saw_stays(self):
+        check.check_seen(self.output[:2], self.output)
+        for seen in ([count(0, "a", 9, 100)], self.output[1:], self.output + [count(3, "a", 3, 9)]):
+            with self.assertRaises(check.Violation):
+                check.check_seen(seen, self.output)
+
     def test_the_partitioner_agrees_with_kafka(self):
         known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536,
                  b"a-little-bit-longer-string": -1486304829, b"abc": 479470107}
