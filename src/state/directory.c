@@ -148,6 +148,7 @@ leat_status leat__directory_row(leat__cells *cells, leat_str value, leat_error *
         status = add_layout(cells, leat__read_str(&reader), error);
     if (reader.failed)
         return leat__row_damaged(error, cells);
+    cells->layouts.stored = cells->layouts.count;
     cells->directory_seen = true;
     cells->directory_pending = false;
     return status == LEAT_OK ? settle_layouts(cells, error) : status;

@@ -103,6 +103,7 @@ typedef struct leat__layout {
 typedef struct leat__layouts {
     leat__layout *all;
     uint32_t count, current;
+    uint32_t stored; /* the first so many are in the directory row */
 } leat__layouts;
 
 typedef struct leat__cells {

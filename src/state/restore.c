@@ -181,7 +181,7 @@ static leat_status into_memory(leat__store *store, leat__cells *cells, const lea
     if (!cells->directory_seen || cells->role == LEAT__ROLE_LIST)
         cells->hold_rows = true;
     if (!cells->hold_rows && value.length > 1 && cells->role != LEAT__ROLE_TIMER)
-        cells->hold_rows = (uint8_t)value.data[1] >= cells->layouts.count;
+        cells->hold_rows = (uint8_t)value.data[1] >= cells->layouts.stored;
     if (!cells->hold_rows)
         return into_entry(store, cells, row, value, error);
     hold(store, key, value);

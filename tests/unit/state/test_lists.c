@@ -138,7 +138,8 @@ static void list_strings_are_copied(world *w)
     X(trim_keeps_the_newest, "S1 trim keeps the newest elements") \
     X(trim_to_nothing_is_a_deletion, "S1 a list trimmed to nothing is deleted") \
     X(long_lists_survive, "S1 long lists survive a crash") \
-    X(appending_to_a_long_list_is_cheap, "R9 appending to a long list does not write it anew") \
+    X(appending_to_a_long_list_is_cheap, \
+      "R9 appending to a long list does not write it anew") \
     X(no_change_is_larger_than_a_log_takes, "R6 no list makes a changelog record too large") \
     X(deleted_long_list_leaves_nothing, "S1 a deleted long list leaves no part behind") \
     X(list_strings_are_copied, "S1 strings in lists are copied")

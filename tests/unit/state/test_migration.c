@@ -159,6 +159,36 @@ static void values_of_every_layout_are_read(world *w)
     }
 }
 
+/* A directory row that compaction took while an older one is still there. */
+static void a_layout_may_be_told_late(world *w)
+{
+    set_tally(w, "ann", 1);
+    world_epoch(w);
+    must_restart_as(w, wider, 1);
+    begin(w, "ann");
+    ((struct tally_wider *)leat__store_mut(w->store, 0))->count = 2;
+    commit(w);
+    size_t second = w->log_count;
+    world_epoch(w);
+    must_restart_as(w, less, 1);
+    begin(w, "bob");
+    ((struct tally_less *)leat__store_mut(w->store, 0))->count = 3;
+    commit(w);
+    world_epoch(w);
+    leat__free(w->log[second].key);
+    leat__free(w->log[second].value);
+    w->log_count--;
+    memmove(&w->log[second], &w->log[second + 1], (w->log_count - second) * sizeof *w->log);
+    if (w->backend == LEAT__ROCKSDB) {
+        world_close(w);
+        world_remove_dir(w->dir);
+    }
+    must_restart_as(w, less, 1);
+    begin(w, "ann");
+    assert_int_equal(((const struct tally_less *)leat__store_get(w->store, 0))->count, 2);
+    commit(w);
+}
+
 static void the_older_program_can_come_back(world *w)
 {
     set_tally(w, "ann", 1);
@@ -313,6 +343,7 @@ static void values_of_a_newer_version_are_refused(world *w)
     X(numbers_may_widen, "S4 numbers may widen") \
     X(values_of_every_layout_are_read, \
       "S4 values of every layout are read, also from the changelog alone") \
+    X(a_layout_may_be_told_late, "S4 values may come before the row that tells their layout") \
     X(the_older_program_can_come_back, "S4 the older program can come back") \
     X(another_type_is_refused, "S4 any other change is refused, with both layouts") \
     X(another_kind_is_refused, "S4 another kind of state is refused") \

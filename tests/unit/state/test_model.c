@@ -7,7 +7,7 @@
 #include "base/random.h"
 #include "world.h"
 
-enum { KEYS = 9, ITEMS = 5, LIST_MAX = 200, TAGS = 2, STEPS = 1500, SEEDS = 6 };
+enum { KEYS = 9, ITEMS = 5, LIST_MAX = 200, TAGS = 2, STEPS = 1200, SEEDS = 4 };
 
 typedef struct value {
     bool present;
@@ -263,7 +263,7 @@ static void change_timer(model *m, size_t k)
 static void delete_one(model *m, size_t k)
 {
     size_t slot = below(m, SLOT_COUNT);
-    if (slot == BY_NAME || slot == SHORT_READ || slot == CLOCKED)
+    if (slot == BY_NAME || slot == SHORT_READ || slot >= CLOCKED)
         return;
     leat__store_del(m->w->store, slot);
     if (slot == TALLY)

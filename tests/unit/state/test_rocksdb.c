@@ -460,6 +460,38 @@ static void absent_keys_are_remembered(void **state)
     assert_int_equal(before.misses, after.misses);
 }
 
+static void a_map_is_read_from_the_disk_once(void **state)
+{
+    world *w = *state;
+    leat__store_stats before, after;
+    for (int64_t i = 0; i < 5; i++)
+        put_item(w, BY_ITEM, "ann", i, i);
+    world_epoch(w);
+    world_crash(w);
+    expect_map(w, BY_ITEM, "ann", "0=0 1=1 2=2 3=3 4=4");
+    leat__store_get_stats(w->store, &before);
+    expect_map(w, BY_ITEM, "ann", "0=0 1=1 2=2 3=3 4=4");
+    assert_int_equal(item_of(w, BY_ITEM, "ann", 99), -1); /* all of it is known */
+    put_item(w, BY_ITEM, "ann", 5, 5);
+    leat__store_get_stats(w->store, &after);
+    assert_int_equal(before.misses, after.misses);
+}
+
+static void the_later_of_two_changes_counts(void **state)
+{
+    world *w = *state;
+    set_tally(w, "ann", 1);
+    world_epoch(w);
+    leat__change twice[2] = {w->changes.changes[w->changes.count - 1],
+                             {.key = w->changes.changes[w->changes.count - 1].key}};
+    leat__changes changes = {.changes = twice, .count = 2};
+    leat__apply apply = {
+        .store = w->store, .changes = &changes, .epoch = ++w->epoch, .changelog_position = 9};
+    assert_int_equal(leat__database_apply(w->database, &apply, 1, NULL), LEAT_OK);
+    int64_t count;
+    assert_int_equal(read_tally(w, TALLY, "ann", 0, &count), LEAT_ENOTFOUND);
+}
+
 #define OWN(function, name)                     \
     {                                           \
         name, function, set_up, tear_down, NULL \
@@ -487,6 +519,8 @@ int main(void)
         OWN(all_tasks_commit_in_one_write,
             "R6 all tasks commit in one write, each with its position"),
         OWN(what_is_not_applied_is_not_evicted, "what is not applied is never evicted"),
+        OWN(a_map_is_read_from_the_disk_once, "a map is read from the disk once"),
+        OWN(the_later_of_two_changes_counts, "R6 the later of two changes of one key counts"),
         OWN(absent_keys_are_remembered, "a key found absent is not looked up again"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,42 @@ static void late_list_elements_expire_first(world *w)
     expect_visits(w, SHORT_LIST, "ann", "1 3");
 }
 
+static void long_lists_expire_in_the_middle(world *w)
+{
+    char expected[2048] = "";
+    for (uint64_t i = 0; i < 200;
+         i++) /* number 20 is late: it lies in a chunk that is written already */
+        visit_at(w, SHORT_LIST, "ann", i, i == 20 ? 100 : 500);
+    world_epoch(w);
+    leat__store_set_now(w->store, 1200, 0);
+    for (int i = 0; i < 200; i++)
+        if (i != 20)
+            sprintf(expected + strlen(expected), "%s%d", i == 0 ? "" : " ", i);
+    expect_visits(w, SHORT_LIST, "ann", expected);
+    world_epoch(w);
+    world_crash(w);
+    leat__store_set_now(w->store, 1000, 0); /* TTL cannot hide what was not written */
+    expect_visits(w, SHORT_LIST, "ann", expected);
+}
+
+static void reading_a_list_refreshes_every_element(world *w)
+{
+    for (uint64_t i = 0; i < 100; i++)
+        visit_at(w, READ_LIST, "ann", i, (int64_t)i);
+    world_epoch(w);
+    for (int64_t now_ms = 900; now_ms < 4000; now_ms += 900) {
+        leat__store_set_now(w->store, now_ms, 0);
+        begin(w, "ann");
+        const void *elements;
+        assert_int_equal(leat__store_list(w->store, READ_LIST, &elements), 100);
+        commit(w);
+        world_epoch(w);
+        world_crash(w);
+    }
+    leat__store_set_now(w->store, 9000, 0);
+    expect_visits(w, READ_LIST, "ann", "");
+}
+
 static void map_entries_expire_singly(world *w)
 {
     leat__store_set_now(w->store, 0, 0);
@@ -203,6 +239,8 @@ static void the_sweep_goes_by_committed_time_alone(world *w)
       "S3 an expiry found in a failed callback is found again") \
     X(list_elements_expire_singly, "S2 list elements expire singly") \
     X(late_list_elements_expire_first, "S2 a late list element expires before its neighbours") \
+    X(long_lists_expire_in_the_middle, "S2 a late element expires out of a long list too") \
+    X(reading_a_list_refreshes_every_element, "S2 reading a list refreshes every element") \
     X(map_entries_expire_singly, "S2 map entries expire singly") \
     X(ttl_may_follow_the_clock, "S2 TTL may follow the clock of the epoch") \
     X(the_watermark_expires_too, \

@@ -48,6 +48,7 @@ enum {
     SHORT_LIST,
     SHORT_MAP,
     CLOCKED,
+    READ_LIST,
     SLOT_COUNT
 };
 enum { WAKE, CLOSE, TIMER_COUNT };
@@ -86,6 +87,11 @@ static const leat__slot world_slots[SLOT_COUNT] = {
                  .type = &tally_type,
                  .ttl_ms = TTL_MS,
                  .ttl_domain = LEAT__PROCESSING_TIME},
+    [READ_LIST] = {.name = "op/read-list",
+                   .kind = LEAT__LIST,
+                   .type = &visit_type,
+                   .ttl_ms = TTL_MS,
+                   .ttl_on_read = true},
 };
 static const char *const world_timers[TIMER_COUNT] = {"op/wake", "op/close"};
 
