@@ -53,6 +53,7 @@ static void make_ops(leat__task *task)
         } else if (node->kind <= LEAT__NODE_SOURCE_ARRAY) {
             task->source = leat__calloc(1, sizeof(*task->source));
             task->source->node = node;
+            task->source->sealed_timestamp_ms = LEAT_TIME_MIN;
         }
     }
 }
@@ -266,6 +267,16 @@ static leat_status open_store(leat__task *task, leat_error *error)
     return leat__task_restore(task, error);
 }
 
+/* Where time stood when the last epoch was sealed: the tasks before had told it (they are open by
+ * now), so what is late after a restart is what was late before it. */
+static void inherit_time(leat__task *task)
+{
+    for (size_t i = 0; i < task->input_count; i++)
+        (void)leat__valve_watermark(&task->valve, task->inputs[i]->input,
+                                    task->inputs[i]->sender->face.watermark_ms);
+    task->face.watermark_ms = task->valve.output_ms;
+}
+
 static leat_status open_task(leat__task *task, leat_error *error)
 {
     leat__valve_init(&task->valve, task->input_count);
@@ -278,9 +289,11 @@ static leat_status open_task(leat__task *task, leat_error *error)
         status = leat__source_open(task, error);
         if (status != LEAT_OK)
             return status;
-        for (size_t i = 0; i < task->output_count && task->face.watermark_ms != LEAT_TIME_MIN; i++)
-            leat__channel_control(task->outputs[i], LEAT__ITEM_WATERMARK, task->face.watermark_ms);
+    } else {
+        inherit_time(task);
     }
+    if (task->face.store != NULL)
+        leat__store_set_watermark(task->face.store, task->face.watermark_ms);
     for (size_t i = 0; i < task->stage->node_count; i++)
         if (task->ops[i] != NULL && (status = leat__op_open(task->ops[i], error)) != LEAT_OK)
             return status;
@@ -321,11 +334,6 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
 {
     const leat__plan *plan = &run->graph->plan;
     pthread_rwlock_wrlock(&run->assembly_lock);
-    run->source_count = 0;
-    atomic_store(&run->ended_sources, 0);
-    atomic_store(&run->sealed_count, 0);
-    atomic_store(&run->active_since_us, 0);
-    atomic_store(&run->buffered_bytes, 0);
     for (size_t s = 0; s < plan->stage_count; s++)
         for (uint32_t p = 0; p < run->stage_partitions[s]; p++)
             if (assigned(run, &plan->stages[s], p))
@@ -337,6 +345,7 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
             if (plan->edges[e].from_stage == run->tasks[i]->stage->number)
                 wire_edge(run->tasks[i], e);
     leat_status status = LEAT_OK;
+    /* in the order of the stages: time is inherited from those before */
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
         status = open_task(run->tasks[i], error);
     uint64_t epoch = run->epoch; /* the seals found may be ahead of what this process knew */
@@ -366,5 +375,10 @@ void leat__disassemble(leat__run *run)
     run->task_count = 0;
     for (uint32_t w = 0; w < run->worker_count; w++)
         run->workers[w].task_count = 0;
+    run->source_count = 0;
+    atomic_store(&run->ended_sources, 0);
+    atomic_store(&run->sealed_count, 0);
+    atomic_store(&run->active_since_us, 0);
+    atomic_store(&run->buffered_bytes, 0);
     pthread_rwlock_unlock(&run->assembly_lock);
 }

@@ -12,7 +12,9 @@
 #include "engine/run.h"
 #include "log/driver.h"
 #include "record/codec.h"
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 typedef struct position {
     leat__task *task;
@@ -200,11 +202,20 @@ static void deliver(const leat__run *run, const leat__bundle *bundle, leat__aren
     }
 }
 
-static void flush_files(const leat__run *run)
+/* A file that can't be written ends the job: lines must not go missing silently. */
+static void flush_files(leat__run *run)
 {
-    for (size_t n = 0; n < run->graph->node_count; n++)
-        if (run->graph->nodes[n].kind == LEAT__NODE_SINK_FILE)
-            (void)fflush(run->graph->nodes[n].as.sink_file);
+    for (size_t n = 0; n < run->graph->node_count; n++) {
+        const leat__node *node = &run->graph->nodes[n];
+        if (node->kind != LEAT__NODE_SINK_FILE)
+            continue;
+        if (fflush(node->as.sink_file) == 0 && ferror(node->as.sink_file) == 0)
+            continue;
+        leat_error error;
+        (void)leat__fail(&error, LEAT_EIO, LEAT_RECOVERY_FATAL, node->name,
+                         "the file could not be written: %s", strerror(errno));
+        leat__run_fail(run, &error);
+    }
 }
 
 static void deliver_all(leat__run *run)

@@ -89,21 +89,52 @@ void *leat__worker_main(void *arg)
     return NULL;
 }
 
+/* An exchange stays inside the process: records of one key must not meet in two of them. */
+static bool waits_for_the_others(const leat__run *run)
+{
+    bool exchange = false;
+    for (size_t e = 0; e < run->graph->plan.edge_count; e++)
+        exchange |= run->graph->plan.edges[e].exchange == LEAT__EXCHANGE_HASH;
+    return exchange && run->assigned_count != run->partition_total;
+}
+
 /* ------------------------------------------------------------------ rewind (R10) */
+
+/* What was counted up to the last commit stays; the rest is counted when it is done again. */
+static void keep_counters(leat__run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    const leat_job_stats *stats = &run->stats;
+    run->counters_before = (leat__counters){.in = stats->records_in,
+                                            .out = stats->records_out,
+                                            .late = stats->records_late,
+                                            .skipped = stats->records_skipped,
+                                            .dead = stats->records_dead};
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* Without an assignment there is nothing to run until one comes (follow_assignment): at the start,
+ * and when the partitions are taken away while they are being restored (R7). */
+static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
+{
+    if (run->generation < 0 || waits_for_the_others(run))
+        return LEAT_OK;
+    leat_status status = leat__assemble(run, error);
+    if (status == LEAT_OK)
+        return LEAT_OK;
+    leat__disassemble(run); /* half of it is not open */
+    if (status != LEAT_EABORTED || atomic_load(&run->stop_requested))
+        return status;
+    run->generation = -1;
+    return LEAT_OK;
+}
 
 /* Throws the assembly away and builds it from the committed positions: a failed epoch leaves no
  * trace. */
 static leat_status rebuild(leat__run *run, leat_error *error)
 {
     park_workers(run);
-    for (size_t i = 0; i < run->task_count; i++) {
-        const leat__counters *counters = &run->tasks[i]->counters;
-        run->counters_before.in += counters->in;
-        run->counters_before.out += counters->out;
-        run->counters_before.late += counters->late;
-        run->counters_before.skipped += counters->skipped;
-        run->counters_before.dead += counters->dead;
-    }
+    keep_counters(run);
     leat__disassemble(run);
     run->incarnation++;
     run->epoch++; /* an epoch number is never used twice */
@@ -112,8 +143,7 @@ static leat_status rebuild(leat__run *run, leat_error *error)
     pthread_mutex_unlock(&run->lock);
     atomic_store(&run->failed, false);
     run->phase = LEAT__OPEN;
-    /* without an assignment there is nothing to run until one comes (follow_assignment) */
-    leat_status status = run->generation < 0 ? LEAT_OK : leat__assemble(run, error);
+    leat_status status = assemble_what_is_owned(run, error);
     release_workers(run);
     ring_workers(run);
     return status;
@@ -160,6 +190,13 @@ static void keep_assignment(leat__run *run, const leat_log_event *event)
     run->generation = event->generation;
 }
 
+static leat_status not_alone(const leat__run *run, leat_error *error)
+{
+    return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, run->graph->opts.name,
+                      "another instance of this job is running, and a job with an exchange (key_by "
+                      "on another field than partitioned_by) runs in one process: stop the other");
+}
+
 leat_status leat__first_assignment(leat__run *run, leat_error *error)
 {
     for (;;) {
@@ -171,7 +208,7 @@ leat_status leat__first_assignment(leat__run *run, leat_error *error)
             leat_log_member_ack(run->member);
         if (event.kind == LEAT_LOG_ASSIGNED) {
             keep_assignment(run, &event);
-            return LEAT_OK;
+            return waits_for_the_others(run) ? not_alone(run, error) : LEAT_OK;
         }
         /* it comes with a later step, or never */
         if (run->stepping || atomic_load(&run->stop_requested)) {
@@ -245,6 +282,19 @@ static int64_t step_open(leat__run *run)
     return now + 1000000;
 }
 
+/* Told to stop while restoring: the last commit is where the next start begins, nothing is lost. */
+static void end_failed(leat__run *run, const leat_error *error)
+{
+    bool stopped = error->status == LEAT_EABORTED && atomic_load(&run->stop_requested);
+    pthread_mutex_lock(&run->lock);
+    run->fatal = stopped ? (leat_error){0} : *error;
+    if (!stopped && error->status == LEAT_OK)
+        run->fatal.status = LEAT_EINTERNAL;
+    pthread_mutex_unlock(&run->lock);
+    atomic_store(&run->failed, true); /* no task runs any more */
+    run->finished = true;
+}
+
 /* The failure is passing: rewind. Anything else ends the job (R15, R17: no more writes). */
 static void settle_failure(leat__run *run, const leat_error *cause)
 {
@@ -252,8 +302,7 @@ static void settle_failure(leat__run *run, const leat_error *cause)
     if (cause->recovery == LEAT_RECOVERY_RESTART || cause->status == LEAT_EABORTED)
         if (rewind_run(run, cause, &error) == LEAT_OK)
             return;
-    leat__run_fail(run, &error);
-    run->finished = true;
+    end_failed(run, &error);
 }
 
 static void commit_epoch(leat__run *run)
@@ -288,7 +337,8 @@ int64_t leat__coordinator_step(leat__run *run)
     if (run->phase == LEAT__BARRIER) {
         if (atomic_load(&run->sealed_count) < run->task_count)
             return now_us(run) + 1000000;
-        commit_epoch(run);
+        if (!atomic_load(&run->failed)) /* R17: who sealed may have failed just before */
+            commit_epoch(run);
         return now_us(run);
     }
     leat_error error = {0};

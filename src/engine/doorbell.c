@@ -22,5 +22,5 @@ void leat__doorbell_wait(leat__doorbell *bell, int64_t timeout_us)
                       timeout_us < 0 ? NULL : &timeout, NULL, 0);
     }
     atomic_store(&bell->sleeping, 0);
-    atomic_store(&bell->rung, 0);
+    (void)atomic_exchange(&bell->rung, 0); /* and see what was written before it was rung */
 }

@@ -56,7 +56,8 @@ static leat_status read_slot(leat__run *run, const char *op, const place *where,
 {
     LEAT_ASSERT(where->stage != NULL);
     uint32_t partition = leat__partition_of(key, run->stage_partitions[where->stage->number]);
-    pthread_rwlock_rdlock(&run->assembly_lock);
+    if (pthread_rwlock_tryrdlock(&run->assembly_lock) != 0) /* R20: never wait for a restore */
+        return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "state is being restored");
     const leat__task *task = task_at(run, where->stage, partition);
     leat_status status =
         task == NULL || task->face.store == NULL
@@ -73,6 +74,8 @@ static leat_status query(leat__run *run, const char *op, const char *state, leat
 {
     if (run == NULL)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op, "the job is not running");
+    if (!atomic_load(&run->open)) /* R20 */
+        return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "the job is starting");
     place where = {0};
     leat_status status = find_slot(run, op, state, &where, error);
     leat__buffer bytes = {0};
@@ -111,7 +114,8 @@ void leat_memory_free(void *memory)
 static uint64_t backlog(leat__run *run)
 {
     uint64_t left = 0;
-    pthread_rwlock_rdlock(&run->assembly_lock);
+    if (!atomic_load(&run->open) || pthread_rwlock_tryrdlock(&run->assembly_lock) != 0)
+        return 0; /* being restored */
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__task *task = run->tasks[i];
         int64_t begin, end;

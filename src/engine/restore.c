@@ -121,8 +121,10 @@ static leat_status check_seal(restore *r, leat_str value, leat_error *error)
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
     /* R16: never before the state */
-    if (s.has_source && task->source != NULL)
+    if (s.has_source && task->source != NULL) {
         task->source->offset = s.offset;
+        task->source->sealed_timestamp_ms = s.max_timestamp_ms;
+    }
     return LEAT_OK;
 }
 
@@ -161,6 +163,52 @@ static leat_status read_to_end(restore *r, leat_log_reader *reader, int64_t end,
     }
 }
 
+/* Is the seal still there that the database stands at? It goes when the changelog is compacted over
+ * a later one, and then tombstones behind it may have gone too (R13). */
+static leat_status look_at_seal(restore *r, leat_log_reader *reader, int64_t position, bool *there,
+                                leat_error *error)
+{
+    const leat__task *task = r->task;
+    leat_log_record record;
+    size_t count = 0;
+    leat_status status =
+        leat_log_reader_seek(reader, task->changelog, task->partition, position, error);
+    if (status == LEAT_OK)
+        status = leat_log_reader_poll(reader, &record, 1, &count, error);
+    *there = status == LEAT_OK && count == 1 && record.offset == position;
+    if (*there && !leat_str_equal(record.key, leat__seal_key))
+        return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
+                          "partition %u has no end of an epoch at %" PRId64
+                          " where the state directory stands: it belongs to another log or job; "
+                          "give each its own --state-dir",
+                          task->partition, position);
+    return status;
+}
+
+/* Where to begin: what the database has is dropped if a tombstone could be missing (R13). */
+static leat_status begin_at(restore *r, leat_log_reader *reader, int64_t position, int64_t end,
+                            leat_error *error)
+{
+    leat__task *task = r->task;
+    leat_status status = LEAT_OK;
+    bool there = false;
+    if (position == 0)
+        position = -1; /* no seal is the first record: nothing was applied yet */
+    if (position >= 0 && position < end)
+        status = look_at_seal(r, reader, position, &there, error);
+    if (status == LEAT_OK && position >= 0 && position < end && !there) {
+        leat__log_line(LEAT__WARN, "state",
+                       "%s partition %u: the local copy is too old, built anew", task->changelog,
+                       task->partition);
+        status = leat__store_wipe(task->face.store, error);
+        position = -1;
+    }
+    if (status != LEAT_OK)
+        return status;
+    return leat_log_reader_seek(reader, task->changelog, task->partition,
+                                position < 0 ? LEAT_OFFSET_BEGIN : position, error);
+}
+
 static leat_status restore_from(restore *r, int64_t position, leat_error *error)
 {
     leat__task *task = r->task;
@@ -178,8 +226,7 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
     status = leat_log_reader_new(task->run->log, NULL, NULL, &reader, error);
     if (status != LEAT_OK)
         return status;
-    status = leat_log_reader_seek(reader, task->changelog, task->partition,
-                                  position < 0 ? LEAT_OFFSET_BEGIN : position, error);
+    status = begin_at(r, reader, position, end, error);
     if (status == LEAT_OK)
         status = read_to_end(r, reader, end, error);
     leat_log_reader_free(reader);
@@ -187,7 +234,7 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
         return status;
     /* R6: the position kept is that of the last seal, so that the next restore sees it again and
      * knows its epoch */
-    return leat__store_restored(task->face.store, end == 0 ? 0 : end - 1, error);
+    return leat__store_restored(task->face.store, end == 0 ? -1 : end - 1, error);
 }
 
 leat_status leat__task_restore(leat__task *task, leat_error *error)

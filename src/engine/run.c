@@ -10,17 +10,28 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "log/driver.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
 
 enum { SOURCE_PARTITIONS = 4 }; /* of a source topic that has to be created */
 
+/* Readers never nest, and a stream of queries must not keep a writer out. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
 leat_job *leat_job_new(const leat_job_opts *opts)
 {
     leat_job *job = leat__calloc(1, sizeof(*job));
     (void)leat__graph_init(&job->graph, opts); /* a mistake is sticky */
-    pthread_rwlock_init(&job->run_lock, NULL);
+    init_lock(&job->run_lock);
     return job;
 }
 
@@ -67,9 +78,27 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
                           "has %" PRIu32 " partitions but the job's state is spread over %" PRIu32
                           "; state does not move between partition counts: use a new job name",
                           opts.partition_count, wanted->partition_count);
+    if (exact && (opts.retention_ms != 0 || opts.retention_bytes != 0))
+        return leat__fail(
+            error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
+            "deletes old records (retention), which are the job's state (R14); delete "
+            "the topic and the state, or use a new job name");
     if (count != NULL)
         *count = opts.partition_count;
     return LEAT_OK;
+}
+
+/* "The end" is where it was at the start, also after a rewind. */
+static leat_status note_ends(leat__run *run, const leat__node *node, uint32_t partition_count,
+                             leat_error *error)
+{
+    int64_t *ends = run->until_end[node->id] = leat__calloc(partition_count, sizeof(*ends));
+    leat_status status = LEAT_OK;
+    for (uint32_t p = 0; p < partition_count && status == LEAT_OK; p++) {
+        int64_t begin;
+        status = leat_log_bounds(run->log, node->as.log.topic, p, &begin, &ends[p], error);
+    }
+    return status;
 }
 
 static leat_status source_topics(leat__run *run, uint32_t *counts, leat_error *error)
@@ -89,8 +118,11 @@ static leat_status source_topics(leat__run *run, uint32_t *counts, leat_error *e
                 leat__format("%s-%s-position", run->graph->opts.name, node->name);
         leat_status status =
             ensure_topic(run, leat__source_topic(run, node), &wanted, !log, &counts[n], error);
+        if (status == LEAT_OK && log && node->as.log.until_end)
+            status = note_ends(run, node, counts[n], error);
         if (status != LEAT_OK)
             return status;
+        run->partition_total += counts[n];
         if (counts[n] > run->widest)
             run->widest = counts[n];
     }
@@ -173,6 +205,7 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
 {
     uint32_t *counts = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
     run->position_topics = leat__calloc(run->graph->node_count + 1, sizeof(char *));
+    run->until_end = leat__calloc(run->graph->node_count + 1, sizeof(int64_t *));
     leat_status status = source_topics(run, counts, error);
     if (status == LEAT_OK) {
         count_partitions(run, counts);
@@ -199,7 +232,10 @@ static leat_status open_log(leat__run *run, leat_error *error)
             "state_dir without a log would count records twice after a restart; set .log");
     if (opts->log != NULL)
         return leat__log_open_env(&run->log, opts->log, NULL, run->env, error);
-    char *url = leat__format("sim:private-%d-%p", (int)getpid(), (void *)run);
+    static _Atomic uint64_t numbers;
+    run->private_log =
+        leat__format("private-%d-%" PRIu64, (int)getpid(), atomic_fetch_add(&numbers, 1));
+    char *url = leat__format("sim:%s", run->private_log);
     leat_status status = leat__log_open_env(&run->log, url, NULL, run->env, error);
     leat__free(url);
     return status;
@@ -284,6 +320,9 @@ void leat__run_close(leat_job *job)
     leat__database_close(run->database);
     if (run->owns_log)
         leat_log_close(run->log);
+    if (run->private_log != NULL)
+        leat__sim_forget(run->private_log); /* nobody else can reach it */
+    leat__free(run->private_log);
     for (uint32_t w = 0; w < run->worker_count; w++)
         leat__free(run->workers[w].tasks);
     leat__free(run->workers);
@@ -292,6 +331,9 @@ void leat__run_close(leat_job *job)
     leat__free(run->assigned);
     for (size_t n = 0; run->position_topics != NULL && n < run->graph->node_count; n++)
         leat__free(run->position_topics[n]);
+    for (size_t n = 0; run->until_end != NULL && n < run->graph->node_count; n++)
+        leat__free(run->until_end[n]);
+    leat__free(run->until_end);
     leat__free(run->position_topics);
     leat__free(run->stage_partitions);
     pthread_rwlock_destroy(&run->assembly_lock);
@@ -322,7 +364,7 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     run->buffer_limit =
         job->graph.opts.buffer_bytes == 0 ? LEAT__EPOCH_BYTES_MAX : job->graph.opts.buffer_bytes;
     run->last_commit_us = run->env->monotonic_us(run->env->arg);
-    pthread_rwlock_init(&run->assembly_lock, NULL);
+    init_lock(&run->assembly_lock);
     pthread_mutex_init(&run->lock, NULL);
     pthread_cond_init(&run->parked_changed, NULL);
     if (atomic_load(&job->stop_before_start))
@@ -330,22 +372,38 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     status = open_run(run, error);
     if (status != LEAT_OK)
         leat__run_close(job);
+    else
+        atomic_store(&run->open, true);
     return status;
+}
+
+/* Ends the threads of a run that could not be started completely. */
+static void end_threads(leat__run *run)
+{
+    atomic_store(&run->quit, true);
+    for (uint32_t w = 0; w < run->workers_started; w++)
+        leat__doorbell_ring(&run->workers[w].bell);
+    for (uint32_t w = 0; w < run->workers_started; w++)
+        pthread_join(run->workers[w].thread, NULL);
 }
 
 static leat_status start_threads(leat__run *run, leat_error *error)
 {
     run->threads_started = true;
     leat_status status = leat__tables_start(run, error);
-    for (uint32_t w = 0; w < run->worker_count && status == LEAT_OK; w++)
-        if (pthread_create(&run->workers[w].thread, NULL, leat__worker_main, &run->workers[w]) != 0)
+    while (status == LEAT_OK && run->workers_started < run->worker_count) {
+        leat__worker *worker = &run->workers[run->workers_started];
+        if (pthread_create(&worker->thread, NULL, leat__worker_main, worker) == 0)
+            run->workers_started++;
+        else
             status = LEAT_EINTERNAL;
+    }
     if (status == LEAT_OK &&
         pthread_create(&run->coordinator, NULL, leat__coordinator_main, run) != 0)
         status = LEAT_EINTERNAL;
     if (status == LEAT_OK)
         return LEAT_OK;
-    /* threads that did start can't be stopped half-way in an orderly manner */
+    end_threads(run);
     return leat__fail(error, status, LEAT_RECOVERY_FATAL, "job",
                       "threads could not be started; raise the process limit");
 }
@@ -353,7 +411,12 @@ static leat_status start_threads(leat__run *run, leat_error *error)
 leat_status leat_job_start(leat_job *job, leat_error *error)
 {
     leat_status status = begin(job, false, error);
-    return status != LEAT_OK ? status : start_threads(job->run, error);
+    if (status != LEAT_OK)
+        return status;
+    status = start_threads(job->run, error);
+    if (status != LEAT_OK)
+        leat__run_close(job);
+    return status;
 }
 
 void leat_job_stop(leat_job *job)
@@ -387,13 +450,19 @@ leat_status leat_job_wait(leat_job *job, leat_error *error)
 leat_status leat_job_run(leat_job *job, leat_error *error)
 {
     leat_status status = leat_job_start(job, error);
+    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false))
+        return LEAT_OK; /* stopped while it was still starting: nothing was begun */
     return status != LEAT_OK ? status : leat_job_wait(job, error);
 }
+
+static _Atomic(leat_job *) signalled_job;
 
 void leat_job_free(leat_job *job)
 {
     if (job == NULL)
         return;
+    leat_job *self = job; /* a signal may come later */
+    (void)atomic_compare_exchange_strong(&signalled_job, &self, NULL);
     leat_job_stop(job);
     leat_error ignored; /* who wants to know waits for the job before it is freed */
     leat_status status = leat_job_wait(job, &ignored);
@@ -406,14 +475,15 @@ void leat_job_free(leat_job *job)
 
 leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
 {
+    *busy = false;
     if (job->run == NULL) {
         leat_status status = begin(job, true, error);
         if (status != LEAT_OK)
             return status;
     }
     leat__run *run = job->run;
-    *busy = leat__tables_step(run);
-    for (size_t i = 0; i < run->task_count; i++)
+    *busy = !run->finished && leat__tables_step(run);
+    for (size_t i = 0; i < run->task_count && !run->finished; i++)
         *busy |= leat__task_run(run->tasks[i]);
     leat__phase before = run->phase;
     uint64_t epochs_before = run->epoch;
@@ -430,14 +500,14 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
 
 /* ------------------------------------------------------------------ signals */
 
-static _Atomic(leat_job *) signalled_job;
-
 static void on_signal(int signal_number)
 {
     (void)signal_number;
+    int before = errno; /* of the code that was interrupted */
     leat_job *job = atomic_load(&signalled_job);
     if (job != NULL)
         leat_job_stop(job);
+    errno = before;
 }
 
 void leat_job_stop_on_signals(leat_job *job)

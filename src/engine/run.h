@@ -71,8 +71,9 @@ typedef struct leat__source {
     leat_json_decoder *json;
     leat__op decode_op; /* context for a custom decoder; its spec is source_spec */
     leat__op_spec source_spec;
-    int64_t offset;     /* next to read */
-    int64_t end_offset; /* until_end: stop here; else INT64_MAX */
+    int64_t offset;              /* next to read */
+    int64_t end_offset;          /* until_end: stop here; else INT64_MAX */
+    int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
     leat__partition_time time;
     bool ended;
 } leat__source;
@@ -146,10 +147,13 @@ struct leat__run {
     leat__task **tasks;
     size_t task_count;
     leat__worker *workers;
-    uint32_t worker_count;
+    uint32_t worker_count, workers_started;
     uint32_t *stage_partitions;   /* by stage number */
     uint32_t widest;              /* source, in partitions */
+    size_t partition_total;       /* of all sources */
     char **position_topics;       /* by node id; NULL but for generators and arrays */
+    int64_t **until_end;          /* by node id, then partition: ends as of the start; or NULL */
+    char *private_log;            /* name in the simulator, to be forgotten; or NULL */
     leat_log_partition *assigned; /* copied from the member's last ASSIGNED event */
     size_t assigned_count;
     pthread_rwlock_t assembly_lock; /* queries from other threads against take-down */
@@ -182,6 +186,7 @@ struct leat__run {
     leat_error fatal; /* under lock; status LEAT_OK: none */
     _Atomic bool failed;
     bool finished, threads_started;
+    _Atomic bool open; /* everything below can be looked at from other threads */
 
     /* tables */
     struct leat__tables *tables;
@@ -219,8 +224,9 @@ bool leat__source_run(leat__task *task);
 /* sink.c */
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);
 leat_status leat__exchange_deliver(void *delivery, const leat__element *element);
-void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origin, const char *op,
-                              const leat_error *error, int64_t now_ms);
+/* What failed goes to the dead-letter topic with this epoch (R19); element NULL: a timer. */
+void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element *element,
+                       const leat_error *error);
 void leat__bundle_reset(leat__bundle *bundle);
 void leat__bundle_free(leat__bundle *bundle);
 /* commit.c */

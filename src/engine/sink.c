@@ -75,15 +75,40 @@ leat_status leat__exchange_deliver(void *arg, const leat__element *element)
     return LEAT_OK;
 }
 
-/* {"topic":..,"partition":..,"offset":..,"operator":..,"error":..,"key":..,"value":..}: enough to
- * look at the record and to send it again. Bytes that are not UTF-8 appear as replacement
- * characters; the offset leads to the original. */
-void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origin, const char *op,
-                              const leat_error *error, int64_t now_ms)
+/* What failed, as text: the bytes of the log record, or behind an exchange the operator's input. */
+static leat_str failed_value(leat__task *task, const leat__op *op, const leat__element *element)
 {
+    const leat_log_record *origin = element != NULL ? element->origin : NULL;
+    if (origin != NULL && (origin->value.data != NULL || element->record == NULL))
+        return origin->value;
+    if (element == NULL || element->record == NULL || op->spec->in == NULL)
+        return (leat_str){0};
+    leat__buffer json = {0};
+    leat__json_append(&json, op->spec->in, element->record);
+    leat_str value = leat__arena_str(&task->scratch, (leat_str){json.data, json.length});
+    leat__buffer_free(&json);
+    return value;
+}
+
+/* {"topic":..,"partition":..,"offset":..,"operator":..,"error":..,"reason":..,"value":..} under the
+ * record's key: enough to look at the record and to send it again. Without an origin (timers,
+ * behind an exchange) topic is "" and offset -1. Bytes that are not UTF-8 appear as replacement
+ * characters; the offset leads to the original. */
+void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element *element,
+                       const leat_error *error)
+{
+    leat__bundle *bundle = task->bundle;
     leat__buffer *bytes = &bundle->bytes;
-    leat__out_record record = {.node = LEAT__SINK_DEAD_LETTERS, .timestamp_ms = now_ms};
-    leat_str key = origin != NULL ? origin->key : (leat_str){0};
+    const leat_log_record *origin = element != NULL ? element->origin : NULL;
+    leat__out_record record = {.node = LEAT__SINK_DEAD_LETTERS,
+                               .timestamp_ms = task->face.clock_ms};
+    leat_str value = failed_value(task, op, element);
+    leat_str key = origin != NULL ? origin->key : op->ctx.key;
+    /* escapes grow, and a dead letter that is too big itself would stop the job for good */
+    if (key.length > LEAT__RECORD_BYTES_MAX / 16)
+        key = (leat_str){0};
+    if (value.length > LEAT__RECORD_BYTES_MAX / 8)
+        value.length = LEAT__RECORD_BYTES_MAX / 8;
     record.has_key = key.data != NULL;
     record.key_at = bytes->length;
     record.key_length = (uint32_t)key.length;
@@ -94,16 +119,12 @@ void leat__bundle_dead_letter(leat__bundle *bundle, const leat_log_record *origi
     leat__buffer_format(bytes, ",\"partition\":%u,\"offset\":%lld,\"operator\":",
                         origin != NULL ? origin->partition : 0,
                         origin != NULL ? (long long)origin->offset : -1LL);
-    leat__buffer_json_str(bytes, leat_str_from(op));
+    leat__buffer_json_str(bytes, leat_str_from(op->spec->name));
     leat__buffer_text(bytes, ",\"error\":");
     leat__buffer_json_str(bytes, leat_str_from(leat_status_name(error->status)));
     leat__buffer_text(bytes, ",\"reason\":");
     leat__buffer_json_str(bytes, leat_str_from(error->message));
     leat__buffer_text(bytes, ",\"value\":");
-    leat_str value = origin != NULL ? origin->value : (leat_str){0};
-    /* escapes grow */
-    if (value.length > LEAT__RECORD_BYTES_MAX / 8)
-        value.length = LEAT__RECORD_BYTES_MAX / 8;
     if (value.data != NULL)
         leat__buffer_json_str(bytes, value);
     else

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "engine/run.h"
 #include "record/codec.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* one poll: amortises the call, bounds the time to the next barrier check */
@@ -44,9 +45,22 @@ static leat_status load_position(leat__task *task, leat_error *error)
     if (committed.metadata.length != 0 && committed.metadata.length < sizeof(text)) {
         memcpy(text, committed.metadata.data, committed.metadata.length);
         leat__watermark_record(&source->time.watermark, strtoll(text, NULL, 10), NULL);
-        task->face.watermark_ms = leat__watermark_now(&source->time.watermark);
     }
+    if (source->sealed_timestamp_ms != LEAT_TIME_MIN)
+        leat__watermark_record(&source->time.watermark, source->sealed_timestamp_ms, NULL);
+    task->face.watermark_ms = leat__watermark_now(&source->time.watermark);
     return LEAT_OK;
+}
+
+/* The end never goes back, so a position behind it is another topic's of the same name. */
+static leat_status past_the_end(const leat__task *task, int64_t end, leat_error *error)
+{
+    const leat__source *source = task->source;
+    return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
+                      "partition %" PRIu32 " ends at %" PRId64
+                      " but this job has read up to %" PRId64
+                      ": the topic was deleted and made again; use a new job name",
+                      task->partition, end, source->offset);
 }
 
 static leat_status open_log(leat__task *task, leat_error *error)
@@ -58,8 +72,11 @@ static leat_status open_log(leat__task *task, leat_error *error)
         leat_log_bounds(run->log, source->topic, task->partition, &begin, &end, error);
     if (status != LEAT_OK)
         return status;
-    if (source->node->as.log.until_end)
-        source->end_offset = end;
+    const int64_t *ends = run->until_end[source->node->id];
+    if (ends != NULL)
+        source->end_offset = ends[task->partition];
+    if (source->offset > end)
+        return past_the_end(task, end, error);
     if (source->offset < begin)
         source->offset = begin;
     status = leat_log_reader_new(run->log, wake_worker, &run->workers[task->worker],
@@ -82,7 +99,7 @@ leat_status leat__source_open(leat__task *task, leat_error *error)
                               is_log(source) ? node->as.log.idle_ms : 0,
                               task->run->env->now_ms(task->run->env->arg));
     source->end_offset = INT64_MAX;
-    source->source_spec = (leat__op_spec){.name = node->name, .out = node->type};
+    source->source_spec = (leat__op_spec){.name = node->name}; /* a decoder emits nothing */
     if (is_log(source))
         source->source_spec.on_error = node->as.log.on_error;
     source->decode_op.spec = &source->source_spec;
@@ -179,13 +196,29 @@ static leat_status log_record(leat__task *task, const leat_log_record *in)
     return leat__task_failed(task, &source->decode_op, &element, &error);
 }
 
+/* Has everything below end_offset been read? Gaps hold no record, so the reader is asked too. */
+static leat_status look_for_end(leat__task *task, bool beyond, leat_error *error)
+{
+    leat__source *source = task->source;
+    int64_t position = source->offset;
+    leat_status status =
+        leat_log_reader_position(source->reader, source->topic, task->partition, &position, error);
+    /* what lies beyond the end was not processed: the next run begins there */
+    if (beyond || position >= source->end_offset)
+        position = source->end_offset;
+    if (position > source->offset)
+        source->offset = position;
+    source->ended = source->offset >= source->end_offset;
+    return status;
+}
+
 /* A failed push leaves the offset at the record that failed: it stays unread. */
 static bool run_log(leat__task *task)
 {
     leat__source *source = task->source;
     leat_log_record records[POLL_RECORDS];
     size_t count = 0;
-    leat_error error;
+    leat_error error = {0};
     leat_status status =
         leat_log_reader_poll(source->reader, records, POLL_RECORDS, &count, &error);
     if (status != LEAT_OK) {
@@ -194,22 +227,15 @@ static bool run_log(leat__task *task)
     }
     if (count != 0)
         leat__task_touch(task);
-    for (size_t i = 0; i < count && records[i].offset < source->end_offset; i++) {
+    size_t i = 0;
+    for (; i < count && records[i].offset < source->end_offset; i++) {
         if (log_record(task, &records[i]) != LEAT_OK)
             return false;
         source->offset = records[i].offset + 1;
         leat__arena_reset(&task->scratch);
     }
-    /* gaps at the end hold no record, so ask where the reader is */
-    if (source->end_offset != INT64_MAX) {
-        int64_t position = source->offset;
-        status = leat_log_reader_position(source->reader, source->topic, task->partition, &position,
-                                          &error);
-        if (status == LEAT_OK && position > source->offset && count == 0)
-            source->offset = position;
-        if (source->offset >= source->end_offset)
-            source->ended = true;
-    }
+    if (source->end_offset != INT64_MAX && look_for_end(task, i < count, &error) != LEAT_OK)
+        leat__run_fail(task->run, &error);
     return count != 0;
 }
 

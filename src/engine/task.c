@@ -47,8 +47,7 @@ leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *elem
     if (policy == LEAT_ON_ERROR_DEAD_LETTER) {
         op->records_dead++;
         task->counters.dead++;
-        leat__bundle_dead_letter(task->bundle, element != NULL ? element->origin : NULL,
-                                 op->spec->name, error, task->face.clock_ms);
+        leat__dead_letter(task, op, element, error);
         return LEAT_OK;
     }
     op->records_skipped++;
@@ -270,8 +269,10 @@ static bool flush(leat__task *task)
         leat__channel *channel = task->outputs[i];
         bool had = channel->open != NULL || channel->pending != NULL;
         bool through = leat__channel_flush(channel);
-        if (!through)
+        if (!through) { /* once more after asking to be woken: it may have been emptied between */
             atomic_store(&channel->waited_for, true);
+            through = leat__channel_flush(channel);
+        }
         all &= through;
         if (had && channel->receiver->worker != task->worker)
             leat__doorbell_ring(&task->run->workers[channel->receiver->worker].bell);
@@ -286,6 +287,8 @@ bool leat__task_run(leat__task *task)
     if (!flush(task))
         return false; /* a full channel: its receiver has to run first */
     bool busy = task->source != NULL ? run_source(task) : receive(task);
+    if (atomic_load(&task->run->failed))
+        return false;
     busy |= processing_timers(task);
     if (busy)
         account(task);

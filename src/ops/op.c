@@ -15,12 +15,16 @@ leat_status leat__op_open(leat__op *op, leat_error *error)
     op->ctx.spec = spec;
     if (spec->class->instance_bytes != 0)
         op->instance = leat__calloc(1, spec->class->instance_bytes);
-    return spec->class->open == NULL ? LEAT_OK : spec->class->open(op, error);
+    leat_status status = spec->class->open == NULL ? LEAT_OK : spec->class->open(op, error);
+    op->opened = status == LEAT_OK;
+    return status;
 }
 
 void leat__op_close(leat__op *op)
 {
-    if (op->ctx.spec != NULL && op->spec->class->close != NULL)
+    op->ctx.element = NULL; /* closing is about no record and no key */
+    op->ctx.key = (leat_str){0};
+    if (op->opened && op->spec->class->close != NULL)
         op->spec->class->close(op);
     leat__free(op->instance);
     leat__free(op->ctx.emitted);
@@ -120,11 +124,12 @@ leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_dom
     leat__store *store = ctx->task->store;
     /* the popped key is lent until the next pop, and callbacks may push on: keep it */
     leat_str key = leat__arena_str(ctx->task->scratch, timer->key);
-    /* a processing-time timer sees the event time that its task has reached */
     int64_t now_ms = domain == LEAT__EVENT_TIME ? timer->at_ms : ctx->task->clock_ms;
     context_begin(op, NULL, key, timer->hash, now_ms);
     leat__store_set_key(store, key, timer->hash);
-    leat__store_set_now(store, now_ms, ctx->task->clock_ms);
+    /* S2: in a processing-time timer state ages by the event time that its task has reached */
+    bool by_clock = domain == LEAT__PROCESSING_TIME && ctx->task->watermark_ms != LEAT_TIME_MIN;
+    leat__store_set_now(store, by_clock ? ctx->task->watermark_ms : now_ms, ctx->task->clock_ms);
     leat__store_callback_begin(store);
     return settle(op, NULL, op->spec->class->on_timer(op, timer, domain), true);
 }

@@ -124,7 +124,7 @@ struct leat__op {
     size_t output_count;
     void *instance;
     uint64_t records_in, records_out, records_late, records_skipped, records_dead;
-    size_t depth; /* push nesting, bounded by the graph */
+    bool opened;
 };
 
 /* Runs the element through op: on_element, then by the error policy. LEAT_OK, or the job must
