@@ -17,16 +17,38 @@
 enum { ARGUMENTS_MAX = 32, METRICS_BYTES = 1 << 18 };
 extern char **environ;
 
-static bool sibling(char path[PATH_MAX])
+bool bench_sibling(const char *name, char path[PATH_MAX])
 {
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 32);
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 64);
     if (length <= 0)
         return false;
     path[length] = '\0';
     char *folder = dirname(dirname(path)); /* bin/bench/X: bin */
-    memmove(path, folder, strlen(folder) + 1);
-    strcat(path, "/leat-recommender");
-    return access(path, X_OK) == 0;
+    length = (ssize_t)strlen(folder);
+    memmove(path, folder, (size_t)length + 1);
+    snprintf(path + length, 64, "/%s", name);
+    if (access(path, X_OK) == 0)
+        return true;
+    fprintf(stderr, "%s is not built\n", path);
+    return false;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info, (void)kind, (void)where;
+    return remove(path);
+}
+
+bool bench_dir_make(char path[BENCH_DIR_BYTES])
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, BENCH_DIR_BYTES, "%s/leat-bench-XXXXXX", tmp == NULL ? "/tmp" : tmp);
+    return mkdtemp(path) != NULL;
+}
+
+void bench_dir_remove(const char *path)
+{
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static bool wait_ready(bench_server *server, int out)
@@ -50,12 +72,10 @@ static bool wait_ready(bench_server *server, int out)
 bool bench_server_start(bench_server *server, const char *const *flags)
 {
     char path[PATH_MAX];
-    const char *tmp = getenv("TMPDIR");
     int out[2];
     *server = (bench_server){0};
-    snprintf(server->data_dir, sizeof server->data_dir, "%s/leat-bench-XXXXXX",
-             tmp == NULL ? "/tmp" : tmp);
-    if (!sibling(path) || mkdtemp(server->data_dir) == NULL || pipe2(out, O_CLOEXEC) != 0)
+    if (!bench_sibling("leat-recommender", path) || !bench_dir_make(server->data_dir) ||
+        pipe2(out, O_CLOEXEC) != 0)
         return false;
     char *arguments[ARGUMENTS_MAX] = {path,
                                       strdup("serve"),
@@ -82,12 +102,6 @@ bool bench_server_start(bench_server *server, const char *const *flags)
     return good;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where)
-{
-    (void)info, (void)kind, (void)where;
-    return remove(path);
-}
-
 int bench_server_stop(bench_server *server)
 {
     int status = -1;
@@ -95,7 +109,7 @@ int bench_server_stop(bench_server *server)
         kill(server->pid, SIGTERM);
         waitpid(server->pid, &status, 0);
     }
-    nftw(server->data_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    bench_dir_remove(server->data_dir);
     server->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

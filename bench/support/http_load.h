@@ -39,10 +39,18 @@ void http_load_free(http_load_result *result);
 int http_load_once(uint16_t port, const char *request, size_t length, char *out, size_t capacity);
 
 /* ---------------------------------------------------------------- the server under test */
+enum { BENCH_DIR_BYTES = 256 };
+
+/* The program of that name beside this bench's folder (bin/bench/X -> bin/NAME); false: not built.
+ */
+bool bench_sibling(const char *name, char path[4096]);
+bool bench_dir_make(char path[BENCH_DIR_BYTES]); /* a new one below TMPDIR */
+void bench_dir_remove(const char *path);         /* with all that is in it */
+
 typedef struct bench_server {
     int pid;
     uint16_t port;
-    char data_dir[256];
+    char data_dir[BENCH_DIR_BYTES];
     double ready_s; /* from the start of the process to its ready line */
 } bench_server;
 

@@ -9,7 +9,12 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { STATE_DIR_BYTES = 4096 };
+enum {
+    STATE_DIR_BYTES = 4096,
+    /* Under load: 64 MiB would take 5 % less CPU time per event, as a user's state is written once
+     * a commit, but twice the memory and twice the time to an answer. */
+    EPOCH_BYTES = 32 << 20,
+};
 
 /* One parser per partition: a partition's records are decoded by one task at a time. */
 struct interaction_readers {
@@ -204,6 +209,7 @@ leat_status recommender_job_new(recommender_job **out, leat_log *log,
         .state_dir = settings->data_dir == NULL ? NULL : self->readers->state_dir,
         .worker_count = settings->worker_count,
         .epoch_ms = settings->epoch_ms,
+        .buffer_bytes = EPOCH_BYTES,
         .dead_letters = TOPIC_DEAD_LETTERS,
     });
     build_graph(self);
