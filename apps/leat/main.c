@@ -1,5 +1,6 @@
 /* leat - topics, records, offsets and state of a log, from the command line. */
 #include "apps/leat/tool.h"
+#include "base/nearest.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,7 @@ static int unknown_command(const char *typed)
     const char *names[COMMAND_COUNT];
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i] = commands[i].name;
-    const char *nearest = nearest_word(typed, names, COMMAND_COUNT);
+    const char *nearest = leat__nearest(typed, names, COMMAND_COUNT);
     fprintf(stderr, "leat: unknown command '%s'%s%s%s; 'leat --help' lists them\n", typed,
             nearest == NULL ? "" : ", did you mean '", nearest == NULL ? "" : nearest,
             nearest == NULL ? "" : "'");

@@ -4,6 +4,7 @@
 #include "apps/leat/tool.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include <string.h>
 
 typedef struct gathering {
@@ -67,7 +68,7 @@ leat_status group_offsets_load(group_offsets *offsets, leat_log *log, const char
             status = leat_log_group_offsets(log, names.names[i], add_offset, &g, error);
     }
     if (status == LEAT_OK && !known) {
-        const char *near = nearest_word(group, (const char *const *)names.names, names.count);
+        const char *near = leat__nearest(group, (const char *const *)names.names, names.count);
         status = leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, group,
                             "no job of this name has committed anything%s%s%s",
                             near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,

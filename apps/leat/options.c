@@ -5,53 +5,12 @@
  *               └─► moved to the front of argv
  */
 #include "apps/leat/options.h"
+#include "base/nearest.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_MAX = 40, HELP_COLUMN = 26, SLIPS_MAX = 2 };
-
-/* ------------------------------------------------------------------ nearest word */
-
-static unsigned least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
-
-/* Edit distance, row by row. */
-static unsigned slips_between(const char *a, const char *b)
-{
-    unsigned row[WORD_MAX + 1];
-    size_t a_length = strlen(a), b_length = strlen(b);
-    if (a_length > WORD_MAX || b_length > WORD_MAX)
-        return WORD_MAX;
-    for (unsigned j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= a_length; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= b_length; j++) {
-            unsigned replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_length];
-}
-
-const char *nearest_word(const char *typed, const char *const *words, size_t word_count)
-{
-    const char *nearest = NULL;
-    unsigned fewest = SLIPS_MAX + 1;
-    for (size_t i = 0; i < word_count; i++) {
-        unsigned slips = slips_between(typed, words[i]);
-        if (slips >= fewest || slips >= strlen(words[i]))
-            continue;
-        fewest = slips;
-        nearest = words[i];
-    }
-    return nearest;
-}
+enum { WORD_MAX = 40, HELP_COLUMN = 26 };
 
 /* ------------------------------------------------------------------ help */
 
@@ -90,7 +49,7 @@ static int unknown_option(const command_syntax *syntax, const char *typed)
         names[count] = syntax->options[count].name;
     char name[WORD_MAX + 1];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(typed + 2, "="), typed + 2);
-    const char *nearest = nearest_word(name, names, count);
+    const char *nearest = leat__nearest(name, names, count);
     if (nearest != NULL)
         snprintf(suggestion, sizeof suggestion, "--%.30s'", nearest);
     return usage_error(syntax, "unknown option", typed, nearest == NULL ? NULL : suggestion);

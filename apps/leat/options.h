@@ -34,6 +34,4 @@ enum { OPTIONS_GO_ON = -1 };
  * gathered, in order, at the front of argv from 1; *operand_count says how many there are. */
 int options_parse(const command_syntax *syntax, int argc, char **argv, size_t *operand_count);
 
-/* The nearest of the words, at most two slips away; NULL: none is near. */
-const char *nearest_word(const char *typed, const char *const *words, size_t word_count);
 #endif

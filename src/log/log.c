@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/nearest.h"
 #include "log/driver.h"
 #include <inttypes.h>
 #include <string.h>
@@ -81,35 +82,13 @@ static leat_status check_records(leat_error *error, const leat_log_record *recor
 
 /* ------------------------------------------------------------------ helpers for drivers */
 
-/* Edit distance, given up at more than 2: enough for a slip of the finger. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t a_length = strlen(a), b_length = strlen(b);
-    if (a_length > 64 || b_length > 64)
-        return 99;
-    unsigned row[65];
-    for (unsigned j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= a_length; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= b_length; j++) {
-            unsigned replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            unsigned least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = replaced < least ? replaced : least;
-        }
-    }
-    return row[b_length];
-}
-
 leat_status leat__log_unknown_topic(leat_error *error, const char *topic, const char *const *names,
                                     size_t name_count)
 {
     char similar[320] = "";
     size_t used = 0, listed = 0;
     for (size_t i = 0; i < name_count && listed < NEAR_MISSES_MAX; i++) {
-        if (distance(topic, names[i]) > 2 || strlen(names[i]) > 80)
+        if (leat__edit_distance(topic, names[i]) > 2) /* a slip of the finger */
             continue;
         int written = snprintf(similar + used, sizeof similar - used, "%s'%s'",
                                listed == 0 ? "; did you mean " : " or ", names[i]);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "record/codec.h"
 #include "record/kinds.h"
 #include <stdlib.h>
@@ -70,59 +71,13 @@ const leat_field *leat_type_field(const leat_type *type, const char *name)
 
 /* ---------------------------------------------------------------- nearest name */
 
-static int folded(char letter)
-{
-    return letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter;
-}
-
-static size_t smallest(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Edits (insert, delete, replace, swap neighbours) between two names; case does not count. */
-static size_t edit_distance(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    size_t rows[3][LEAT__NAME_MAX + 2];
-    for (size_t j = 0; j <= b_length; j++)
-        rows[0][j] = j;
-    for (size_t i = 1; i <= a_length; i++) {
-        size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            bool same = folded(a[i - 1]) == folded(b[j - 1]);
-            row[j] = smallest(above[j] + 1, row[j - 1] + 1, above[j - 1] + (same ? 0 : 1));
-            bool swapped = i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) &&
-                           folded(a[i - 2]) == folded(b[j - 1]);
-            if (swapped && above2[j - 2] + 1 < row[j])
-                row[j] = above2[j - 2] + 1;
-        }
-    }
-    return rows[a_length % 3][b_length];
-}
-
 const char *leat_type_nearest(const leat_type *type, const char *name)
 {
-    const char *nearest = NULL;
-    size_t length = name != NULL ? strlen(name) : 0;
-    if (length == 0 || length > LEAT__NAME_MAX)
-        return NULL;
-    size_t best = 2 + length / 4; /* this far is no longer near */
-    for (uint32_t i = 0; i < type->field_count; i++) {
-        const char *field_name = type->fields[i].name;
-        size_t field_length = field_name != NULL ? strlen(field_name) : 0;
-        if (field_length == 0 || field_length > LEAT__NAME_MAX)
-            continue;
-        size_t distance = edit_distance(name, length, field_name, field_length);
-        size_t shorter = length < field_length ? length : field_length;
-        if (shorter >= 3 && distance > 1 && strncmp(name, field_name, shorter) == 0)
-            distance = 1;
-        if (distance >= best || distance >= shorter)
-            continue; /* all letters differ: no kin */
-        best = distance;
-        nearest = field_name;
-    }
+    const char **names = leat__calloc(type->field_count + (size_t)1, sizeof(*names));
+    for (uint32_t i = 0; i < type->field_count; i++)
+        names[i] = type->fields[i].name;
+    const char *nearest = leat__nearest(name, names, type->field_count);
+    leat__free(names);
     return nearest;
 }
 

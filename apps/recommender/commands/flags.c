@@ -14,19 +14,9 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "leat/record.h"
+#include "base/nearest.h"
 
 enum { NAMES_MAX = 64, CONFIG_BYTES_MAX = 1 << 16, DEFAULT_BYTES = 64 };
-
-const char *nearest_name(const char *name, const char *const *candidates, size_t count)
-{
-    leat_field fields[NAMES_MAX];
-    leat_type type = {.name = "names", .fields = fields};
-    for (; type.field_count < count && type.field_count < NAMES_MAX; type.field_count++)
-        fields[type.field_count] =
-            (leat_field){.name = candidates[type.field_count], .kind = LEAT_KIND_STR};
-    return leat_type_nearest(&type, name);
-}
 
 bool duration_parse(const char *text, int64_t *ms)
 {
@@ -120,7 +110,7 @@ static leat_status unknown(const flags *self, const char *where, const char *wha
     size_t count = 0;
     for (; count < self->count && count < NAMES_MAX; count++)
         names[count] = self->table[count].name;
-    const char *near = nearest_name(name, names, count);
+    const char *near = leat__nearest(name, names, count);
     if (near != NULL)
         return bad(error, where, "there is no %s %s%s; did you mean %s%s?", what, dashes, name,
                    dashes, near);

@@ -40,7 +40,5 @@ LEAT_MUST_CHECK leat_status flags_parse(flags *self, int argc, char **argv, leat
 void flags_print(const flags *self, FILE *out);
 void flags_free(flags *self);
 
-/* The candidate nearest to a mistyped name, or NULL. */
-const char *nearest_name(const char *name, const char *const *candidates, size_t count);
 bool duration_parse(const char *text, int64_t *ms);
 #endif
