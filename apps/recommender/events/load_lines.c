@@ -179,7 +179,8 @@ static leat_status decode_zstd(load_lines *lines, char *to, size_t room, size_t 
 {
     ZSTD_inBuffer in = {lines->input + lines->input_taken, lines->input_length - lines->input_taken,
                         0};
-    ZSTD_outBuffer out = {to, room, 0};
+    ZSTD_outBuffer out = {.size = room};
+    out.dst = to;
     size_t result = ZSTD_decompressStream(lines->zstd, &out, &in);
     if (ZSTD_isError(result))
         return damaged(lines, ZSTD_getErrorName(result), error);
