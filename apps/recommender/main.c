@@ -5,6 +5,7 @@
 
 #include "apps/recommender/commands/commands.h"
 #include "apps/recommender/evaluate/evaluate.h"
+#include "base/nearest.h"
 
 static int version_main(int argc, char **argv)
 {
@@ -52,7 +53,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    const char *near = nearest_name(argv[1], names, COMMANDS);
+    const char *near = leat__nearest(argv[1], names, COMMANDS);
     leat_error error = {.status = LEAT_EINVAL};
     snprintf(error.message, sizeof error.message, "there is no command '%.64s'%s%s; see --help",
              argv[1], near == NULL ? "" : ", did you mean ", near == NULL ? "" : near);
