@@ -65,14 +65,13 @@ def fold(partition, records):
     return output, bad
 
 
-def compare(partition, expected, output):
-    written = [(record["key"], record["timestamp"], record["value"]) for record in output]
+def assert_same(what, written, expected):
     if written == expected:
         return
     at = next((i for i, (a, b) in enumerate(zip(written, expected)) if a != b),
               min(len(written), len(expected)))
-    raise Violation(f"output partition {partition}: {len(written)} records where the committed "
-                    f"offset asks for {len(expected)}; the first difference is at offset {at}: "
+    raise Violation(f"{what}: {len(written)} records where the committed offset asks for "
+                    f"{len(expected)}; the first difference is at offset {at}: "
                     f"written {written[at:at + 2]}, expected {expected[at:at + 2]}")
 
 
@@ -90,7 +89,8 @@ def check(events, output, dead_letters, committed, partition_count, topic):
             raise Violation(f"partition {partition}: committed {position} of "
                             f"{len(events[partition])}")
         expected, bad = fold(partition, events[partition][:max(position, 0)])
-        compare(partition, expected, output[partition])
+        written = [(row["key"], row["timestamp"], row["value"]) for row in output[partition]]
+        assert_same(f"output partition {partition}", written, expected)
         expected_bad += bad
         counted += len(expected)
     told = sorted((row["value"]["partition"], row["value"]["offset"]) for row in dead_letters)
@@ -108,8 +108,8 @@ def check_seen(seen, output):
     for record in seen:
         partition = record["partition"]
         if record["offset"] != following.get(partition, 0):
-            raise Violation(f"a reader saw offset {record['offset']} of partition {partition} after "
-                            f"{following.get(partition, 0)} records")
+            raise Violation(f"a reader saw offset {record['offset']} of partition {partition} "
+                            f"after {following.get(partition, 0)} records")
         following[partition] = record["offset"] + 1
         if there.get((partition, record["offset"])) != record:
             raise Violation(f"a reader saw {record}, which was not committed")

@@ -10,7 +10,7 @@ docs/recommender.md, in Python; reads only what `leat consume --meta` and `leat 
 """
 import json
 
-from count_check import Violation, by_partition
+from count_check import Violation, assert_same, by_partition
 
 GAP_MS = 30 * 60_000
 SESSION_ITEMS_MAX = 50
@@ -62,13 +62,7 @@ def fold(records):
 def check_recommendations(partition, expected, written):
     found = [(row["key"], row["value"]["event_id"], row["value"]["session_event"],
               row["value"]["timestamp_ms"], row["value"]["accepted_ms"]) for row in written]
-    if found == expected:
-        return
-    at = next((i for i, (a, b) in enumerate(zip(found, expected)) if a != b),
-              min(len(found), len(expected)))
-    raise Violation(f"recommendations, partition {partition}: {len(found)}, the committed offset "
-                    f"asks for {len(expected)}; first difference at {at}: "
-                    f"written {found[at:at + 2]}, expected {expected[at:at + 2]}")
+    assert_same(f"recommendations, partition {partition}", found, expected)
 
 
 def session_value(user, session):

@@ -1,5 +1,6 @@
-"""Faults from outside: a full disk, a read-only directory, damaged files, a file-size limit.  Each ends
-in one clear line and an exit code of its own (docs/exit-codes.md), and nothing acknowledged is lost."""
+"""Faults from outside: a full disk, a read-only directory, damaged files, a file-size limit.  Each
+ends in one clear line and an exit code of its own (docs/exit-codes.md), and nothing acknowledged
+is lost."""
 import glob
 import json
 import os
@@ -181,7 +182,8 @@ class ReadOnly(FaultCase):
         with open(os.path.join(self.dir, "file"), "w", encoding="utf-8") as file:
             file.write("not a log")
         for name in ("file", "file/log"):
-            done = tool.run("leat", "topics", "--log", f"embedded:{self.dir}/{name}", "--create", "t",
+            done = tool.run("leat", "topics", "--log", f"embedded:{self.dir}/{name}", "--create",
+                            "t",
                             expect=None)
             self.one_line(done, 74, re.escape(name))
 
@@ -241,7 +243,8 @@ class Damage(FaultCase):
         for _ in range(3): # each opening moves what was in the write-ahead log to a data file
             self.produce(events(5000, 2000))
         self.damage(self.log_dir, "*.sst", self.garble)
-        done = tool.run("leat", "consume", "--log", self.log, "user_events", "--until-end", expect=None)
+        done = tool.run("leat", "consume", "--log", self.log, "user_events", "--until-end",
+                        expect=None)
         self.one_line(done, 76)
         self.one_line(self.count(expect=None), 76)
 
@@ -250,7 +253,8 @@ class Damage(FaultCase):
         os.mkdir(other)
         with open(os.path.join(other, "cat.jpg"), "wb") as file:
             file.write(b"meow")
-        done = tool.run("leat", "topics", "--log", "embedded:" + other, "--create", "t", expect=None)
+        done = tool.run("leat", "topics", "--log", "embedded:" + other, "--create", "t",
+                        expect=None)
         self.one_line(done, 64, "not a log")
         self.assertEqual(os.listdir(other), ["cat.jpg"])
 
