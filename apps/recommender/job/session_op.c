@@ -15,6 +15,7 @@
  * are many, the older half moves to a map with an entry for each.
  *
  * An interaction that is older than the newest one of the session is put in its place by time. */
+#include <math.h>
 #include <string.h>
 
 #include "apps/recommender/events/event.h"
@@ -231,6 +232,12 @@ static session_state *add_to_session(leat_ctx *ctx, const interaction *event)
     return session;
 }
 
+/* Four decimals tell items apart; all nine digits would only be stored. */
+static float rounded(float score)
+{
+    return score > -1e4f && score < 1e4f ? (float)(round((double)score * 1e4) / 1e4) : score;
+}
+
 static void emit_recommendation(leat_ctx *ctx, const interaction *event,
                                 const session_state *session)
 {
@@ -247,7 +254,7 @@ static void emit_recommendation(leat_ctx *ctx, const interaction *event,
     const recommend_item *found;
     size_t found_count = model_recommend(local->reader, &request, &found);
     for (size_t i = 0; i < found_count; i++)
-        local->items[i] = (recommended_item){found[i].item, found[i].score,
+        local->items[i] = (recommended_item){found[i].item, rounded(found[i].score),
                                              recommend_source_name(found[i].source)};
     recommendation out = {
         .user_id = event->user_id,
