@@ -274,6 +274,8 @@ static void inherit_time(leat__task *task)
     for (size_t i = 0; i < task->input_count; i++)
         (void)leat__valve_watermark(&task->valve, task->inputs[i]->input,
                                     task->inputs[i]->sender->face.watermark_ms);
+    if (task->valve.output_ms < task->face.watermark_ms)
+        task->valve.output_ms = task->face.watermark_ms; /* of the seal */
     task->face.watermark_ms = task->valve.output_ms;
 }
 

@@ -17,10 +17,10 @@
  *       33    1  1: source position follows
  *       34    8  source offset      42  8  highest event time seen        all little endian
  *
- * Restore reads committed records only, checks the chain, and stops with LEAT_ECORRUPT when an
- * epoch is torn or out of order. Compaction removes records only below the last seal that it
- * kept, so a seal whose predecessor was seen in the same pass must match exactly; others can't be
- * checked and needn't be: their epochs were whole when compacted.
+ * Its timestamp is the task's watermark. Restore reads committed records only, checks the chain,
+ * and stops with LEAT_ECORRUPT when an epoch is torn or out of order. Compaction removes records
+ * only below the last seal that it kept, so a seal whose predecessor was seen in the same pass must
+ * match exactly; others can't be checked and needn't be: their epochs were whole when compacted.
  */
 #include "base/error.h"
 #include "base/hash.h"
@@ -96,10 +96,10 @@ static leat_status violation(restore *r, leat_error *error, const char *what, co
         r->task->partition, s->epoch, what, s->previous, r->last_epoch, r->count, s->count);
 }
 
-static leat_status check_seal(restore *r, leat_str value, leat_error *error)
+static leat_status check_seal(restore *r, const leat_log_record *record, leat_error *error)
 {
     seal s;
-    if (!seal_read(value, &s))
+    if (!seal_read(record->value, &s))
         return leat__fail(
             error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, r->task->changelog,
             "partition %u has a seal of an unknown format; run the version that wrote it (R26)",
@@ -120,6 +120,9 @@ static leat_status check_seal(restore *r, leat_str value, leat_error *error)
     task->sealed_epoch_before = s.epoch;
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
+    /* what state was thrown away as over stays over, also where an idle input had let time pass */
+    if (record->timestamp_ms > task->face.watermark_ms)
+        task->face.watermark_ms = record->timestamp_ms;
     /* R16: never before the state */
     if (s.has_source && task->source != NULL) {
         task->source->offset = s.offset;
@@ -131,7 +134,7 @@ static leat_status check_seal(restore *r, leat_str value, leat_error *error)
 static leat_status restore_record(restore *r, const leat_log_record *record, leat_error *error)
 {
     if (leat_str_equal(record->key, leat__seal_key))
-        return check_seal(r, record->value, error);
+        return check_seal(r, record, error);
     r->count++;
     r->records++;
     r->crc = crc_record(r->crc, record->key, record->value);

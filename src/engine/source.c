@@ -48,7 +48,9 @@ static leat_status load_position(leat__task *task, leat_error *error)
     }
     if (source->sealed_timestamp_ms != LEAT_TIME_MIN)
         leat__watermark_record(&source->time.watermark, source->sealed_timestamp_ms, NULL);
-    task->face.watermark_ms = leat__watermark_now(&source->time.watermark);
+    int64_t watermark_ms = leat__watermark_now(&source->time.watermark);
+    if (watermark_ms > task->face.watermark_ms)
+        task->face.watermark_ms = watermark_ms;
     return LEAT_OK;
 }
 
