@@ -202,9 +202,9 @@ static inline void world_free(world *w)
 
 static inline void world_log(world *w, const leat__changes *changes)
 {
+    w->log = leat__realloc(w->log, w->log_count + changes->count + 1, sizeof *w->log);
     for (size_t i = 0; i < changes->count; i++) {
         leat__change change = changes->changes[i];
-        w->log = leat__realloc(w->log, w->log_count + 1, sizeof *w->log);
         w->log[w->log_count++] =
             (logged){.key = leat__strndup(change.key.data, change.key.length),
                      .value = change.value.data == NULL
