@@ -12,8 +12,13 @@
 #include "base/mem.h"
 #include "base/random.h"
 
-/* AddressSanitizer would stop at a request this large before we see that it failed. */
+/* Sanitizers would stop at a request this large before we see that it failed. */
 const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void)
 {
     return "allocator_may_return_null=1";
 }

@@ -467,6 +467,8 @@ static const char *const damages[] = {
 
 static void damage_is_noticed_and_never_silent(void **state)
 {
+    const char *sanitizer = getenv("LEAT_SANITIZE"); /* a tenth of the speed: a third of it */
+    size_t step = sanitizer == NULL || *sanitizer == '\0' ? 1 : 3;
     char *dir = a_log_to_damage(*state);
     DIR *listing = opendir(dir);
     assert_non_null(listing);
@@ -476,8 +478,7 @@ static void damage_is_noticed_and_never_silent(void **state)
         assert_int_equal(fstatat(dirfd(listing), entry->d_name, &info, 0), 0);
         if (entry->d_name[0] == '.' || info.st_size < 20)
             continue;
-        files++;
-        for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
+        for (size_t i = files++ % step; i < sizeof damages / sizeof *damages; i += step)
             check_damage(dir, entry->d_name, damages[i]);
     }
     closedir(listing);
