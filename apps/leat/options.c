@@ -77,12 +77,13 @@ static bool store_value(const option_spec *option, const char *text)
         *(const char **)option->target = text;
         return *text != '\0';
     }
-    if (!parse_number(text, option->kind == OPTION_U32 ? UINT32_MAX : INT64_MAX, &number))
+    if (!parse_number(text, option->kind == OPTION_I64 ? INT64_MAX : UINT32_MAX, &number) ||
+        (option->kind == OPTION_COUNT && number == 0))
         return false;
-    if (option->kind == OPTION_U32)
-        *(uint32_t *)option->target = (uint32_t)number;
-    else
+    if (option->kind == OPTION_I64)
         *(int64_t *)option->target = number;
+    else
+        *(uint32_t *)option->target = (uint32_t)number;
     return true;
 }
 

@@ -9,7 +9,14 @@
 #define LEAT_APP_OPTIONS_H
 #include "leat/base.h"
 
-typedef enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_U32, OPTION_I64 } option_kind;
+/* COUNT: a u32 from 1 on */
+typedef enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_COUNT,
+    OPTION_U32,
+    OPTION_I64,
+} option_kind;
 
 typedef struct option_spec {
     const char *name;     /* "key" */

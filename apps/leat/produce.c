@@ -345,7 +345,7 @@ int command_produce(int argc, char **argv)
          &settings.key, false},
         {"time", "FIELD", "the record's timestamp, ms since 1970; else now", OPTION_TEXT,
          &settings.time, false},
-        {"partitions", "P", "of a topic that has to be created (4)", OPTION_U32,
+        {"partitions", "P", "of a topic that has to be created (4)", OPTION_COUNT,
          &settings.partition_count, false},
         {"skip-bad", NULL, "say what is wrong with a bad line and go on", OPTION_FLAG,
          &settings.skip_bad, false},

@@ -73,38 +73,61 @@ static leat_status list_topics(const char *url, bool json, leat_error *error)
     return status;
 }
 
-static leat_status change_topics(const char *url, const char *create, const leat_topic_opts *opts,
-                                 const char *delete, leat_error *error)
+typedef struct topics_options {
+    const char *log, *create, *delete;
+    leat_topic_opts topic;
+    bool clean, json;
+} topics_options;
+
+static leat_status change_topics(const topics_options *asked, leat_error *error)
 {
+    const leat_log_opts opts = {.must_exist = asked->create == NULL};
     leat_log *log;
-    leat_status status =
-        leat_log_open(&log, url, &(leat_log_opts){.must_exist = create == NULL}, error);
+    leat_status status = leat_log_open(&log, asked->log, &opts, error);
     if (status != LEAT_OK)
         return status;
-    status = create != NULL ? leat_topic_create(log, create, opts, error)
-                            : leat_topic_delete(log, delete, error);
+    if (asked->create != NULL)
+        status = leat_topic_create(log, asked->create, &asked->topic, error);
+    else if (asked->delete != NULL)
+        status = leat_topic_delete(log, asked->delete, error);
+    else
+        status = leat_log_clean(log, error);
     leat_log_close(log);
     return status;
 }
 
+/* NULL, or what is wrong. */
+static const char *contradiction(const topics_options *asked)
+{
+    const leat_topic_opts *topic = &asked->topic;
+    int changes = (asked->create != NULL) + (asked->delete != NULL) + asked->clean;
+    if (changes > 1)
+        return "--create, --delete and --clean are different commands; give one";
+    if (asked->create == NULL && (topic->partition_count != 0 || topic->compacted ||
+                                  topic->retention_ms != 0 || topic->retention_bytes != 0))
+        return "--create NAME is missing: the other options describe a new topic";
+    return NULL;
+}
+
 int command_topics(int argc, char **argv)
 {
-    const char *url = NULL, *create = NULL, *delete = NULL;
-    bool json = false;
-    leat_topic_opts opts = {.partition_count = 1};
+    topics_options asked = {0};
+    leat_topic_opts *topic = &asked.topic;
     const option_spec options[] = {
-        TOOL_OPTION_LOG(url),
-        {"create", "NAME", "create a topic", OPTION_TEXT, &create, false},
-        {"partitions", "P", "with that many partitions (1)", OPTION_U32, &opts.partition_count,
+        TOOL_OPTION_LOG(asked.log),
+        {"create", "NAME", "create a topic", OPTION_TEXT, &asked.create, false},
+        {"partitions", "P", "with that many partitions (1)", OPTION_COUNT, &topic->partition_count,
          false},
-        {"compacted", NULL, "keep the latest record of each key", OPTION_FLAG, &opts.compacted,
+        {"compacted", NULL, "keep the latest record of each key", OPTION_FLAG, &topic->compacted,
          false},
-        {"retention-ms", "MS", "older records may go (0: never)", OPTION_I64, &opts.retention_ms,
+        {"retention-ms", "MS", "older records may go (0: never)", OPTION_I64, &topic->retention_ms,
          false},
         {"retention-bytes", "N", "per partition, oldest first (0: no bound)", OPTION_I64,
-         &opts.retention_bytes, false},
-        {"delete", "NAME", "delete a topic, its records and offsets", OPTION_TEXT, &delete, false},
-        TOOL_OPTION_JSON(json)};
+         &topic->retention_bytes, false},
+        {"delete", "NAME", "delete a topic, its records and offsets", OPTION_TEXT, &asked.delete,
+         false},
+        {"clean", NULL, "apply retention and compaction now", OPTION_FLAG, &asked.clean, false},
+        TOOL_OPTION_JSON(asked.json)};
     const command_syntax syntax = {
         .command = "leat topics",
         .operands = "",
@@ -117,13 +140,14 @@ int command_topics(int argc, char **argv)
     int code = options_parse(&syntax, argc, argv, &operand_count);
     if (code != OPTIONS_GO_ON)
         return code;
-    if (create != NULL && delete != NULL) {
-        fputs("leat topics: --create and --delete are two commands; give one\n", stderr);
+    const char *wrong = contradiction(&asked);
+    if (wrong != NULL) {
+        fprintf(stderr, "leat topics: %s\n", wrong);
         return leat_status_exit_code(LEAT_EINVAL);
     }
     leat_error error;
-    leat_status status = create == NULL && delete == NULL
-                             ? list_topics(url, json, &error)
-                             : change_topics(url, create, &opts, delete, &error);
+    bool changes = asked.create != NULL || asked.delete != NULL || asked.clean;
+    leat_status status =
+        changes ? change_topics(&asked, &error) : list_topics(asked.log, asked.json, &error);
     return status == LEAT_OK ? 0 : tool_fail("topics", &error);
 }

@@ -72,6 +72,15 @@ class World:
         tool.end(producer, signal.SIGKILL)
         self.attempted |= numbers
 
+    def clean(self):
+        """Compacts the changelogs; it, too, may be killed in the middle."""
+        cleaner = tool.start("leat", "topics", "--log", self.log, "--clean")
+        if self.rng.random() < 0.5:
+            time.sleep(self.rng.uniform(0, 0.05))
+            tool.end(cleaner, signal.SIGKILL)
+        elif tool.ended(cleaner).returncode != 0:
+            raise tool.Failed("leat topics --clean fails")
+
     # ------------------------------------------------------------ the job
 
     def job_arguments(self):
@@ -164,6 +173,8 @@ def run_world(folder, rng, rounds, say):
     for number in range(rounds):
         while world.backlog < world.events_per_round / 2 and rng.random() < 0.9:
             world.produce()
+        if rng.random() < 0.3:
+            world.clean()
         how, seen = world.run_and_kill()
         counted, bad, there = world.check(seen)
         say(f"  {how}: {counted} of {there} counted, {bad} dead letters")

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -181,6 +182,15 @@ class World:
             connection.close()
 
     def one_life(self):
+        if self.rng.random() < 0.2: # compacts the changelogs and the popularity
+            cleaner = tool.start("leat", "topics", "--log", self.log, "--clean")
+            if self.rng.random() < 0.5:
+                time.sleep(self.rng.uniform(0, 0.05))
+                tool.end(cleaner, signal.SIGKILL)
+            elif tool.ended(cleaner).returncode not in (0, 72):
+                raise tool.Failed("leat topics --clean fails")
+        if self.rng.random() < 0.1: # state is only a copy of the log: it may be lost
+            shutil.rmtree(os.path.join(self.dir, "state"), ignore_errors=True)
         self.launch()
         if self.rng.random() < 0.15: # killed while it starts
             time.sleep(self.rng.uniform(0, 0.06))

@@ -64,6 +64,9 @@ class Help(ToolCase):
                           ("topics", "--log", self.log, "--json=yes"),
                           ("topics", "--log", self.log, "-x"),
                           ("topics", "--log", self.log, "--create", "a", "--delete", "a"),
+                          ("topics", "--log", self.log, "--create", "a", "--partitions", "0"),
+                          ("topics", "--log", self.log, "--partitions", "2"),
+                          ("topics", "--log", self.log, "--clean", "--compacted"),
                           ("topics", "--log", "nothing"), ("topics", "--log", "kafka"),
                           ("consume", "--log", self.log, "--max", "1e9", "t"),
                           ("produce", "--log", self.log, "--raw", "--key", "a", "t"),
@@ -106,6 +109,14 @@ class Topics(ToolCase):
                      "did you mean 'events'")
         self.says_no(self.leat("topics", "--log", self.log, "--create", "a/b", expect=64))
         self.says_no(self.leat("topics", "--log", self.log + "x", expect=72), "there is no log in")
+
+    def test_cleaning_keeps_the_latest_of_each_key(self):
+        self.leat("topics", "--log", self.log, "--create", "t", "--compacted")
+        self.produce(['{"k":%d,"n":%d}' % (n % 3, n) for n in range(3000)], "--key", "k")
+        self.leat("topics", "--log", self.log, "--clean")
+        self.assertEqual(sorted(r["value"]["n"] for r in self.consume()), [2997, 2998, 2999])
+        row = json.loads(self.leat("topics", "--log", self.log, "--json").stdout)
+        self.assertEqual(row["appended"], 3000)
 
     def test_a_log_without_topics_says_how_to_make_one(self):
         self.leat("topics", "--log", self.log, "--create", "t")
