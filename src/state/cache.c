@@ -77,7 +77,7 @@ leat__entry *leat__cache_find(leat__store *store, leat__cells *cells)
         LEAT__COUNT(store->hits, 1);
         if ((entry->flags & LEAT__RECENT) == 0)
             entry->flags |= LEAT__RECENT;
-    } else if (store->durable) {
+    } else if (store->behind) {
         entry = leat__entry_new(store, cells, tag, store->key, none);
         load(store, cells, entry);
     }
@@ -135,7 +135,7 @@ static leat__entry *find_map(leat__store *store, leat__cells *cells, leat_str ma
             entry->flags |= LEAT__RECENT;
         return entry;
     }
-    bool stored = store->durable && cells->role == LEAT__ROLE_MAP; /* timers are all in memory */
+    bool stored = store->behind && cells->role == LEAT__ROLE_MAP; /* timers are all in memory */
     if (!stored && !create)
         return NULL;
     if (cells->role != LEAT__ROLE_MAP)
@@ -179,7 +179,7 @@ static leat_status load_row(leat__store *store, leat__cells *cells, leat__entry 
 void leat__cache_load_map(leat__store *store, leat__cells *cells, leat__entry *head)
 {
     leat__chain *chain = leat__entry_chain(&store->cells_of[cells->head_slot], head);
-    if (!store->durable || chain->complete != 0)
+    if (!store->behind || chain->complete != 0)
         return;
     leat_error error = {0};
     leat_str prefix = row_key(store, LEAT__ROW_MAP, cells->id, store->key, none), key, value;
@@ -195,4 +195,21 @@ void leat__cache_load_map(leat__store *store, leat__cells *cells, leat__entry *h
     }
     chain->complete = 1;
     LEAT__COUNT(store->misses, 1);
+}
+
+void leat__cache_look_behind(leat__store *store)
+{
+    store->behind = store->durable;
+    if (!store->durable)
+        return;
+    leat_error error = {0};
+    leat_str prefix = {store->prefix, sizeof store->prefix}, key, value;
+    char from[5];
+    memcpy(from, store->prefix, sizeof store->prefix);
+    from[4] = LEAT__ROW_VALUE; /* behind position and directory */
+    const leat__backend_ops *ops = store->database->ops;
+    leat__rows *rows = ops->rows(store->database, prefix, (leat_str){from, sizeof from});
+    store->behind = ops->next(rows, &key, &value);
+    if (ops->rows_close(rows, &error) != LEAT_OK)
+        leat__store_fail(store, &error);
 }

@@ -155,6 +155,7 @@ struct leat__store {
     size_t slot_count, timer_count, cells_count; /* cells_count: with timers and map heads */
     leat__cells *cells_of;
     bool durable; /* the backend has a database behind the cache */
+    bool behind;  /* ... and it may hold what the table does not: a miss must ask it */
     bool has_ttl;
     char prefix[4]; /* of this task's keys in the database */
 
@@ -162,6 +163,8 @@ struct leat__store {
     uint32_t mask, used;
     leat__slab slab;
     size_t cache_limit_bytes, clock_hand;
+    uint64_t
+        stuck_at; /* 1 + `applied` when eviction found nothing: no use before the next commit */
 
     leat_str key;
     uint64_t hash, key_serial;
@@ -396,6 +399,10 @@ void leat__list_seal(leat__store *store, const leat__cells *cells, leat__entry *
 typedef bool (*leat__row_source)(void *arg, leat_str row_key, leat__buffer *value);
 leat_status leat__list_load(leat__store *store, const leat__cells *cells, leat__entry *entry,
                             leat_str head, leat__row_source source, void *arg, leat_error *error);
+
+/* Whether the database may know what the table does not; asked once, then known until an eviction.
+ */
+void leat__cache_look_behind(leat__store *store);
 
 /* ---------------------------------------------------------------- timers.c */
 void leat__timer_place(leat__store *store, leat__entry *entry); /* the heap must know its time */

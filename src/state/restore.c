@@ -253,6 +253,7 @@ leat_status leat__store_restored(leat__store *store, int64_t position, leat_erro
     if (!store->durable)
         return LEAT_OK;
     leat__store_drop_all(store);
+    leat__cache_look_behind(store);
     return leat__timers_load(store, error);
 }
 
@@ -264,6 +265,7 @@ leat_status leat__store_rewind(leat__store *store, leat_error *error)
     leat_status status = leat__directory_open(store, error);
     if (status == LEAT_OK)
         status = leat__database_get_position(store, error);
+    leat__cache_look_behind(store);
     return status == LEAT_OK ? leat__timers_load(store, error) : status;
 }
 

@@ -26,6 +26,7 @@ enum {
     READ_ONLY_TRIES = 5, /* files may vanish under a reader while the job compacts */
 };
 
+static const double memtable_bloom_share = 0.02; /* 10 bits a key: absent keys skip the memtable */
 static const char format_key[] = "\xff\xff\xff\xff"
                                  "format";
 
@@ -278,6 +279,8 @@ static void set_options(rocks_database *rocks, const leat__database_opts *opts)
     rocksdb_options_set_write_buffer_size(
         options, opts->write_buffer_bytes != 0 ? opts->write_buffer_bytes : WRITE_BUFFER_BYTES);
     rocksdb_options_set_max_write_buffer_number(options, 2);
+    rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, memtable_bloom_share);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
     rocksdb_options_set_max_open_files(options, OPEN_FILES_MAX);
     rocksdb_options_set_max_background_jobs(options, 2);

@@ -113,6 +113,7 @@ static leat_status open_all(leat__store *store, const leat__store_opts *opts, le
         status = leat__database_get_position(store, error);
     if (status == LEAT_OK)
         status = leat__timers_load(store, error);
+    leat__cache_look_behind(store);
     return status;
 }
 

@@ -243,23 +243,37 @@ bool leat__entry_is_idle(const leat__store *store, leat__entry *entry)
 }
 
 /* Second chance: an entry used since the hand last passed stays. */
+static bool evict_at(leat__store *store, uint32_t at)
+{
+    if (store->table[at].ref == 0)
+        return false;
+    leat__entry *entry = entry_at(store, store->table[at].ref);
+    if ((entry->flags & LEAT__RECENT) != 0) {
+        entry->flags &= (uint8_t)~LEAT__RECENT;
+        return true;
+    }
+    if (!leat__entry_is_idle(store, entry))
+        return false;
+    store->behind = store->behind || (entry->flags & LEAT__PRESENT) != 0;
+    drop_at(store, at);
+    store->clock_hand = at; /* another cell may have moved here */
+    return true;
+}
+
 void leat__table_evict(leat__store *store)
 {
-    if (!store->durable)
+    if (LEAT__COUNTED(store->cache_bytes) <= store->cache_limit_bytes)
         return;
+    uint64_t now = atomic_load_explicit(&store->applied, memory_order_acquire) + 1;
+    if (store->stuck_at == now)
+        return; /* all that was looked at waits for its commit */
+    bool moved = false;
     for (int step = 0; step < EVICT_STEPS_MAX; step++) {
-        if (LEAT__COUNTED(store->cache_bytes) <= store->cache_limit_bytes)
-            return;
         uint32_t at = (uint32_t)store->clock_hand & store->mask;
         store->clock_hand = at + 1;
-        if (store->table[at].ref == 0)
-            continue;
-        leat__entry *entry = entry_at(store, store->table[at].ref);
-        if ((entry->flags & LEAT__RECENT) != 0) {
-            entry->flags &= (uint8_t)~LEAT__RECENT;
-        } else if (leat__entry_is_idle(store, entry)) {
-            drop_at(store, at);
-            store->clock_hand = at; /* another cell may have moved here */
-        }
+        moved = evict_at(store, at) || moved;
+        if (LEAT__COUNTED(store->cache_bytes) <= store->cache_limit_bytes)
+            return;
     }
+    store->stuck_at = moved ? 0 : now;
 }
