@@ -450,8 +450,11 @@ leat_status leat_job_wait(leat_job *job, leat_error *error)
 leat_status leat_job_run(leat_job *job, leat_error *error)
 {
     leat_status status = leat_job_start(job, error);
-    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false))
+    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false)) {
+        if (error != NULL)
+            *error = (leat_error){0};
         return LEAT_OK; /* stopped while it was still starting: nothing was begun */
+    }
     return status != LEAT_OK ? status : leat_job_wait(job, error);
 }
 

@@ -368,6 +368,22 @@ static void a_global_table_reads_everything_and_goes_on(void **state)
     leat_test_free(test);
 }
 
+static void a_job_stopped_while_it_starts_ends_well(void **state)
+{
+    (void)state;
+    int64_t sum = 0;
+    leat_job *job = new_job();
+    leat_global_table(
+        job, "table",
+        &(leat_table){.topic = "table", .type = &reading_type, .on_record = keep, .arg = &sum});
+    out(readings(job, "in"));
+    leat_job_stop(job); /* as a signal does that comes early */
+    leat_error error = {.status = LEAT_EINTERNAL};
+    assert_int_equal(leat_job_run(job, &error), LEAT_OK);
+    assert_int_equal(error.status, LEAT_OK);
+    leat_job_free(job);
+}
+
 static void a_bounded_input_ends_the_job_and_fires_every_timer(void **state)
 {
     (void)state; /* W5 */
@@ -422,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup(union_joins_streams_and_side_outputs_split_them, fresh_log),
         cmocka_unit_test_setup(timers_fire_by_event_time_and_by_the_clock, fresh_log),
         cmocka_unit_test_setup(a_global_table_reads_everything_and_goes_on, fresh_log),
+        cmocka_unit_test_setup(a_job_stopped_while_it_starts_ends_well, fresh_log),
         cmocka_unit_test_setup(a_bounded_input_ends_the_job_and_fires_every_timer, fresh_log),
         cmocka_unit_test_setup(a_slot_that_is_not_declared_fails_the_callback_not_the_process,
                                fresh_log),
