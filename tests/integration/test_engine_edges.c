@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "integration/commit_fault.h"
 #include "log/driver.h"
-#include "log/sim/sim.h"
 #include <leat/leat.h>
 #include <leat/test.h>
 
@@ -129,29 +129,6 @@ static void assert_next(leat_test *test, const char *expected)
         assert_null(json);
     else
         assert_string_equal(json == NULL ? "nothing" : json, expected);
-}
-
-struct fault {
-    leat_status status;
-    int skip, times;
-};
-
-static leat_status before_commit(void *arg, const char *group, const char *instance,
-                                 size_t record_count)
-{
-    struct fault *fault = arg;
-    (void)group;
-    (void)instance;
-    (void)record_count;
-    if (fault->skip-- > 0)
-        return LEAT_OK;
-    return fault->times-- > 0 ? fault->status : LEAT_OK;
-}
-
-static void inject(leat_log *log, struct fault *fault)
-{
-    leat__sim_set_hooks(leat__sim_world_of(log),
-                        &(leat__sim_hooks){.arg = fault, .before_commit = before_commit});
 }
 
 /* ------------------------------------------------------------------ a clock of one's own */

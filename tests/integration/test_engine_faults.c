@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "integration/commit_fault.h"
 #include "log/driver.h"
-#include "log/sim/sim.h"
 #include <leat/leat.h>
 #include <leat/test.h>
 
@@ -93,29 +93,11 @@ static void assert_counted_once(leat_test *test, int total)
 
 /* ------------------------------------------------------------------ commits that fail */
 
-struct fault {
-    leat_status status;
-    int skip, times;
-};
-
-static leat_status before_commit(void *arg, const char *group, const char *instance,
-                                 size_t record_count)
-{
-    struct fault *fault = arg;
-    (void)group;
-    (void)instance;
-    (void)record_count;
-    if (fault->skip-- > 0)
-        return LEAT_OK;
-    return fault->times-- > 0 ? fault->status : LEAT_OK;
-}
-
 static leat_log *with_fault(struct fault *fault)
 {
     leat_log *log;
     assert_int_equal(leat_log_open(&log, url, NULL, NULL), LEAT_OK);
-    leat__sim_set_hooks(leat__sim_world_of(log),
-                        &(leat__sim_hooks){.arg = fault, .before_commit = before_commit});
+    inject(log, fault);
     return log;
 }
 
