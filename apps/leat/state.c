@@ -11,7 +11,9 @@
 #include "base/mem.h"
 #include "record/migration.h"
 #include "state/store.h"
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WRITE_BYTES = 256 << 10 };
 
@@ -121,9 +123,23 @@ static bool print_entry(void *arg, const leat__database_entry *entry)
     return !p->stopped && !tool_stopped;
 }
 
+/* RocksDB would call any other directory a damaged database, with the advice to remove it. */
+static leat_status check_dir(const char *dir, leat_error *error)
+{
+    char *path = leat__format("%s/CURRENT", dir);
+    bool found = access(path, F_OK) == 0;
+    leat__free(path);
+    if (found || errno != ENOENT)
+        return LEAT_OK;
+    return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, dir,
+                      "there is no state of a job; give its --state-dir");
+}
+
 static leat_status print_state(printer *p, leat_error *error)
 {
-    leat_status status = leat__database_scan(p->options->dir, print_entry, p, error);
+    leat_status status = check_dir(p->options->dir, error);
+    if (status == LEAT_OK)
+        status = leat__database_scan(p->options->dir, print_entry, p, error);
     if (status == LEAT_OK && p->error.status == LEAT_OK && !p->stopped)
         (void)tool_write(&p->out, &p->error);
     if (status == LEAT_OK && p->error.status != LEAT_OK) {

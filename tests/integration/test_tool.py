@@ -1,6 +1,8 @@
 """The `leat` tool as a user meets it: what each command prints, and how it says no."""
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -207,6 +209,24 @@ class Produce(ToolCase):
         self.assertEqual(producer.returncode, 0)
         self.assertEqual([r["value"]["n"] for r in self.consume()], [1, 2])
 
+    def test_progress_is_shown_on_a_terminal_only(self):
+        ours, terminal = pty.openpty()
+        producer = tool.start("leat", "produce", "--log", self.log, "t", "--raw",
+                              stdin=subprocess.PIPE, stderr=terminal)
+        os.close(terminal)
+        shown, until = b"", time.monotonic() + tool.TIMEOUT_S
+        while b" records, " not in shown:
+            self.assertLess(time.monotonic(), until, shown)
+            producer.stdin.write(b"x" * 99 + b"\n" + b"y\n" * 20_000)
+            if select.select([ours], [], [], 0)[0]:
+                shown += os.read(ours, 4096)
+        producer.stdin.close()
+        self.assertEqual(producer.wait(tool.TIMEOUT_S), 0)
+        os.close(ours)
+        done = self.leat("produce", "--log", self.log, "t", "--raw", stdin=b"x\n" * 100_000)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertNotIn("\r", done.stderr)
+
     def test_all_of_a_large_input_is_there_in_order(self):
         count = 20_000 if tool.SANITIZED else 200_000
         self.produce(['{"u":"u%d","n":%d}' % (n % 97, n) for n in range(count)], "--key", "u")
@@ -338,7 +358,8 @@ class WithAJob(ToolCase):
         for command in ("offsets", "explain"):
             done = self.leat(command, "--log", self.log, "user-count", expect=72)
             self.says_no(done, "did you mean 'user-counts'")
-        self.says_no(self.leat("state", "--state-dir", self.dir + "/no", expect=72))
+        for folder in (self.dir + "/no", self.dir):
+            self.says_no(self.leat("state", "--state-dir", folder, expect=72), "no state of a job")
 
 
 if __name__ == "__main__":
