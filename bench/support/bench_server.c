@@ -15,7 +15,6 @@
 #include "bench/support/machine.h"
 
 enum { ARGUMENTS_MAX = 32, METRICS_BYTES = 1 << 18 };
-extern char **environ;
 
 bool bench_sibling(const char *name, char path[PATH_MAX])
 {

@@ -37,7 +37,7 @@ typedef struct load_run {
     int epoll;
     uint64_t sent;
     size_t capacity;
-    char *request;
+    char *request, *answers; /* ANSWER_BYTES for each connection */
 } load_run;
 
 static int connect_to(uint16_t port)
@@ -93,7 +93,10 @@ static void note(load_run *run, const connection *from, int status, size_t body,
     http_load_result *result = run->result;
     if (result->answers == run->capacity) {
         run->capacity = run->capacity == 0 ? 1 << 16 : run->capacity * 2;
-        result->latency_us = realloc(result->latency_us, run->capacity * sizeof(uint32_t));
+        uint32_t *grown = realloc(result->latency_us, run->capacity * sizeof *grown);
+        if (grown == NULL)
+            abort();
+        result->latency_us = grown;
     }
     result->latency_us[result->answers++] = (uint32_t)((bench_now_ns() - from->since_ns) / 1000);
     bool right =
@@ -129,12 +132,16 @@ static bool open_connections(load_run *run)
     run->connections = calloc(count, sizeof *run->connections);
     run->idle = calloc(count, sizeof *run->idle);
     run->request = malloc(REQUEST_BYTES);
+    run->answers = malloc((size_t)count * ANSWER_BYTES);
+    if (run->connections == NULL || run->idle == NULL || run->request == NULL ||
+        run->answers == NULL)
+        return false;
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     for (unsigned i = 0; i < count; i++) {
         connection *one = &run->connections[i];
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         one->fd = connect_to(run->load->port);
-        one->answer = malloc(ANSWER_BYTES);
+        one->answer = run->answers + (size_t)i * ANSWER_BYTES;
         if (one->fd < 0 || epoll_ctl(run->epoll, EPOLL_CTL_ADD, one->fd, &event) != 0)
             return false;
         run->idle[run->idle_count++] = i;
@@ -144,15 +151,14 @@ static bool open_connections(load_run *run)
 
 static void close_connections(load_run *run)
 {
-    for (unsigned i = 0; run->connections != NULL && i < run->load->connections; i++) {
+    for (unsigned i = 0; run->connections != NULL && i < run->load->connections; i++)
         if (run->connections[i].fd > 0)
             close(run->connections[i].fd);
-        free(run->connections[i].answer);
-    }
     close(run->epoll);
     free(run->connections);
     free(run->idle);
     free(run->request);
+    free(run->answers);
 }
 
 /* Sends what is due; returns ms to wait for answers, or -2 on failure. */
