@@ -83,7 +83,8 @@ typedef enum leat_on_error {
 typedef enum leat_format { LEAT_JSON = 0, LEAT_BINARY } leat_format;
 
 /* Decodes one log record into *record (zeroed, type->size_bytes); strings may point into `in` or
- * into memory from leat_alloc(ctx). Emits nothing. */
+ * into memory from leat_alloc(ctx), and nowhere else: several records are decoded before the first
+ * is used, so a parser's own memory would be overwritten. Emits nothing. */
 typedef leat_status (*leat_decode_fn)(leat_ctx *ctx, const leat_log_record *in, void *record,
                                       void *arg);
 

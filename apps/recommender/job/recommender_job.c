@@ -67,6 +67,16 @@ static leat_status create_topics(leat_log *log, const recommender_settings *sett
 
 /* ------------------------------------------------------------------ source */
 
+/* The parser lends strings until it reads the next record; the engine decodes several ahead. */
+static void keep_string(leat_ctx *ctx, leat_str *text)
+{
+    if (text->length == 0)
+        return;
+    char *copy = leat_alloc(ctx, text->length);
+    memcpy(copy, text->data, text->length);
+    text->data = copy;
+}
+
 static leat_status decode_interaction(leat_ctx *ctx, const leat_log_record *in, void *record,
                                       void *arg)
 {
@@ -75,9 +85,15 @@ static leat_status decode_interaction(leat_ctx *ctx, const leat_log_record *in, 
     if (*reader == NULL)
         *reader = leat__json_reader_new();
     event_fault fault;
-    if (event_parse(*reader, in->value, in->timestamp_ms, record, &fault) == LEAT_OK)
-        return LEAT_OK;
-    return leat_fail(ctx, LEAT_EDATA, "%s", fault.reason);
+    interaction *event = record;
+    if (event_parse(*reader, in->value, in->timestamp_ms, event, &fault) != LEAT_OK)
+        return leat_fail(ctx, LEAT_EDATA, "%s", fault.reason);
+    keep_string(ctx, &event->user_id);
+    keep_string(ctx, &event->item_id);
+    keep_string(ctx, &event->event_id);
+    keep_string(ctx, &event->session_id);
+    keep_string(ctx, &event->category);
+    return LEAT_OK;
 }
 
 /* ------------------------------------------------------------------ tables */
