@@ -76,6 +76,7 @@ typedef struct leat__source {
     int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
     leat__partition_time time;
     bool ended;
+    const leat_field *key_field; /* the only target is a key_by on it: keys are found ahead */
 } leat__source;
 
 /* ------------------------------------------------------------------ task */

@@ -1,21 +1,41 @@
 /* engine/source.c - where a task's records come from: a log partition, a generator, an array.
  *
- *   poll ─► decode ─► element ─► operators       one batch; then time, then the channels
- *     └ the offset moves with each record; the barrier writes it into the epoch's bundle
+ *   poll ─► decode ─► group of 32 ─► element ─► operators     then time, then the channels
+ *                       └ keys found, their state fetched ahead
+ *   the offset moves with each record pushed; the barrier writes it into the epoch's bundle
  *
  * A record that does not decode follows the source's error policy (R19). An array is a generator
  * over its elements; both keep their position as the committed offset of a topic without records,
  * "JOB-NAME-position".
  */
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "engine/run.h"
 #include "record/codec.h"
+#include "record/keys.h"
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* one poll: amortises the call, bounds the time to the next barrier check */
-enum { POLL_RECORDS = 256 };
+/* one poll: amortises the call, bounds the time to the next barrier check; a group: as many cache
+ * misses as a core has under way at once */
+enum { POLL_RECORDS = 256, GROUP_RECORDS = 32 };
+static_assert(POLL_RECORDS % GROUP_RECORDS == 0, "a poll ends with a whole group");
+
+typedef struct pending { /* decoded, not yet pushed */
+    void *record;
+    const leat_log_record *origin; /* NULL: generated */
+    int64_t timestamp_ms, next_offset;
+    leat_str key; /* when it is known ahead */
+    uint64_t key_hash;
+    char text[LEAT__KEY_TEXT_BYTES];
+} pending;
+
+typedef struct group {
+    size_t count;
+    pending records[GROUP_RECORDS];
+} group;
 
 static bool is_log(const leat__source *source)
 {
@@ -90,6 +110,17 @@ static leat_status open_log(leat__task *task, leat_error *error)
                                 error);
 }
 
+/* The only thing that happens to a record is that it is keyed: then the key can be made here, and
+ * the state of several keys be fetched at once instead of one cache miss after the other. */
+static void look_ahead(leat__task *task)
+{
+    leat__op *op = task->root.target_count == 1 ? task->root.targets[0].op : NULL;
+    if (op == NULL || op->spec->class != &leat__op_key_by)
+        return;
+    task->source->key_field = op->spec->config.key;
+    op->key_given = true;
+}
+
 leat_status leat__source_open(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
@@ -106,6 +137,7 @@ leat_status leat__source_open(leat__task *task, leat_error *error)
         source->source_spec.on_error = node->as.log.on_error;
     source->decode_op.spec = &source->source_spec;
     source->decode_op.ctx = (struct leat_ctx){.task = &task->face, .spec = &source->source_spec};
+    look_ahead(task);
     leat_status status = load_position(task, error);
     if (status != LEAT_OK || !is_log(source))
         return status;
@@ -144,16 +176,68 @@ static int64_t event_time(const leat__source *source, const void *record, int64_
     return time_ms;
 }
 
-static leat_status push_record(leat__task *task, const void *record, int64_t timestamp_ms,
-                               const leat_log_record *origin)
+static leat_status push_record(leat__task *task, const pending *p, const leat_log_record *origin)
 {
     leat__source *source = task->source;
     task->counters.in++;
-    leat__partition_time_record(&source->time, task->face.clock_ms, timestamp_ms, record);
-    const leat__element element = {
-        .record = record, .timestamp_ms = timestamp_ms, .origin = origin};
+    leat__partition_time_record(&source->time, task->face.clock_ms, p->timestamp_ms, p->record);
+    const leat__element element = {.record = p->record,
+                                   .timestamp_ms = p->timestamp_ms,
+                                   .key = p->key,
+                                   .key_hash = p->key_hash,
+                                   .origin = origin};
     return push_root(task, &element);
 }
+
+/* ------------------------------------------------------------------ looking ahead */
+
+static void find_keys(leat__task *task, group *g)
+{
+    uint64_t hashes[GROUP_RECORDS];
+    const leat_field *field = task->source->key_field;
+    for (size_t i = 0; i < g->count; i++) {
+        pending *p = &g->records[i];
+        p->key = leat__key_of(field, p->record, p->text);
+        p->key_hash = p->key.data == NULL ? 0 : leat__hash64(p->key.data, p->key.length);
+        hashes[i] = p->key_hash;
+    }
+    if (task->face.store != NULL)
+        leat__store_prefetch(task->face.store, hashes, g->count);
+}
+
+/* A failed push leaves the offset at the record that failed: it stays unread. */
+static leat_status push_group(leat__task *task, group *g)
+{
+    leat__source *source = task->source;
+    leat_status status = LEAT_OK;
+    if (source->key_field != NULL)
+        find_keys(task, g);
+    for (size_t i = 0; i < g->count && status == LEAT_OK; i++) {
+        const pending *p = &g->records[i];
+        const leat_log_record made = {.topic = source->topic,
+                                      .partition = task->partition,
+                                      .offset = source->offset,
+                                      .timestamp_ms = p->timestamp_ms};
+        status = push_record(task, p, p->origin != NULL ? p->origin : &made);
+        if (status == LEAT_OK)
+            source->offset = p->next_offset;
+    }
+    g->count = 0;
+    leat__arena_reset(&task->scratch);
+    return status;
+}
+
+static pending *add_record(leat__task *task, group *g)
+{
+    size_t bytes = task->source->node->type->size_bytes;
+    pending *p = &g->records[g->count];
+    p->record = memset(leat__arena_alloc(&task->scratch, bytes), 0, bytes);
+    p->key = (leat_str){0};
+    p->key_hash = 0;
+    return p;
+}
+
+/* ------------------------------------------------------------------ log */
 
 static leat_status decode(leat__task *task, const leat_log_record *in, void *record,
                           leat_error *error)
@@ -185,17 +269,27 @@ static leat_status decode(leat__task *task, const leat_log_record *in, void *rec
                                     error);
 }
 
-static leat_status log_record(leat__task *task, const leat_log_record *in)
+/* Decodes into the group; what does not decode comes after all that was before it. */
+static leat_status log_record(leat__task *task, group *g, const leat_log_record *in)
 {
     leat__source *source = task->source;
-    void *record = leat__arena_alloc(&task->scratch, source->node->type->size_bytes);
-    memset(record, 0, source->node->type->size_bytes);
+    pending *p = add_record(task, g);
     leat_error error = {0};
-    if (decode(task, in, record, &error) == LEAT_OK)
-        return push_record(task, record, event_time(source, record, in->timestamp_ms), in);
+    if (decode(task, in, p->record, &error) == LEAT_OK) {
+        p->timestamp_ms = event_time(source, p->record, in->timestamp_ms);
+        p->origin = in;
+        p->next_offset = in->offset + 1;
+        return ++g->count < GROUP_RECORDS ? LEAT_OK : push_group(task, g);
+    }
+    leat_status status = push_group(task, g);
+    if (status != LEAT_OK)
+        return status;
     (void)snprintf(error.where, sizeof(error.where), "%s", source->node->name);
     const leat__element element = {.timestamp_ms = in->timestamp_ms, .origin = in};
-    return leat__task_failed(task, &source->decode_op, &element, &error);
+    status = leat__task_failed(task, &source->decode_op, &element, &error);
+    if (status == LEAT_OK)
+        source->offset = in->offset + 1;
+    return status;
 }
 
 /* Has everything below end_offset been read? Gaps hold no record, so the reader is asked too. */
@@ -214,7 +308,6 @@ static leat_status look_for_end(leat__task *task, bool beyond, leat_error *error
     return status;
 }
 
-/* A failed push leaves the offset at the record that failed: it stays unread. */
 static bool run_log(leat__task *task)
 {
     leat__source *source = task->source;
@@ -230,51 +323,55 @@ static bool run_log(leat__task *task)
     if (count != 0)
         leat__task_touch(task);
     size_t i = 0;
-    for (; i < count && records[i].offset < source->end_offset; i++) {
-        if (log_record(task, &records[i]) != LEAT_OK)
-            return false;
-        source->offset = records[i].offset + 1;
-        leat__arena_reset(&task->scratch);
-    }
+    group g;
+    g.count = 0;
+    status = LEAT_OK;
+    for (; i < count && records[i].offset < source->end_offset && status == LEAT_OK; i++)
+        status = log_record(task, &g, &records[i]);
+    if (status != LEAT_OK || push_group(task, &g) != LEAT_OK)
+        return false;
     if (source->end_offset != INT64_MAX && look_for_end(task, i < count, &error) != LEAT_OK)
         leat__run_fail(task->run, &error);
     return count != 0;
 }
 
-static bool generate(leat__source *source, uint32_t partition, void *record)
+/* ------------------------------------------------------------------ generators and arrays */
+
+static bool generate(const leat__source *source, uint32_t partition, int64_t index, void *record)
 {
     if (source->node->kind == LEAT__NODE_SOURCE_GENERATOR) {
         const leat_generator *generator = &source->node->as.generator;
-        return generator->generate(generator->arg, partition, (uint64_t)source->offset, record);
+        return generator->generate(generator->arg, partition, (uint64_t)index, record);
     }
     const leat_array *array = &source->node->as.array;
-    if ((size_t)source->offset >= array->count)
+    if ((size_t)index >= array->count)
         return false;
     size_t bytes = source->node->type->size_bytes;
-    memcpy(record, (const char *)array->records + (size_t)source->offset * bytes, bytes);
+    memcpy(record, (const char *)array->records + (size_t)index * bytes, bytes);
     return true;
 }
 
 static bool run_generator(leat__task *task)
 {
     leat__source *source = task->source;
-    const leat_type *type = source->node->type;
-    for (size_t i = 0; i < POLL_RECORDS; i++) {
-        void *record = leat__arena_alloc(&task->scratch, type->size_bytes);
-        memset(record, 0, type->size_bytes);
-        if (!generate(source, task->partition, record)) {
-            source->ended = true;
-            return true;
+    group g;
+    g.count = 0;
+    bool more = true;
+    for (size_t i = 0; i < POLL_RECORDS && more; i++) {
+        int64_t index = source->offset + (int64_t)g.count;
+        pending *p = add_record(task, &g);
+        more = generate(source, task->partition, index, p->record);
+        if (more) {
+            leat__task_touch(task);
+            p->timestamp_ms = event_time(source, p->record, index);
+            p->origin = NULL;
+            p->next_offset = index + 1;
+            g.count++;
         }
-        leat__task_touch(task);
-        leat_log_record origin = {
-            .topic = source->topic, .partition = task->partition, .offset = source->offset};
-        origin.timestamp_ms = event_time(source, record, source->offset);
-        if (push_record(task, record, origin.timestamp_ms, &origin) != LEAT_OK)
+        if ((g.count == GROUP_RECORDS || !more) && push_group(task, &g) != LEAT_OK)
             return false;
-        source->offset++;
-        leat__arena_reset(&task->scratch);
     }
+    source->ended = !more;
     return true;
 }
 

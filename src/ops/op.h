@@ -125,6 +125,7 @@ struct leat__op {
     void *instance;
     uint64_t records_in, records_out, records_late, records_skipped, records_dead;
     bool opened;
+    bool key_given; /* key_by: its elements come with key and hash; without a key: look for it */
 };
 
 /* Runs the element through op: on_element, then by the error policy. LEAT_OK, or the job must

@@ -36,6 +36,8 @@ static leat_status union_element(leat__op *op, const leat__element *element)
 static leat_status key_by_element(leat__op *op, const leat__element *element)
 {
     const leat_field *field = op->spec->config.key;
+    if (op->key_given && element->key.data != NULL)
+        return leat__op_forward(op, 0, element);
     leat__element out = *element;
     out.key = leat__key_of(field, element->record,
                            leat__arena_alloc(op->ctx.task->scratch, LEAT__KEY_TEXT_BYTES));

@@ -15,7 +15,7 @@ enum { WINDOWS_MAX = 4000 };
 static char wrong[400];
 
 LEAT_PRINTF(1, 2)
-static const char *fail(const char *format, ...)
+LEAT_PRINTF(1, 2) static const char *fail(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
