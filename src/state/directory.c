@@ -124,6 +124,11 @@ static leat_status check_kind(const leat__cells *cells, uint8_t role, leat_str m
     return status;
 }
 
+static leat_status add_stored_layout(leat__cells *cells, leat_str text, leat_error *error)
+{
+    return text.data == NULL ? leat__row_damaged(error, cells) : add_layout(cells, text, error);
+}
+
 leat_status leat__directory_row(leat__cells *cells, leat_str value, leat_error *error)
 {
     leat__reader reader = leat__reader_of(value);
@@ -145,9 +150,7 @@ leat_status leat__directory_row(leat__cells *cells, leat_str value, leat_error *
         return status;
     free_layouts(&cells->layouts);
     for (uint64_t i = 0; status == LEAT_OK && i < count; i++)
-        status = add_layout(cells, leat__read_str(&reader), error);
-    if (reader.failed)
-        return leat__row_damaged(error, cells);
+        status = add_stored_layout(cells, leat__read_str(&reader), error);
     cells->layouts.stored = cells->layouts.count;
     cells->directory_seen = true;
     cells->directory_pending = false;

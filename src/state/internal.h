@@ -29,7 +29,8 @@
 enum {
     LEAT__INLINE_VALUE_BYTES = 256,
     LEAT__INLINE_KEY_BYTES = 64,
-    LEAT__LAYOUTS_MAX = 255, /* versions of one slot's type over its life: a byte in each value */
+    LEAT__TIMER_KEY_BYTES = 9, /* domain u8, tag i64 */
+    LEAT__LAYOUTS_MAX = 255,   /* versions of one slot's type over its life: a byte in each value */
 };
 
 enum { /* leat__entry.flags */

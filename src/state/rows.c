@@ -42,6 +42,14 @@ void leat__row_key_append(leat__buffer *out, leat__row_kind kind, uint32_t id, l
     leat__buffer_bytes(out, map_key.data, map_key.length);
 }
 
+static bool rest_is_sound(const leat__row_key *row)
+{
+    if (row->kind == LEAT__ROW_CHUNK)
+        return row->map_key.length == 4;
+    return row->kind != LEAT__ROW_TIMER || (row->map_key.length == LEAT__TIMER_KEY_BYTES &&
+                                            (uint8_t)row->map_key.data[0] <= LEAT__PROCESSING_TIME);
+}
+
 bool leat__row_key_parse(leat_str bytes, leat__row_key *row)
 {
     leat__reader reader = leat__reader_of(bytes);
@@ -57,7 +65,7 @@ bool leat__row_key_parse(leat_str bytes, leat__row_key *row)
     } else if (!reader.failed) {
         row->key = (leat_str){reader.next, (size_t)(reader.end - reader.next)};
     }
-    return !reader.failed;
+    return !reader.failed && rest_is_sound(row);
 }
 
 leat_status leat__row_damaged(leat_error *error, const leat__cells *cells)

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "state/internal.h"
 
-enum { WAYS = 4, STALE_MIN = 64, TIMER_KEY_BYTES = 9 };
+enum { WAYS = 4, STALE_MIN = 64 };
 
 static int64_t *at_of(leat__entry *entry)
 {
@@ -196,13 +196,13 @@ void leat__timer_place(leat__store *store, leat__entry *entry)
 
 /* ---------------------------------------------------------------- the interface */
 
-static leat_str timer_key(char bytes[TIMER_KEY_BYTES], leat__time_domain domain, int64_t tag)
+static leat_str timer_key(char bytes[LEAT__TIMER_KEY_BYTES], leat__time_domain domain, int64_t tag)
 {
     uint64_t bits = (uint64_t)tag ^ UINT64_C(1) << 63;
     bytes[0] = (char)domain;
     for (int i = 0; i < 8; i++)
         bytes[1 + i] = (char)(bits >> (56 - 8 * i));
-    return (leat_str){bytes, TIMER_KEY_BYTES};
+    return (leat_str){bytes, LEAT__TIMER_KEY_BYTES};
 }
 
 static int64_t tag_of(leat_str bytes)
@@ -216,7 +216,7 @@ static int64_t tag_of(leat_str bytes)
 void leat__store_timer_set(leat__store *store, size_t timer, leat__time_domain domain, int64_t tag,
                            int64_t at_ms)
 {
-    char bytes[TIMER_KEY_BYTES];
+    char bytes[LEAT__TIMER_KEY_BYTES];
     leat__cells *cells = &store->cells_of[store->slot_count + timer];
     leat__entry *entry = leat__cache_entry_map(store, cells, timer_key(bytes, domain, tag));
     bool present = (entry->flags & LEAT__PRESENT) != 0;
@@ -231,7 +231,7 @@ void leat__store_timer_set(leat__store *store, size_t timer, leat__time_domain d
 void leat__store_timer_clear(leat__store *store, size_t timer, leat__time_domain domain,
                              int64_t tag)
 {
-    char bytes[TIMER_KEY_BYTES];
+    char bytes[LEAT__TIMER_KEY_BYTES];
     leat__cells *cells = &store->cells_of[store->slot_count + timer];
     leat__entry *entry = leat__cache_find_map(store, cells, timer_key(bytes, domain, tag));
     if (entry == NULL || (entry->flags & LEAT__PRESENT) == 0)
@@ -303,8 +303,7 @@ static leat_status load_timer(leat__store *store, leat_str row_bytes, leat_str v
     leat__row_key row;
     row_bytes.data += sizeof store->prefix;
     row_bytes.length -= sizeof store->prefix;
-    bool sound = leat__row_key_parse(row_bytes, &row) && row.map_key.length == TIMER_KEY_BYTES &&
-                 (uint8_t)row.map_key.data[0] <= LEAT__PROCESSING_TIME;
+    bool sound = leat__row_key_parse(row_bytes, &row);
     leat__cells *cells = sound ? leat__cells_by_id(store, row.kind, row.id) : NULL;
     if (cells == NULL)
         return LEAT_OK; /* a timer that the program no longer has */
