@@ -19,7 +19,7 @@
 
 #include "bench/support/machine.h"
 
-enum { REQUEST_BYTES = 1 << 16, ANSWER_BYTES = 1 << 18, EVENTS = 256 };
+enum { REQUEST_BYTES = 1 << 16, ANSWER_BYTES = 1 << 18, EVENTS = 256, CONNECTIONS_MAX = 1024 };
 
 typedef struct connection {
     int fd;
@@ -32,8 +32,8 @@ typedef struct connection {
 typedef struct load_run {
     const http_load *load;
     http_load_result *result;
-    connection *connections;
-    unsigned *idle, idle_count;
+    connection connections[CONNECTIONS_MAX];
+    unsigned idle[CONNECTIONS_MAX], idle_count;
     int epoll;
     uint64_t sent;
     size_t capacity;
@@ -129,12 +129,9 @@ static bool receive(load_run *run, unsigned number)
 static bool open_connections(load_run *run)
 {
     unsigned count = run->load->connections;
-    run->connections = calloc(count, sizeof *run->connections);
-    run->idle = calloc(count, sizeof *run->idle);
     run->request = malloc(REQUEST_BYTES);
     run->answers = malloc((size_t)count * ANSWER_BYTES);
-    if (run->connections == NULL || run->idle == NULL || run->request == NULL ||
-        run->answers == NULL)
+    if (count > CONNECTIONS_MAX || run->request == NULL || run->answers == NULL)
         return false;
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     for (unsigned i = 0; i < count; i++) {
@@ -151,12 +148,10 @@ static bool open_connections(load_run *run)
 
 static void close_connections(load_run *run)
 {
-    for (unsigned i = 0; run->connections != NULL && i < run->load->connections; i++)
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
         if (run->connections[i].fd > 0)
             close(run->connections[i].fd);
     close(run->epoll);
-    free(run->connections);
-    free(run->idle);
     free(run->request);
     free(run->answers);
 }
