@@ -330,7 +330,7 @@ LEAT_API leat_status leat_fail(leat_ctx *ctx, leat_status status, const char *fo
 /* Runs until the inputs end (until_end), leat_job_stop, or an error. SIGINT and SIGTERM stop it
  * cleanly if leat_job_stop_on_signals was called. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_run(leat_job *job, leat_error *error);
-/* returns once ready */
+/* Returns once ready, or once leat_job_stop came meanwhile (leat_job_wait returns at once then). */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_start(leat_job *job, leat_error *error);
 /* finish the epoch, commit, end; async-signal-safe, any thread */
 LEAT_API void leat_job_stop(leat_job *job);
@@ -358,8 +358,8 @@ typedef struct leat_job_stats {
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
 
 /* The committed value of a key in an operator's VALUE state, decoded into *record; strings and
- * lists live in *memory until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none.
- * Any thread. */
+ * lists live in *memory until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none;
+ * LEAT_EAGAIN: its partition is not here, or being restored (never waits). Any thread. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *op,
                                                     const char *state, leat_str key, void *record,
                                                     void **memory, leat_error *error);

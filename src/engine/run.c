@@ -411,6 +411,8 @@ static leat_status start_threads(leat__run *run, leat_error *error)
 leat_status leat_job_start(leat_job *job, leat_error *error)
 {
     leat_status status = begin(job, false, error);
+    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false))
+        return LEAT_OK; /* stopped while it was still restoring: nothing was begun */
     if (status != LEAT_OK)
         return status;
     status = start_threads(job->run, error);

@@ -86,7 +86,8 @@ static leat_job *count_job(const setting *with)
                       &(leat_log_source){.topic = "events",
                                          .time_field = "ts_ms",
                                          .partitioned_by = with->exchange ? NULL : "user",
-                                         .until_end = with->until_end});
+                                         .until_end = with->until_end,
+                                         .on_error = LEAT_ON_ERROR_DEAD_LETTER});
     leat_stream tallies = leat_process(leat_key_by(events, "user"), "tally", &counting, NULL);
     leat_to_log(tallies, "tallies", &(leat_log_sink){.topic = "tallies", .key = "user"});
     return job;
@@ -545,6 +546,65 @@ static void a_dead_letter_behind_an_exchange_holds_the_record(void **state)
     leat_test_free(test);
 }
 
+static void keep_last(void *acc, const void *record, void *arg)
+{
+    (void)arg;
+    *(struct tally *)acc = *(const struct tally *)record;
+}
+
+enum { MANY = 1000000, HUGE_BYTES = (1 << 20) - 200 };
+
+static leat_status emit_many(leat_ctx *ctx, const void *record)
+{
+    const struct event *event = record;
+    struct tally out = {.user = event->user};
+    for (out.count = 0; out.count < MANY; out.count++)
+        leat_emit(ctx, &out);
+    return LEAT_OK;
+}
+
+static void a_callback_may_emit_a_million_records(void **state)
+{
+    (void)state; /* R9: far over the buffer's bound; behind an exchange too */
+    static const struct event events[2] = {{.user = {"ann", 3}, .ts_ms = 1},
+                                           {.user = {"bob", 3}, .ts_ms = 2}};
+    int seen = 0;
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "many", .buffer_bytes = 100000});
+    leat_stream in =
+        leat_from_array(job, "events", &event_type, &(leat_array){.records = events, .count = 2});
+    leat_stream many = leat_flat_map(in, "many", &tally_type, emit_many, NULL);
+    leat_to_fn(leat_reduce(leat_key_by(many, "user"), "last", keep_last, NULL), "seen", ignore,
+               &seen);
+    assert_int_equal(leat_job_run(job, NULL), LEAT_OK);
+    assert_int_equal(seen, 2 * MANY);
+    leat_job_free(job);
+}
+
+static void a_record_as_big_as_the_log_takes_goes_through(void **state)
+{
+    (void)state; /* R19: and one that can't be decoded fits into its dead letter */
+    leat_test *test = leat_test_new(count_job(&(setting){.exchange = true}));
+    leat_log *log = open_log();
+    char *json = malloc(HUGE_BYTES + 100);
+    (void)leat_test_step(test);
+    int start = sprintf(json, "{\"user\":\"ann\",\"kind\":\"");
+    memset(json + start, 'x', (size_t)(HUGE_BYTES - start));
+    (void)strcpy(json + HUGE_BYTES, "\",\"ts_ms\":1000}");
+    append(log, "events", "ann", json);
+    json[HUGE_BYTES] = '\0';
+    memset(json + start, '"', 100); /* not JSON, and longer once escaped */
+    append(log, "events", "ann", json);
+    free(json);
+    if (leat_test_run(test) != LEAT_OK)
+        fail_msg("%s", leat_test_error(test)->message);
+    assert_next(test, "{\"user\":\"ann\",\"count\":1}");
+    leat_log_record letter;
+    assert_true(leat_test_next(test, "dead-letters", &letter));
+    assert_true(leat_str_equal(letter.key, LEAT_STR("ann")));
+    leat_log_close(log);
+    leat_test_free(test);
+}
+
 static leat_status remember(leat_ctx *ctx, const void *record)
 {
     struct tally *tally = leat_mut(ctx, 0);
@@ -648,6 +708,8 @@ int main(void)
         cmocka_unit_test_setup(a_job_without_a_log_begins_anew_each_time, fresh_log),
         cmocka_unit_test_setup(lines_that_can_not_be_written_end_the_job, fresh_log),
         cmocka_unit_test_setup(a_dead_letter_behind_an_exchange_holds_the_record, fresh_log),
+        cmocka_unit_test_setup(a_callback_may_emit_a_million_records, fresh_log),
+        cmocka_unit_test_setup(a_record_as_big_as_the_log_takes_goes_through, fresh_log),
         cmocka_unit_test_setup(state_ages_by_event_time_in_a_processing_time_timer_too, fresh_log),
         cmocka_unit_test_setup(state_that_lags_behind_forgotten_deletions_is_built_anew, fresh_log),
     };
