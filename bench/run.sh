@@ -6,6 +6,7 @@
 #   recommend         one prediction and its quality, example data and a million sessions
 #   recommend_http    POST /v1/recommendations at saturation, CPU per request
 #   recommend_latency event accepted -> recommendation committed, beside the bare fdatasync
+#   recommend_ingest  events per CPU second through the whole job, with fsync
 #   server            size, start, memory, ingest of leat-recommender
 #
 # One after the other, never two at once. Each checks its results before it prints a speed, and
@@ -24,7 +25,8 @@ echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(
     "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
 
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(engine log state recommend recommend_http recommend_latency server)
+[ ${#names[@]} -gt 0 ] || names=(engine log state recommend recommend_http recommend_latency
+    recommend_ingest server)
 failed=0
 for name in "${names[@]}"; do
     printf '\n== %s\n' "$name"
