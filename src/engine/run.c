@@ -411,8 +411,11 @@ static leat_status start_threads(leat__run *run, leat_error *error)
 leat_status leat_job_start(leat_job *job, leat_error *error)
 {
     leat_status status = begin(job, false, error);
-    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false))
-        return LEAT_OK; /* stopped while it was still restoring: nothing was begun */
+    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false)) {
+        if (error != NULL) /* stopped while it was still restoring: nothing was begun */
+            *error = (leat_error){0};
+        return LEAT_OK;
+    }
     if (status != LEAT_OK)
         return status;
     status = start_threads(job->run, error);
@@ -434,8 +437,11 @@ void leat_job_stop(leat_job *job)
 leat_status leat_job_wait(leat_job *job, leat_error *error)
 {
     leat__run *run = job->run;
-    if (run == NULL)
+    if (run == NULL) {
+        if (error != NULL)
+            *error = (leat_error){0};
         return LEAT_OK;
+    }
     if (run->threads_started) {
         pthread_join(run->coordinator, NULL);
         for (uint32_t w = 0; w < run->worker_count; w++)
@@ -452,11 +458,6 @@ leat_status leat_job_wait(leat_job *job, leat_error *error)
 leat_status leat_job_run(leat_job *job, leat_error *error)
 {
     leat_status status = leat_job_start(job, error);
-    if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false)) {
-        if (error != NULL)
-            *error = (leat_error){0};
-        return LEAT_OK; /* stopped while it was still starting: nothing was begun */
-    }
     return status != LEAT_OK ? status : leat_job_wait(job, error);
 }
 
