@@ -426,8 +426,8 @@ leat_status leat_job_start(leat_job *job, leat_error *error)
 
 void leat_job_stop(leat_job *job)
 {
+    atomic_store(&job->stop_before_start, true); /* first: begin() looks after it made the run */
     leat__run *run = job->run;
-    atomic_store(&job->stop_before_start, true); /* also while it is still starting */
     if (run == NULL)
         return;
     atomic_store(&run->stop_requested, true);
