@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "apps/recommender/serve/http_private.h"
@@ -359,9 +360,10 @@ void http_server_quiesce(http_server *server)
 {
     if (atomic_exchange(&server->quiesced, true))
         return;
-    int fd = MHD_quiesce_daemon(server->daemon);
-    if (fd >= 0)
-        close(fd);
+    /* Not MHD_quiesce_daemon: in 0.9.75 it and the daemon's own thread may both take the socket out
+     * of the epoll set, and the second one aborts the process. A listening socket that is shut down
+     * refuses new connections at once; MHD_stop_daemon closes it. */
+    (void)shutdown(server->options.listen_fd, SHUT_RDWR);
 }
 
 uint64_t http_server_open_requests(http_server *server)
