@@ -12,7 +12,15 @@ function(leat_install)
     install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
   endforeach()
 
-  list(TRANSFORM LEAT_SYSTEM_LIBRARIES PREPEND "-l" OUTPUT_VARIABLE LEAT_PC_PRIVATE)
+  # The bundled librdkafka comes along, under a name that no other librdkafka has.
+  set(needed ${LEAT_SYSTEM_LIBRARIES})
+  if(LEAT_RDKAFKA_BUNDLED AND "rdkafka" IN_LIST needed)
+    install(FILES ${LEAT_RDKAFKA_ROOT}/lib/librdkafka.a DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            RENAME libleat_rdkafka.a)
+    list(TRANSFORM needed REPLACE "^rdkafka$" "leat_rdkafka")
+    list(APPEND needed ${LEAT_RDKAFKA_NEEDS})
+  endif()
+  list(TRANSFORM needed PREPEND "-l" OUTPUT_VARIABLE LEAT_PC_PRIVATE)
   list(JOIN LEAT_PC_PRIVATE " " LEAT_PC_PRIVATE)
   string(REGEX REPLACE "[^/]+" ".." LEAT_PC_UP "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
   configure_file(${CMAKE_SOURCE_DIR}/cmake/leat.pc.in ${CMAKE_BINARY_DIR}/leat.pc @ONLY)

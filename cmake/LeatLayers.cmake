@@ -40,6 +40,7 @@ function(leat_library name)
     target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/include)
     target_link_libraries(${target} PUBLIC ${LEAT_SYSTEM_LIBRARIES} Threads::Threads m)
   endforeach()
+  set_target_properties(${name}_shared PROPERTIES LEAT_RDKAFKA_INSIDE ON)
   # Symbols are hidden at compile time; the script also keeps C++ template instances inside.
   target_link_options(${name}_shared PRIVATE
                       -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/leat.map)

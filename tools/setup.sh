@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# setup.sh - all that building, testing and checking need, on Debian 12 as root or with sudo.
+# setup.sh - all that building, testing and checking need, on Debian 12 as root or with sudo:
+# packages, then what setup.d/ fetches and builds in build/deps (librdkafka, a Kafka broker for tests).
 #
-# Idempotent: asks dpkg once and does nothing when all is there.  A package that cannot be had costs
-# one line that says what is lost; the exit status is 1 only if leat cannot be built without it.
+# Idempotent: asks dpkg once, looks at stamps, and does nothing when all is there.  What cannot be
+# had costs one line that says what is lost; the exit status is 1 only if leat cannot be built
+# without it.  LIBRDKAFKA=system: the distribution's librdkafka instead of a newer one built here.
 set -uo pipefail
+here=$(dirname "$0")
 
 # package | what there is not without it; "needed" means that nothing can be built
+# "package unless COMMAND": not asked for where the command is there already
 packages="
 build-essential         | needed: compiler and make
 cmake                   | needed: the build
@@ -17,8 +21,9 @@ libmicrohttpd-dev       | needed: the HTTP server
 libcurl4-openssl-dev    | needed: HTTP clients
 libcmocka-dev           | needed: the tests
 libxxhash-dev           | needed: hash tables
-libzstd-dev             | needed: compression inside RocksDB
-zlib1g-dev              | needed: compression inside RocksDB
+libssl-dev              | needed: librdkafka (TLS, SCRAM)
+libzstd-dev             | needed: compression inside RocksDB and librdkafka
+zlib1g-dev              | needed: compression inside RocksDB and librdkafka
 libbz2-dev              | needed: compression inside RocksDB
 liblz4-dev              | needed: compression inside RocksDB
 libsnappy-dev           | needed: compression inside RocksDB
@@ -31,8 +36,27 @@ clang-format-14         | make fmt and no format step of make check
 universal-ctags         | lint test of function lengths
 curl                    | test of the documents' HTTP examples
 git                     | list of files for make fmt and make check
+openssl                 | TLS listener of tools/kafka
+default-jre-headless unless java | Kafka broker for tests (tools/kafka)
+maven unless mvn        | Kafka broker for tests (tools/kafka)
 "
-names=$(sed -n 's/^\([a-z0-9.+-]*\) .*|.*/\1/p' <<<"$packages")
+if [ "${LIBRDKAFKA:-bundled}" = system ]; then
+    packages+="librdkafka-dev | needed: the Kafka client library
+"
+else
+    packages+="npm unless npm | needed: the sources of librdkafka (or LIBRDKAFKA=system)
+"
+fi
+
+wanted_packages() {
+    while read -r name word command _; do
+        case $word in
+        "|") echo "$name" ;;
+        unless) command -v "$command" >/dev/null || echo "$name" ;;
+        esac
+    done <<<"$packages"
+}
+names=$(wanted_packages)
 
 missing_packages() {
     comm -23 <(sort <<<"$names") \
@@ -58,14 +82,23 @@ install_packages() {
         >>"$log" 2>&1 </dev/null
 }
 
+# The folder setup.d: librdkafka is needed, the broker is not.
+fetch_dependencies() {
+    "$here/setup.d/librdkafka.sh" || status=1
+    "$here/setup.d/kafka.sh" || echo "setup: without the broker, tests that need Kafka are skipped"
+}
+
+status=0
 if ! command -v dpkg-query >/dev/null; then
     echo "setup: not a Debian system; install by hand: $(echo $names)"
-    exit 0
+    fetch_dependencies
+    exit $status
 fi
 missing=$(missing_packages)
 if [ -z "$missing" ]; then
-    echo "setup: nothing missing"
-    exit 0
+    fetch_dependencies
+    [ $status != 0 ] || echo "setup: nothing missing"
+    exit $status
 fi
 log=$(mktemp "${TMPDIR:-/tmp}/leat-setup.XXXXXX")
 echo "setup: installing" $missing
@@ -73,9 +106,8 @@ as_root apt-get update -qq >"$log" 2>&1 </dev/null
 # One unknown name makes apt refuse the whole list: then try them singly.
 install_packages $missing || for name in $missing; do install_packages "$name"; done
 
-status=0
 for name in $(missing_packages); do
-    lost=$(sed -n "s/^$name *| *//p" <<<"$packages")
+    lost=$(sed -n "s/^$name [^|]*| *//p" <<<"$packages")
     case $lost in
     needed:*)
         echo "setup: cannot get $name; leat cannot be built without it (${lost#needed: })"
@@ -88,6 +120,7 @@ if [ -n "$(missing_packages)" ]; then
     echo "setup: what apt said is in $log (root rights or sudo are needed, and a package source)"
 else
     rm -f "$log"
-    echo "setup: done"
 fi
+fetch_dependencies
+[ $status != 0 ] || echo "setup: done"
 exit $status
