@@ -145,6 +145,13 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_reader_position(leat_log_reader *r
  * Partition p of topics with equally many partitions goes to the same member, so that they can be
  * joined. A rebalance waits until each member that was told REVOKED has acked.
  */
+/* What a commit promises. A driver may give more than is asked for (embedded and sim do). */
+typedef enum leat_guarantee {
+    LEAT_EXACTLY_ONCE = 0, /* records and offsets together, or not at all */
+    LEAT_AT_LEAST_ONCE,    /* records, then offsets: after a crash records may come twice */
+    LEAT_AT_MOST_ONCE,     /* offsets, then records: after a crash records may be missing */
+} leat_guarantee;
+
 typedef struct leat_log_group {
     const char *group;         /* the job's name: offsets are kept under it; spelt like a topic */
     const char *instance;      /* stable name of this process; joining again under it fences the
@@ -153,6 +160,7 @@ typedef struct leat_log_group {
     size_t topic_count;
     int64_t transaction_timeout_ms; /* 0: 10 s. A driver may abort a transaction that is open for
                                        longer; a revocation not acked for so long is LOST */
+    leat_guarantee guarantee;
 } leat_log_group;
 
 typedef struct leat_log_partition {
