@@ -42,6 +42,18 @@ typedef struct leat_stream {
 
 /* ------------------------------------------------------------------ job */
 
+/* How records cross to the stage behind a key_by on another field than partitioned_by, or behind a
+ * union of unlike partition counts. What comes out is the same. */
+typedef enum leat_exchange {
+    /* LOG where several processes can share the log (kafka), MEMORY elsewhere */
+    LEAT_EXCHANGE_AUTO = 0,
+    /* within the process, in the same epoch; such a job runs in one process only */
+    LEAT_EXCHANGE_MEMORY,
+    /* through a topic JOB-STAGE-repartition, one epoch later; in any number of processes. Let a job
+     * come to its end before it goes back to MEMORY: what is in the topic stays there. */
+    LEAT_EXCHANGE_LOG,
+} leat_exchange;
+
 typedef struct leat_job_opts {
     /* required: names the state on disk, the consumer group, the metrics */
     const char *name;
@@ -53,6 +65,7 @@ typedef struct leat_job_opts {
     uint32_t worker_count; /* threads; 0: one per core, never more than tasks */
     /* tasks of stages behind a key_by exchange; 0: as the widest source */
     uint32_t partition_count;
+    leat_exchange exchange;
     /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the embedded
      * log. Under load epochs grow by themselves */
     int64_t epoch_ms;
@@ -297,7 +310,8 @@ LEAT_API void *leat_arg(const leat_ctx *ctx);
 LEAT_API void *leat_local(const leat_ctx *ctx);
 LEAT_API uint32_t leat_partition(const leat_ctx *ctx);
 LEAT_API void *leat_alloc(leat_ctx *ctx, size_t size_bytes); /* valid until the callback returns */
-/* Where the record came from; offset -1 in timers and behind an exchange. */
+/* Where the record came from: behind a LOG exchange its repartition topic; offset -1 in timers and
+ * behind a MEMORY exchange. */
 LEAT_API leat_log_record leat_origin(const leat_ctx *ctx);
 
 LEAT_API const void *leat_get(leat_ctx *ctx, int slot); /* NULL: this key has no value */

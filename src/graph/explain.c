@@ -81,6 +81,15 @@ const char *leat__partitions_text(leat__picture *picture, const leat__stage *sta
     return "as the widest source";
 }
 
+const char *leat__exchange_topic(leat__picture *picture, const leat__edge *edge)
+{
+    if (edge->exchange != LEAT__EXCHANGE_HASH ||
+        leat__graph_exchange(picture->graph) != LEAT_EXCHANGE_LOG)
+        return NULL;
+    return text_of(picture, "%s-%s-repartition", picture->graph->opts.name,
+                   picture->plan->stages[edge->to_stage].name);
+}
+
 /* ------------------------------------------------------------------ facts */
 
 typedef struct facts {

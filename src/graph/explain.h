@@ -35,5 +35,7 @@ const char *leat__state_kind_name(leat__state_kind kind);
 const char *leat__slot_short_name(const leat__op_spec *spec, const leat__slot *slot);
 /* "as topic clicks", "4". */
 const char *leat__partitions_text(leat__picture *picture, const leat__stage *stage);
+/* The topic that an exchange leads through, "JOB-STAGE-repartition"; NULL: memory. */
+const char *leat__exchange_topic(leat__picture *picture, const leat__edge *edge);
 uint32_t leat__stage_of(const leat__plan *plan, uint32_t node); /* UINT32_MAX: none */
 #endif

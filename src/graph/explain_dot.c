@@ -52,11 +52,14 @@ static void append_edges(leat__picture *picture, const leat__node *node)
         const leat__edge *edge = exchange_at(picture->plan, node->inputs[i], node->id);
         leat__buffer_format(picture->out, "  n%u -> n%u [label=\"", node->inputs[i].node, node->id);
         append_label(picture, node->inputs[i]);
+        const char *topic = edge != NULL ? leat__exchange_topic(picture, edge) : NULL;
         if (edge != NULL)
-            leat__buffer_format(picture->out, "\\n%s\" style=bold];\n",
-                                leat__exchange_name(edge->exchange));
-        else
-            leat__buffer_text(picture->out, "\"];\n");
+            leat__buffer_format(picture->out, "\\n%s", leat__exchange_name(edge->exchange));
+        if (topic != NULL) {
+            leat__buffer_text(picture->out, "\\n");
+            append_escaped(picture->out, topic);
+        }
+        leat__buffer_text(picture->out, edge != NULL ? "\" style=bold];\n" : "\"];\n");
     }
 }
 

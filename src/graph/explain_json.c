@@ -210,7 +210,7 @@ static void write_stage(json *j, const leat__picture *picture, const leat__stage
     closed(j, '}');
 }
 
-static void write_edge(json *j, const leat__picture *picture, const leat__edge *edge)
+static void write_edge(json *j, leat__picture *picture, const leat__edge *edge)
 {
     const leat__node *nodes = picture->graph->nodes;
     item(j);
@@ -223,10 +223,11 @@ static void write_edge(json *j, const leat__picture *picture, const leat__edge *
     text(j, "to", nodes[edge->to_node].name);
     text(j, "type", edge->type->name);
     text(j, "key", nodes[edge->from.node].key_of.data);
+    text(j, "topic", leat__exchange_topic(picture, edge));
     closed(j, '}');
 }
 
-static void write_plan(json *j, const leat__picture *picture)
+static void write_plan(json *j, leat__picture *picture)
 {
     const leat__plan *plan = picture->plan;
     member(j, "stages");
@@ -260,8 +261,10 @@ static void write_tables(json *j, const leat__graph *graph)
     closed(j, ']');
 }
 
-static void write_options(json *j, const leat_job_opts *opts)
+static void write_options(json *j, const leat__graph *graph)
 {
+    const leat_job_opts *opts = &graph->opts;
+    bool log = leat__graph_exchange(graph) == LEAT_EXCHANGE_LOG;
     member(j, "options");
     opened(j, '{');
     text(j, "log", opts->log);
@@ -269,6 +272,7 @@ static void write_options(json *j, const leat_job_opts *opts)
     text(j, "instance", opts->instance);
     number(j, "worker_count", opts->worker_count);
     number(j, "partition_count", opts->partition_count);
+    text(j, "exchange", log ? "log" : "memory");
     number(j, "epoch_ms", opts->epoch_ms);
     number(j, "buffer_bytes", (int64_t)opts->buffer_bytes);
     number(j, "cache_bytes", (int64_t)opts->cache_bytes);
@@ -299,7 +303,7 @@ void leat__explain_json(leat__picture *picture)
     text(&j, "job", graph->opts.name);
     truth(&j, "valid", picture->plan != NULL);
     write_error(&j, &picture->error);
-    write_options(&j, &graph->opts);
+    write_options(&j, graph);
     member(&j, "operators");
     opened(&j, '[');
     for (size_t i = 0; i < graph->node_count; i++)

@@ -67,6 +67,9 @@ static void append_exchanges(leat__picture *picture, uint32_t to_stage)
                             picture->graph->nodes[edge->to_node].name, edge->type->name);
         if (from->key_of.data != NULL)
             leat__buffer_format(picture->out, " by %s", from->key_of.data);
+        const char *topic = leat__exchange_topic(picture, edge);
+        if (topic != NULL)
+            leat__buffer_format(picture->out, ", through topic %s", topic);
         leat__buffer_u8(picture->out, '\n');
         any = true;
     }

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "graph/builder.h"
+#include "log/driver.h"
 
 static const size_t default_cache_bytes = (size_t)64 << 20; /* of decoded state, all tasks */
 static const uint32_t default_restart_limit = 10;           /* R30 */
@@ -38,6 +39,12 @@ static bool check_opts(leat__graph *graph)
     leat__draft draft = {.graph = graph, .node = {.name = opts->name}};
     if (opts->log != NULL && opts->log_handle != NULL)
         return leat__build_fail(&draft, LEAT_EINVAL, "has both .log and .log_handle; set one");
+    if ((unsigned)opts->exchange > LEAT_EXCHANGE_LOG)
+        return leat__build_fail(&draft, LEAT_EINVAL, "exchange %d does not exist",
+                                (int)opts->exchange);
+    if (opts->exchange == LEAT_EXCHANGE_LOG && opts->log == NULL && opts->log_handle == NULL)
+        return leat__build_fail(&draft, LEAT_EINVAL,
+                                "exchanges through the log but has none; set .log");
     return leat__build_topic_ok(&draft, opts->dead_letters) &&
            leat__build_not_negative(&draft, "epoch_ms", opts->epoch_ms) &&
            leat__build_partitions_ok(&draft, opts->partition_count);
@@ -49,6 +56,17 @@ leat_status leat__graph_init(leat__graph *graph, const leat_job_opts *opts)
     copy_opts(graph, opts != NULL ? opts : &(leat_job_opts){0});
     (void)check_opts(graph);
     return graph->error.status;
+}
+
+leat_exchange leat__graph_exchange(const leat__graph *graph)
+{
+    const leat_job_opts *opts = &graph->opts;
+    if (opts->exchange != LEAT_EXCHANGE_AUTO)
+        return opts->exchange;
+    bool shared = opts->log_handle != NULL ? leat__log_is_shared(opts->log_handle)
+                  : opts->log != NULL      ? leat__log_url_is_shared(opts->log)
+                                           : false;
+    return shared ? LEAT_EXCHANGE_LOG : LEAT_EXCHANGE_MEMORY;
 }
 
 void leat__graph_free(leat__graph *graph)

@@ -131,4 +131,6 @@ leat_status leat__graph_plan(leat__graph *graph, leat_error *error);
 leat_status leat__graph_cut(const leat__graph *graph, leat__arena *arena, leat__plan *plan,
                             leat_error *error);
 const char *leat__exchange_name(leat__exchange exchange);
+/* The exchange asked for, AUTO resolved by what the job's log can do. */
+leat_exchange leat__graph_exchange(const leat__graph *graph);
 #endif

@@ -38,6 +38,7 @@ struct leat_log_txn {
 
 struct leat__log_driver {
     const char *scheme;
+    bool shared; /* several processes may write to it at once: jobs exchange through it */
     leat_status (*open)(leat_log **log, const char *rest, const leat_log_opts *opts,
                         const leat_env *env, leat_error *error);
     void (*close)(leat_log *log);
@@ -92,6 +93,9 @@ extern const leat__log_driver leat__sim_driver;
  * borrowed until the close; NULL: the system's. */
 leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_opts *opts,
                                const leat_env *env, leat_error *error);
+/* May several processes hold the log for writing at once? A url that names no log: no. */
+bool leat__log_is_shared(const leat_log *log);
+bool leat__log_url_is_shared(const char *url);
 /* Frees what "sim:NAME" holds, if all its handles are closed. */
 void leat__sim_forget(const char *name);
 /* What a sim handle's log holds, as a log of its own, and back again (log/sim/sim.h). */

@@ -211,6 +211,21 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
                       url);
 }
 
+bool leat__log_is_shared(const leat_log *log)
+{
+    return log->driver->shared;
+}
+
+bool leat__log_url_is_shared(const char *url)
+{
+    for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
+        size_t length = strlen(drivers[i]->scheme);
+        if (strncmp(url, drivers[i]->scheme, length) == 0 && url[length] == ':')
+            return drivers[i]->shared;
+    }
+    return false;
+}
+
 leat_status leat_log_open(leat_log **log, const char *url, const leat_log_opts *opts,
                           leat_error *error)
 {

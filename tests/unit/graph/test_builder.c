@@ -49,6 +49,8 @@ static void options_that_make_no_sense_are_refused(void **state)
         {{.name = "a", .epoch_ms = -1}, "epoch_ms is negative"},
         {{.name = "a", .partition_count = 5000}, "too large"},
         {{.name = "a", .dead_letters = "b d"}, "cannot be a topic"},
+        {{.name = "a", .log = "sim:x", .exchange = 3}, "exchange 3 does not exist"},
+        {{.name = "a", .exchange = LEAT_EXCHANGE_LOG}, "set .log"},
         {{.name = "a", .log = "sim:x", .log_handle = (leat_log *)some_memory}, "set one"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -271,10 +271,29 @@ static void a_job_without_a_name_or_a_sink_is_explained_too(void **state)
     free_job(&job);
 }
 
+static void a_log_exchange_names_its_topic(void **state)
+{
+    (void)state;
+    leat_job job = sound_job();
+    job.graph.opts.exchange = LEAT_EXCHANGE_LOG;
+    char *text = explained(&job, LEAT_EXPLAIN_TEXT);
+    expect_holds(text, "═► per-user   click by user, through topic counts-per-user-repartition\n");
+    free(text);
+    text = explained(&job, LEAT_EXPLAIN_JSON);
+    expect_holds(text, "\"exchange\":\"log\"");
+    expect_holds(text, "\"topic\":\"counts-per-user-repartition\"");
+    free(text);
+    text = explained(&job, LEAT_EXPLAIN_DOT);
+    expect_holds(text, "\\nhash\\ncounts-per-user-repartition\" style=bold];");
+    free(text);
+    free_job(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_text_draws_stages_operators_state_timers_and_exchanges),
+        cmocka_unit_test(a_log_exchange_names_its_topic),
         cmocka_unit_test(explaining_does_not_plan_the_job),
         cmocka_unit_test(the_json_is_valid_and_tells_the_same),
         cmocka_unit_test(the_dot_has_a_box_a_stage_and_an_arrow_an_input),
