@@ -30,7 +30,7 @@
 
 /* R14: never 4 bytes; no slot's key begins with 0 */
 const leat_str leat__seal_key = {"\0leat.seal", 10};
-enum { SEAL_FORMAT = 1 };
+enum { SEAL_FORMAT = 1, WAIT_US = 100000 };
 
 typedef struct seal {
     uint64_t incarnation, epoch, previous;
@@ -81,6 +81,8 @@ static bool seal_read(leat_str bytes, seal *out)
 
 typedef struct restore {
     leat__task *task;
+    leat__doorbell bell; /* the reader's: rung when a poll may find something */
+    int64_t seal_at;     /* offset of the last seal seen; -1: none */
     uint64_t last_epoch; /* of the last seal seen; 0: none yet */
     uint32_t count, crc; /* of the records since then */
     uint64_t records;
@@ -114,6 +116,7 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
             return violation(r, error, "is torn", &s);
     }
     r->last_epoch = s.epoch;
+    r->seal_at = record->offset;
     r->count = 0;
     r->crc = 0;
     leat__task *task = r->task;
@@ -163,21 +166,35 @@ static leat_status read_to_end(restore *r, leat_log_reader *reader, int64_t end,
         if (atomic_load(&task->run->stop_requested))
             return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, task->changelog,
                               "stopped while restoring");
+        if (count == 0)
+            leat__doorbell_wait(&r->bell, WAIT_US);
     }
+}
+
+static void wake_restore(void *r)
+{
+    leat__doorbell_ring(&((restore *)r)->bell);
 }
 
 /* Is the seal still there that the database stands at? It goes when the changelog is compacted over
  * a later one, and then tombstones behind it may have gone too (R13). */
-static leat_status look_at_seal(restore *r, leat_log_reader *reader, int64_t position, bool *there,
-                                leat_error *error)
+static leat_status look_at_seal(restore *r, leat_log_reader *reader, int64_t position, int64_t end,
+                                bool *there, leat_error *error)
 {
     const leat__task *task = r->task;
     leat_log_record record;
     size_t count = 0;
+    int64_t reached = position;
     leat_status status =
         leat_log_reader_seek(reader, task->changelog, task->partition, position, error);
-    if (status == LEAT_OK)
+    while (status == LEAT_OK && count == 0 && reached < end) {
         status = leat_log_reader_poll(reader, &record, 1, &count, error);
+        if (status == LEAT_OK && count == 0)
+            status = leat_log_reader_position(reader, task->changelog, task->partition, &reached,
+                                              error);
+        if (status == LEAT_OK && count == 0 && reached < end)
+            leat__doorbell_wait(&r->bell, WAIT_US);
+    }
     *there = status == LEAT_OK && count == 1 && record.offset == position;
     if (*there && !leat_str_equal(record.key, leat__seal_key))
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
@@ -198,7 +215,7 @@ static leat_status begin_at(restore *r, leat_log_reader *reader, int64_t positio
     if (position == 0)
         position = -1; /* no seal is the first record: nothing was applied yet */
     if (position >= 0 && position < end)
-        status = look_at_seal(r, reader, position, &there, error);
+        status = look_at_seal(r, reader, position, end, &there, error);
     if (status == LEAT_OK && position >= 0 && position < end && !there) {
         leat__log_line(LEAT__WARN, "state",
                        "%s partition %u: the local copy is too old, built anew", task->changelog,
@@ -226,7 +243,7 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
                           ": it belongs to another log; give each log its own --state-dir",
                           task->partition, end, position);
     leat_log_reader *reader;
-    status = leat_log_reader_new(task->run->log, NULL, NULL, &reader, error);
+    status = leat_log_reader_new(task->run->log, wake_restore, r, &reader, error);
     if (status != LEAT_OK)
         return status;
     status = begin_at(r, reader, position, end, error);
@@ -236,13 +253,13 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
     if (status != LEAT_OK)
         return status;
     /* R6: the position kept is that of the last seal, so that the next restore sees it again and
-     * knows its epoch */
-    return leat__store_restored(task->face.store, end == 0 ? -1 : end - 1, error);
+     * knows its epoch. A log may end in what is no record (the marks of transactions). */
+    return leat__store_restored(task->face.store, r->seal_at, error);
 }
 
 leat_status leat__task_restore(leat__task *task, leat_error *error)
 {
-    restore r = {.task = task};
+    restore r = {.task = task, .seal_at = -1};
     int64_t start_us = task->run->env->monotonic_us(task->run->env->arg);
     leat_status status = restore_from(&r, leat__store_position(task->face.store), error);
     if (status == LEAT_OK && r.records >= 10000)
