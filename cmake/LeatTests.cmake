@@ -6,6 +6,10 @@
 #   tests/{integration,crash}/[FOLDER/]test_X.py   Python 3 without packages;
 #                                              LEAT_BIN_DIR: programs, LEAT_SOURCE_DIR: sources
 #   tests/fuzz/fuzz_LAYER_X.c                  libFuzzer; in other builds it replays tests/fuzz/corpus/LAYER_X
+#   tests/**/test_*kafka*                      run beside one Kafka broker, which the fixture `kafka`
+#                                              starts in BUILD/test-kafka: the file `bootstrap`
+#                                              there (LEAT_TEST_KAFKA_FILE) says where it listens;
+#                                              see tests/support/kafka.h and kafka.py
 #   tests/lint/lint_X.py                       rules about the sources and documents (LEAT_LINT)
 # Exit status 77 means skipped: the test says why.
 # LEAT_CRASH_ROUNDS is how often a crash test should kill; a sanitizer slows each round tenfold.
@@ -18,6 +22,7 @@ set(LEAT_TEST_ENVIRONMENT
     "LEAT_BIN_DIR=${CMAKE_BINARY_DIR}/bin"
     "LEAT_SOURCE_DIR=${CMAKE_SOURCE_DIR}"
     "LEAT_SANITIZE=${LEAT_SANITIZE}"
+    "LEAT_TEST_KAFKA_FILE=${CMAKE_BINARY_DIR}/test-kafka/bootstrap"
     "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1"
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1")
@@ -25,6 +30,22 @@ set(LEAT_TEST_ENVIRONMENT
 function(leat_test_settings name label timeout_s)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout_s} LABELS ${label} SKIP_RETURN_CODE 77
                        ENVIRONMENT "${LEAT_TEST_ENVIRONMENT}")
+  # Those that start, kill and fault brokers have their own.
+  if(name MATCHES "kafka" AND NOT name MATCHES "kafka_(broker|proxy)" AND NOT label STREQUAL "crash")
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED kafka)
+  endif()
+endfunction()
+
+# One broker for all tests of a build folder; each test uses topic names of its own.  No Java or no
+# jars: skipped, and the tests see that there is no broker and skip themselves.
+function(leat_kafka_fixture)
+  set(tool ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/kafka)
+  set(folder ${CMAKE_BINARY_DIR}/test-kafka)
+  add_test(NAME fixture_kafka_start COMMAND ${tool} start --fresh --port 0 --dir ${folder})
+  add_test(NAME fixture_kafka_end COMMAND ${tool} destroy --dir ${folder})
+  set_tests_properties(fixture_kafka_start PROPERTIES FIXTURES_SETUP kafka SKIP_RETURN_CODE 69
+                       TIMEOUT 120)
+  set_tests_properties(fixture_kafka_end PROPERTIES FIXTURES_CLEANUP kafka TIMEOUT 60)
 endfunction()
 
 function(leat_test source name)
@@ -166,6 +187,7 @@ function(leat_tests)
   if(LEAT_FUZZ)
     return()
   endif()
+  leat_kafka_fixture()
   leat_unit_tests()
   leat_whole_library_tests()
   leat_script_tests()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # setup.sh - all that building, testing and checking need, on Debian 12 as root or with sudo:
-# packages, then what setup.d/ fetches and builds in build/deps (librdkafka, a Kafka broker for tests).
+# packages, then what setup.d/ fetches and builds in build/deps: librdkafka, a Kafka broker.
 #
 # Idempotent: asks dpkg once, looks at stamps, and does nothing when all is there.  What cannot be
 # had costs one line that says what is lost; the exit status is 1 only if leat cannot be built

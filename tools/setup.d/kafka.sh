@@ -26,7 +26,8 @@ fetch() { # into $1/libs
 }
 
 update=${1:-}
-[ -z "$update" ] || [ "$update" = update-checksums ] || fail "kafka.sh has one argument: update-checksums"
+[ -z "$update" ] || [ "$update" = update-checksums ] ||
+    fail "kafka.sh has one argument: update-checksums"
 if [ -z "$update" ] && [ "$(cat "$target/stamp" 2>/dev/null)" = "$(stamp)" ]; then
     exit 0
 fi
@@ -49,10 +50,10 @@ fi
 (cd "$work/libs" && sha256sum --quiet -c "$sums") >>"$log" 2>&1 ||
     fail "a jar of the Kafka broker has another checksum than tools/kafka.d/SHA256SUMS says ($log)"
 [ "$(find "$work/libs" -name '*.jar' | wc -l)" = "$(wc -l <"$sums")" ] ||
-    fail "the Kafka broker came with jars that tools/kafka.d/SHA256SUMS does not name; see tools/kafka.d/pom.xml"
+    fail "the Kafka broker came with jars that tools/kafka.d/SHA256SUMS does not name"
 stamp >"$work/stamp"
 rm -rf "$target"
 chmod 755 "$work"
 mv "$work" "$target"
-rm -f "$log"
+tools/kafka prepare >>"$log" 2>&1 || true # only makes starts quicker
 echo "setup: the Kafka broker is in build/deps/kafka"

@@ -26,8 +26,8 @@ fail() {
 if [ "${LIBRDKAFKA:-bundled}" = system ]; then
     found=$(pkg-config --modversion rdkafka 2>/dev/null) ||
         fail "LIBRDKAFKA=system, but there is no librdkafka: install librdkafka-dev"
-    echo "setup: warning: librdkafka $found of the distribution instead of $version: 2.0.2 was measured to" \
-        "wait busily (three times the CPU time) and to commit more slowly under load;" \
+    echo "setup: warning: the distribution's librdkafka $found instead of $version: 2.0.2 was" \
+        "measured to wait busily (three times the CPU time) and to commit more slowly under load;" \
         "configure with -DLEAT_LIBRDKAFKA=system"
     exit 0
 fi
@@ -44,7 +44,8 @@ work=$(mktemp -d "$deps/rdkafka-build.XXXXXX")
 log=$deps/rdkafka.log
 trap 'rm -rf "$work"' EXIT
 echo "setup: building librdkafka $version (about a minute)"
-command -v npm >/dev/null || fail "librdkafka's sources come with npm, which is missing; or LIBRDKAFKA=system make setup"
+command -v npm >/dev/null ||
+    fail "librdkafka's sources come with npm, which is missing; or: LIBRDKAFKA=system make setup"
 if [ ! -e "$deps/$archive" ]; then
     (cd "$work" && npm pack --silent "$carrier" >"$log" 2>&1) ||
         fail "npm cannot fetch $carrier ($log); without a network: LIBRDKAFKA=system make setup"
