@@ -42,7 +42,8 @@ extern "C" {
     X(ETOOBIG, "too large", 80)                          \
     X(EAGAIN, "not now, try again", 81)                  \
     X(EPORT, "address in use", 82)                       \
-    X(EINTERNAL, "internal error", 70)
+    X(EINTERNAL, "internal error", 70)                   \
+    X(EUNREACHABLE, "the server does not answer", 69)
 
 typedef enum leat_status {
 #define X(name, text, exit_code) LEAT_##name,

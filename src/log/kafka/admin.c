@@ -1,0 +1,393 @@
+/* log/kafka/admin.c - topics made and deleted, bounds, and what groups have committed.
+ *
+ *     request ─► admin handle ─► the controller ─► result event     one at a time, bounded
+ *
+ *     create ─► wait until every partition has a leader that answers
+ *     delete ─► wait until nobody knows it: a topic made again under the name is another one
+ */
+#include "base/error.h"
+#include "base/mem.h"
+#include "log/kafka/kafka.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---------------------------------------------------------------- requests */
+
+leat_status leat__kafka_administer(leat__kafka *log, rd_kafka_admin_op_t kind,
+                                   leat__kafka_request send, const void *what,
+                                   rd_kafka_event_t **event, leat_error *error)
+{
+    int timeout_ms = log->options.connect_timeout_ms;
+    char reason[LEAT__KAFKA_REASON_BYTES];
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(log->admin, kind);
+    rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason);
+    if (kind == RD_KAFKA_ADMIN_OP_CREATETOPICS || kind == RD_KAFKA_ADMIN_OP_DELETETOPICS)
+        rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, reason, sizeof reason);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(log->admin);
+    send(log->admin, what, options, queue);
+    *event = rd_kafka_queue_poll(queue, timeout_ms + 1000);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_poll(log->admin, 0);
+    rd_kafka_resp_err_t code =
+        *event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_event_error(*event);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return LEAT_OK;
+    leat_status status =
+        leat__kafka_fail(error, code, "kafka", "%.60s: %.160s", log->options.servers,
+                         *event == NULL ? "no answer" : rd_kafka_event_error_string(*event));
+    if (*event != NULL)
+        rd_kafka_event_destroy(*event);
+    *event = NULL;
+    return status;
+}
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+/* ---------------------------------------------------------------- create */
+
+static void set_number(rd_kafka_NewTopic_t *topic, const char *key, int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    rd_kafka_NewTopic_set_config(topic, key, text);
+}
+
+static rd_kafka_NewTopic_t *new_topic(const leat__kafka *log, const char *name,
+                                      const leat_topic_opts *opts, leat_error *error)
+{
+    char reason[LEAT__KAFKA_REASON_BYTES];
+    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(
+        name, (int)opts->partition_count, log->options.replication, reason, sizeof reason);
+    if (topic == NULL) {
+        leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, name, "%.200s", reason);
+        return NULL;
+    }
+    rd_kafka_NewTopic_set_config(topic, "cleanup.policy",
+                                 !opts->compacted           ? "delete"
+                                 : opts->retention_ms != 0 ? "compact,delete"
+                                                            : "compact");
+    set_number(topic, "retention.ms", opts->retention_ms == 0 ? -1 : opts->retention_ms);
+    set_number(topic, "retention.bytes", opts->retention_bytes == 0 ? -1 : opts->retention_bytes);
+    set_number(topic, "max.message.bytes", 4 << 20); /* 1 MiB and its envelope, in batches */
+    rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "CreateTime");
+    /* Kafka 4 refuses more than an hour ahead; event time is the writer's to say */
+    set_number(topic, "message.timestamp.after.max.ms", INT64_MAX);
+    if (opts->compacted)
+        set_number(topic, "delete.retention.ms", LEAT_LOG_TOMBSTONE_RETENTION_MS);
+    if (log->options.min_insync_replicas > 0)
+        set_number(topic, "min.insync.replicas", log->options.min_insync_replicas);
+    return topic;
+}
+
+static void send_create(rd_kafka_t *handle, const void *what, rd_kafka_AdminOptions_t *options,
+                        rd_kafka_queue_t *queue)
+{
+    rd_kafka_NewTopic_t *topics[1];
+    memcpy(topics, what, sizeof topics);
+    rd_kafka_CreateTopics(handle, topics, 1, options, queue);
+}
+
+static leat_status topic_failed(const rd_kafka_topic_result_t *result, const char *topic,
+                                leat_error *error)
+{
+    rd_kafka_resp_err_t code = rd_kafka_topic_result_error(result);
+    const char *said = rd_kafka_topic_result_error_string(result);
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        return leat__log_topic_exists(error, topic);
+    return leat__kafka_fail(error, code, topic, "topic '%.80s': %.140s", topic,
+                            said == NULL ? "refused" : said);
+}
+
+/* Leaders know it when they answer: a writer or reader that comes now finds it. */
+static leat_status await_leaders(leat__kafka *log, const char *name, uint32_t partition_count,
+                                 leat_error *error)
+{
+    int64_t until_us =
+        leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
+    for (uint32_t ready = 0;;) {
+        uint32_t known, leaderless;
+        leat_status status = leat__kafka_ask(log, name, &known, &leaderless, error);
+        if (status != LEAT_OK)
+            return status;
+        bool led = known == partition_count && leaderless == 0;
+        int64_t begin, end;
+        while (led && ready < partition_count &&
+               rd_kafka_query_watermark_offsets(log->admin, name, (int32_t)ready, &begin, &end,
+                                                log->options.connect_timeout_ms) ==
+                   RD_KAFKA_RESP_ERR_NO_ERROR)
+            ready++;
+        if (led && ready == partition_count)
+            return LEAT_OK;
+        if (leat__kafka_now_us(log) > until_us)
+            return leat__kafka_fail(error, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, name,
+                                    "topic '%.80s' was created, but %" PRIu32
+                                    " of its partitions have no leader",
+                                    name, known == 0 ? partition_count : leaderless);
+        pause_ms(3);
+    }
+}
+
+leat_status leat__kafka_topic_create(leat_log *base, const char *topic, const leat_topic_opts *opts,
+                                     leat_error *error)
+{
+    leat__kafka *log = leat__kafka_of(base);
+    char name[LEAT__KAFKA_NAME_BYTES];
+    leat_status status = leat__kafka_name(log, topic, name, error);
+    if (status != LEAT_OK)
+        return status;
+    rd_kafka_NewTopic_t *wanted = new_topic(log, name, opts, error);
+    if (wanted == NULL)
+        return LEAT_EINVAL;
+    rd_kafka_event_t *event;
+    status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_CREATETOPICS, send_create, &wanted,
+                                    &event, error);
+    rd_kafka_NewTopic_destroy(wanted);
+    if (status != LEAT_OK)
+        return status;
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    if (count == 1 && rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = topic_failed(results[0], topic, error);
+    rd_kafka_event_destroy(event);
+    leat__kafka_forget(log, topic);
+    return status == LEAT_OK ? await_leaders(log, name, opts->partition_count, error) : status;
+}
+
+/* ---------------------------------------------------------------- delete */
+
+static void send_delete(rd_kafka_t *handle, const void *what, rd_kafka_AdminOptions_t *options,
+                        rd_kafka_queue_t *queue)
+{
+    rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(what);
+    rd_kafka_DeleteTopics(handle, &topic, 1, options, queue);
+    rd_kafka_DeleteTopic_destroy(topic);
+}
+
+static leat_status await_gone(leat__kafka *log, const char *name, leat_error *error)
+{
+    int64_t until_us =
+        leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
+    for (;;) {
+        uint32_t known, leaderless;
+        leat_status status = leat__kafka_ask(log, name, &known, &leaderless, error);
+        if (status != LEAT_OK || known == 0)
+            return status;
+        if (leat__kafka_now_us(log) > until_us)
+            return leat__kafka_fail(error, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, name,
+                                    "topic '%.80s' is being deleted, but still there", name);
+        pause_ms(3);
+    }
+}
+
+leat_status leat__kafka_topic_delete(leat_log *base, const char *topic, leat_error *error)
+{
+    leat__kafka *log = leat__kafka_of(base);
+    char name[LEAT__KAFKA_NAME_BYTES];
+    leat_topic_opts opts;
+    leat_status status = leat__kafka_topic_describe(base, topic, &opts, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_name(log, topic, name, error);
+    rd_kafka_event_t *event = NULL;
+    if (status == LEAT_OK)
+        status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_DELETETOPICS, send_delete, name,
+                                        &event, error);
+    if (status != LEAT_OK)
+        return status;
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+    if (count == 1 && rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = topic_failed(results[0], topic, error);
+    rd_kafka_event_destroy(event);
+    leat__kafka_forget(log, topic);
+    leat__kafka_drop_producer(log); /* it would go on asking for the topic */
+    if (status == LEAT_OK)
+        status = await_gone(log, name, error);
+    atomic_fetch_add(&log->deletions, 1);
+    return status;
+}
+
+/* ---------------------------------------------------------------- bounds */
+
+/* R5: read-uncommitted, as the admin handle is: a restore must wait for what is on its way. */
+leat_status leat__kafka_bounds(leat_log *base, const char *topic, uint32_t partition,
+                               int64_t *begin, int64_t *end, leat_error *error)
+{
+    leat__kafka *log = leat__kafka_of(base);
+    char name[LEAT__KAFKA_NAME_BYTES];
+    leat_status status = leat__kafka_partition(log, topic, partition, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_name(log, topic, name, error);
+    if (status != LEAT_OK)
+        return status;
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(log->admin, name, (int32_t)partition, begin, end,
+                                         log->options.connect_timeout_ms);
+    rd_kafka_poll(log->admin, 0);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return LEAT_OK;
+    leat__kafka_forget(log, topic);
+    return leat__kafka_fail(error, code, topic, "%.60s: the bounds of '%.80s' partition %" PRIu32,
+                            log->options.servers, topic, partition);
+}
+
+leat_status leat__kafka_clean(leat_log *log, leat_error *error)
+{
+    (void)log; /* the brokers clean in their own time */
+    (void)error;
+    return LEAT_OK;
+}
+
+/* ---------------------------------------------------------------- groups */
+
+static void send_list_offsets(rd_kafka_t *handle, const void *what,
+                              rd_kafka_AdminOptions_t *options, rd_kafka_queue_t *queue)
+{
+    rd_kafka_ListConsumerGroupOffsets_t *group = rd_kafka_ListConsumerGroupOffsets_new(what, NULL);
+    rd_kafka_ListConsumerGroupOffsets(handle, &group, 1, options, queue);
+    rd_kafka_ListConsumerGroupOffsets_destroy(group);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const rd_kafka_topic_partition_t *left = a, *right = b;
+    int order = strcmp(left->topic, right->topic);
+    return order != 0 ? order
+                      : (left->partition > right->partition) - (left->partition < right->partition);
+}
+
+/* Copies of what the group has committed, sorted; *elements is the caller's to destroy. */
+static leat_status ask_offsets(leat__kafka *log, const char *group_name,
+                               rd_kafka_topic_partition_list_t **offsets, leat_error *error)
+{
+    rd_kafka_event_t *event;
+    *offsets = NULL;
+    leat_status status =
+        leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, send_list_offsets,
+                               group_name, &event, error);
+    if (status != LEAT_OK)
+        return status;
+    size_t count;
+    const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
+    const rd_kafka_error_t *failure = count == 1 ? rd_kafka_group_result_error(groups[0]) : NULL;
+    const rd_kafka_topic_partition_list_t *found =
+        count == 1 && failure == NULL ? rd_kafka_group_result_partitions(groups[0]) : NULL;
+    rd_kafka_resp_err_t code =
+        failure == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(failure);
+    if (found != NULL) {
+        *offsets = rd_kafka_topic_partition_list_copy(found);
+        if ((*offsets)->cnt > 0)
+            qsort((*offsets)->elems, (size_t)(*offsets)->cnt, sizeof *(*offsets)->elems, by_place);
+    } else if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
+        status = leat__kafka_fail(error, code, group_name, "the offsets of group '%.80s'",
+                                  group_name);
+    }
+    rd_kafka_event_destroy(event);
+    return status;
+}
+
+/* fn may be NULL: only counts. */
+static size_t give_offsets(const leat__kafka *log, const rd_kafka_topic_partition_list_t *offsets,
+                           leat__offset_fn fn, void *arg)
+{
+    size_t given = 0;
+    for (int i = 0; offsets != NULL && i < offsets->cnt; i++) {
+        const rd_kafka_topic_partition_t *found = &offsets->elems[i];
+        const char *own = leat__kafka_own_name(log, found->topic);
+        if (own == NULL || found->offset < 0 || found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            continue;
+        leat_log_offset offset = {
+            .topic = own,
+            .partition = (uint32_t)found->partition,
+            .offset = found->offset,
+            .metadata = {found->metadata, found->metadata_size},
+        };
+        given++;
+        if (fn != NULL && !fn(arg, &offset))
+            break;
+    }
+    return given;
+}
+
+leat_status leat__kafka_group_offsets(leat_log *base, const char *group, leat__offset_fn fn,
+                                      void *arg, leat_error *error)
+{
+    leat__kafka *log = leat__kafka_of(base);
+    char name[LEAT__KAFKA_NAME_BYTES];
+    leat_status status = leat__kafka_name(log, group, name, error);
+    rd_kafka_topic_partition_list_t *offsets = NULL;
+    if (status == LEAT_OK)
+        status = ask_offsets(log, name, &offsets, error);
+    if (status == LEAT_OK)
+        give_offsets(log, offsets, fn, arg);
+    if (offsets != NULL)
+        rd_kafka_topic_partition_list_destroy(offsets);
+    return status;
+}
+
+static void send_list_groups(rd_kafka_t *handle, const void *what, rd_kafka_AdminOptions_t *options,
+                             rd_kafka_queue_t *queue)
+{
+    (void)what;
+    rd_kafka_ListConsumerGroups(handle, options, queue);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static leat_status list_groups(leat__kafka *log, char ***names, size_t *count, leat_error *error)
+{
+    rd_kafka_event_t *event;
+    *names = NULL;
+    *count = 0;
+    leat_status status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS,
+                                                send_list_groups, NULL, &event, error);
+    if (status != LEAT_OK)
+        return status;
+    const rd_kafka_ListConsumerGroups_result_t *result =
+        rd_kafka_event_ListConsumerGroups_result(event);
+    size_t listed;
+    const rd_kafka_ConsumerGroupListing_t **groups =
+        rd_kafka_ListConsumerGroups_result_valid(result, &listed);
+    *names = leat__calloc(listed + 1, sizeof **names);
+    for (size_t i = 0; i < listed; i++) {
+        const char *name = rd_kafka_ConsumerGroupListing_group_id(groups[i]);
+        if (leat__kafka_own_name(log, name) != NULL)
+            (*names)[(*count)++] = leat__strdup(name);
+    }
+    rd_kafka_event_destroy(event);
+    qsort(*names, *count, sizeof **names, by_text);
+    return LEAT_OK;
+}
+
+leat_status leat__kafka_group_each(leat_log *base, leat__group_fn fn, void *arg, leat_error *error)
+{
+    leat__kafka *log = leat__kafka_of(base);
+    char **names;
+    size_t count;
+    leat_status status = list_groups(log, &names, &count, error);
+    bool more = true;
+    for (size_t i = 0; i < count && more && status == LEAT_OK; i++) {
+        rd_kafka_topic_partition_list_t *offsets = NULL;
+        status = ask_offsets(log, names[i], &offsets, error);
+        if (status == LEAT_OK && give_offsets(log, offsets, NULL, NULL) > 0)
+            more = fn(arg, leat__kafka_own_name(log, names[i]));
+        if (offsets != NULL)
+            rd_kafka_topic_partition_list_destroy(offsets);
+    }
+    for (size_t i = 0; i < count; i++)
+        leat__free(names[i]);
+    leat__free(names);
+    return status;
+}
