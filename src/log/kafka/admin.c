@@ -7,7 +7,7 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
-#include "log/kafka/kafka.h"
+#include "log/kafka/reader.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,9 +70,9 @@ static rd_kafka_NewTopic_t *new_topic(const leat__kafka *log, const char *name,
         return NULL;
     }
     rd_kafka_NewTopic_set_config(topic, "cleanup.policy",
-                                 !opts->compacted           ? "delete"
+                                 !opts->compacted          ? "delete"
                                  : opts->retention_ms != 0 ? "compact,delete"
-                                                            : "compact");
+                                                           : "compact");
     set_number(topic, "retention.ms", opts->retention_ms == 0 ? -1 : opts->retention_ms);
     set_number(topic, "retention.bytes", opts->retention_bytes == 0 ? -1 : opts->retention_bytes);
     set_number(topic, "max.message.bytes", 4 << 20); /* 1 MiB and its envelope, in batches */
@@ -109,8 +109,7 @@ static leat_status topic_failed(const rd_kafka_topic_result_t *result, const cha
 static leat_status await_leaders(leat__kafka *log, const char *name, uint32_t partition_count,
                                  leat_error *error)
 {
-    int64_t until_us =
-        leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
+    int64_t until_us = leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
     for (uint32_t ready = 0;;) {
         uint32_t known, leaderless;
         leat_status status = leat__kafka_ask(log, name, &known, &leaderless, error);
@@ -173,8 +172,7 @@ static void send_delete(rd_kafka_t *handle, const void *what, rd_kafka_AdminOpti
 
 static leat_status await_gone(leat__kafka *log, const char *name, leat_error *error)
 {
-    int64_t until_us =
-        leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
+    int64_t until_us = leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
     for (;;) {
         uint32_t known, leaderless;
         leat_status status = leat__kafka_ask(log, name, &known, &leaderless, error);
@@ -208,11 +206,10 @@ leat_status leat__kafka_topic_delete(leat_log *base, const char *topic, leat_err
         status = topic_failed(results[0], topic, error);
     rd_kafka_event_destroy(event);
     leat__kafka_forget(log, topic);
-    leat__kafka_drop_producer(log); /* it would go on asking for the topic */
+    leat__kafka_drop_producer(log); /* what it knows about the topic is of the former one */
     if (status == LEAT_OK)
-        status = await_gone(log, name, error);
-    atomic_fetch_add(&log->deletions, 1);
-    return status;
+        leat__kafka_tell_readers(log, topic);
+    return status == LEAT_OK ? await_gone(log, name, error) : status;
 }
 
 /* ---------------------------------------------------------------- bounds */
@@ -228,9 +225,8 @@ leat_status leat__kafka_bounds(leat_log *base, const char *topic, uint32_t parti
         status = leat__kafka_name(log, topic, name, error);
     if (status != LEAT_OK)
         return status;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(log->admin, name, (int32_t)partition, begin, end,
-                                         log->options.connect_timeout_ms);
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+        log->admin, name, (int32_t)partition, begin, end, log->options.connect_timeout_ms);
     rd_kafka_poll(log->admin, 0);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return LEAT_OK;
@@ -270,9 +266,8 @@ static leat_status ask_offsets(leat__kafka *log, const char *group_name,
 {
     rd_kafka_event_t *event;
     *offsets = NULL;
-    leat_status status =
-        leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, send_list_offsets,
-                               group_name, &event, error);
+    leat_status status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
+                                                send_list_offsets, group_name, &event, error);
     if (status != LEAT_OK)
         return status;
     size_t count;
@@ -288,8 +283,8 @@ static leat_status ask_offsets(leat__kafka *log, const char *group_name,
         if ((*offsets)->cnt > 0)
             qsort((*offsets)->elems, (size_t)(*offsets)->cnt, sizeof *(*offsets)->elems, by_place);
     } else if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
-        status = leat__kafka_fail(error, code, group_name, "the offsets of group '%.80s'",
-                                  group_name);
+        status =
+            leat__kafka_fail(error, code, group_name, "the offsets of group '%.80s'", group_name);
     }
     rd_kafka_event_destroy(event);
     return status;

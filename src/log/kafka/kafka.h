@@ -4,12 +4,14 @@
  *     open.c      librdkafka handles with those settings; is the cluster there?
  *     topics.c    what the cluster says about a topic, kept for a while
  *     admin.c     create, delete, list; offsets of groups
- *     append.c    one idempotent producer per log      reader.c   one consumer per reader
- *     member.c    group membership                     transaction.c   one producer per instance
+ *     append.c    one idempotent producer per log      reader.c        what readers do
+ *     member.c    group membership                     consumer.c      what readers share
+ *     transaction.c   one producer per instance
  *
  *     leat__kafka ──┬── admin      read-uncommitted metadata and bounds; lives as long as the log
  *                   ├── producer   made by the first append
- *                   └── reader ... each its own handle: librdkafka gives it threads of its own
+ *                   └── consumer   fetches for all readers; a second one only when two of them read
+ *                                  the same partition (each costs connections and threads)
  *
  * Names: with ?leat.prefix=P every topic, group and transactional id is P + the caller's name on
  * the cluster; whatever does not begin with P does not exist for this log.
@@ -53,6 +55,7 @@ void leat__kafka_options_free(leat__kafka_options *options);
 
 typedef struct leat__kafka_topic_entry leat__kafka_topic_entry; /* topics.c */
 typedef struct leat__kafka_producer leat__kafka_producer;       /* append.c */
+typedef struct leat__kafka_consumer leat__kafka_consumer;       /* reader.h */
 
 typedef struct leat__kafka {
     leat_log base;
@@ -67,11 +70,13 @@ typedef struct leat__kafka {
     pthread_mutex_t topics_lock;
     leat__kafka_topic_entry *topics;
     size_t topic_count;
-    atomic_uint deletions; /* of topics through this handle: readers look again */
 
     pthread_rwlock_t producer_lock; /* read: append; write: making and dropping it */
     leat__kafka_producer *producer; /* NULL: none now */
-    atomic_uint round_robin;
+    _Atomic uint32_t round_robin;
+
+    pthread_mutex_t consumers_lock;
+    leat__kafka_consumer *consumers; /* shared by readers: consumer.c */
 } leat__kafka;
 
 static inline leat__kafka *leat__kafka_of(leat_log *log)

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
-#include "log/kafka/kafka.h"
+#include "log/kafka/reader.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +32,16 @@ static const setting for_all[] = {
 };
 
 /* Little memory: at most about a fetch and what is asked for ahead of it, per partition. */
-#define READING                                                             \
-    {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}, \
-        {"enable.partition.eof", "true"}, /* R11 */                         \
-        {"auto.offset.reset", "error"},   /* reader.c decides */            \
-        {"fetch.wait.max.ms", "5"}, {"fetch.min.bytes", "100000"},          \
+#define READING                                                                  \
+    {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},      \
+        {"enable.partition.eof", "true"}, /* R11 */                              \
+        {"auto.offset.reset", "error"},   /* reader.c decides */                 \
+        {"fetch.wait.max.ms", "5"}, {"fetch.min.bytes", "100000"},               \
         {"fetch.message.max.bytes", "262144"}, {"fetch.error.backoff.ms", "20"}, \
-        {"queued.min.messages", "5000"}, {"queued.max.messages.kbytes", "2048"}
+        {"queued.min.messages", "5000"},                                         \
+    {                                                                            \
+        "queued.max.messages.kbytes", "2048"                                     \
+    }
 
 static const setting for_admin[] = {{"isolation.level", "read_uncommitted"}, /* R5: bounds */
                                     {NULL, NULL}};
@@ -143,12 +146,12 @@ leat_status leat__kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafk
 
 static int weight(rd_kafka_resp_err_t code) /* how much it tells */
 {
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR             ? 0
-           : code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN  ? 1
-           : code == RD_KAFKA_RESP_ERR__AUTHENTICATION    ? 4
-           : code == RD_KAFKA_RESP_ERR__SSL               ? 4
-           : code == RD_KAFKA_RESP_ERR__RESOLVE           ? 3
-                                                          : 2;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR            ? 0
+           : code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ? 1
+           : code == RD_KAFKA_RESP_ERR__AUTHENTICATION   ? 4
+           : code == RD_KAFKA_RESP_ERR__SSL              ? 4
+           : code == RD_KAFKA_RESP_ERR__RESOLVE          ? 3
+                                                         : 2;
 }
 
 static void note_reason(rd_kafka_t *handle, int code, const char *reason, void *opaque)
@@ -177,18 +180,16 @@ static leat_status not_there(leat__kafka *log, rd_kafka_resp_err_t code, leat_er
     if (log->reason_code != RD_KAFKA_RESP_ERR_NO_ERROR &&
         log->reason_code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         code = log->reason_code;
-    leat_status status =
-        leat__kafka_fail(error, code, "kafka", "%.60s%s%.180s%s", log->options.servers,
-                         log->reason[0] == '\0' ? " does not answer" : ": ", log->reason,
-                         hint(log, code));
+    leat_status status = leat__kafka_fail(
+        error, code, "kafka", "%.60s%s%.180s%s", log->options.servers,
+        log->reason[0] == '\0' ? " does not answer" : ": ", log->reason, hint(log, code));
     pthread_mutex_unlock(&log->reason_lock);
     return status;
 }
 
 static leat_status connect_to(leat__kafka *log, leat_error *error)
 {
-    int64_t until_us =
-        leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
+    int64_t until_us = leat__kafka_now_us(log) + (int64_t)log->options.connect_timeout_ms * 1000;
     rd_kafka_resp_err_t code;
     for (;;) {
         int64_t left_ms = (until_us - leat__kafka_now_us(log)) / 1000;
@@ -235,8 +236,7 @@ leat_status leat__kafka_open(leat_log **out, const char *rest, const leat_log_op
                              const leat_env *env, leat_error *error)
 {
     leat__kafka *log = leat__calloc(1, sizeof *log);
-    leat_status status =
-        leat__kafka_parse(rest, getenv("LEAT_KAFKA_CONFIG"), &log->options, error);
+    leat_status status = leat__kafka_parse(rest, getenv("LEAT_KAFKA_CONFIG"), &log->options, error);
     if (status != LEAT_OK) {
         leat__free(log);
         return status;
@@ -246,6 +246,7 @@ leat_status leat__kafka_open(leat_log **out, const char *rest, const leat_log_op
     log->env = env;
     pthread_mutex_init(&log->reason_lock, NULL);
     pthread_mutex_init(&log->topics_lock, NULL);
+    pthread_mutex_init(&log->consumers_lock, NULL);
     pthread_rwlock_init(&log->producer_lock, NULL);
     leat__kafka_quiet(1);
     status = check_settings(log, error);
@@ -266,11 +267,13 @@ void leat__kafka_close(leat_log *base)
 {
     leat__kafka *log = leat__kafka_of(base);
     leat__kafka_drop_producer(log);
+    leat__kafka_drop_consumers(log);
     if (log->admin != NULL)
         rd_kafka_destroy(log->admin);
     leat__kafka_forget(log, NULL);
     pthread_mutex_destroy(&log->reason_lock);
     pthread_mutex_destroy(&log->topics_lock);
+    pthread_mutex_destroy(&log->consumers_lock);
     pthread_rwlock_destroy(&log->producer_lock);
     leat__kafka_options_free(&log->options);
     leat__free(log);
@@ -278,8 +281,7 @@ void leat__kafka_close(leat_log *base)
 
 /* ---------------------------------------------------------------- names */
 
-leat_status leat__kafka_name(const leat__kafka *log, const char *name, char *out,
-                             leat_error *error)
+leat_status leat__kafka_name(const leat__kafka *log, const char *name, char *out, leat_error *error)
 {
     int length = snprintf(out, LEAT__KAFKA_NAME_BYTES, "%s%s", log->options.prefix, name);
     if (length < LEAT__KAFKA_NAME_BYTES)

@@ -73,8 +73,8 @@ static leat_status set_own(leat__kafka_options *options, const char *key, const 
         if (strlen(value) > 100 ||
             strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
                 strlen(value))
-            return invalid(error, place,
-                           "leat.prefix: up to 100 of a-z A-Z 0-9 . _ -, but it is", value);
+            return invalid(error, place, "leat.prefix: up to 100 of a-z A-Z 0-9 . _ -, but it is",
+                           value);
         leat__free(options->prefix);
         options->prefix = leat__strdup(value);
         return LEAT_OK;
@@ -115,8 +115,8 @@ static leat_status set(leat__kafka_options *options, const char *key, const char
                           owned[i].ours == NULL ? "" : " and always ",
                           owned[i].ours == NULL ? "" : owned[i].ours);
     }
-    options->settings = leat__realloc(options->settings, options->setting_count + 1,
-                                      sizeof *options->settings);
+    options->settings =
+        leat__realloc(options->settings, options->setting_count + 1, sizeof *options->settings);
     options->settings[options->setting_count++] = (leat__kafka_setting){
         .key = leat__strdup(key), .value = leat__strdup(value), .place = leat__strdup(place)};
     return LEAT_OK;

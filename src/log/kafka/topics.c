@@ -82,8 +82,8 @@ leat_status leat__kafka_ask(leat__kafka *log, const char *cluster_name, uint32_t
         return leat__kafka_fail(error, rd_kafka_last_error(), cluster_name, "topic '%.80s'",
                                 cluster_name);
     const rd_kafka_metadata_t *metadata;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(log->admin, 0, topic, &metadata,
-                                                 log->options.connect_timeout_ms);
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(log->admin, 0, topic, &metadata, log->options.connect_timeout_ms);
     rd_kafka_topic_destroy(topic);
     rd_kafka_poll(log->admin, 0); /* its errors are logged; here they would only pile up */
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -95,8 +95,8 @@ leat_status leat__kafka_ask(leat__kafka *log, const char *cluster_name, uint32_t
         if (strcmp(found->topic, cluster_name) != 0)
             continue;
         if (found->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-            status = leat__kafka_fail(error, found->err, cluster_name, "topic '%.80s'",
-                                      cluster_name);
+            status =
+                leat__kafka_fail(error, found->err, cluster_name, "topic '%.80s'", cluster_name);
         if (found->err == RD_KAFKA_RESP_ERR_NO_ERROR ||
             found->err == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
             *partition_count = (uint32_t)found->partition_cnt;
