@@ -1,0 +1,139 @@
+/* log/kafka/member.h - a member of a consumer group and its transactional producer.
+ *
+ *     kafka_member ── consumer   group protocol only: it is assigned partitions and fetches none
+ *                  ├─ producer   one incarnation; destroyed and made again after any doubt (R1)
+ *                  └─ txn        the open transaction: records staged in memory until the commit
+ */
+#ifndef LEAT_LOG_KAFKA_MEMBER_H
+#define LEAT_LOG_KAFKA_MEMBER_H
+#include "base/arena.h"
+#include "log/kafka/kafka.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+typedef struct kafka_member kafka_member;
+typedef struct kafka_txn kafka_txn;
+
+/* A topic that the member has written to. */
+typedef struct kafka_target {
+    char *name;
+    leat_topic_opts opts;    /* as of transaction `checked` */
+    uint64_t checked;        /* number of that transaction */
+    rd_kafka_topic_t *topic; /* of the present producer; NULL: not made yet */
+    uint32_t *part_of;       /* by partition: 1 + place in txn->parts, 0: none */
+    uint32_t part_capacity;
+} kafka_target;
+
+typedef struct kafka_producer {
+    rd_kafka_t *rk; /* NULL: to be made before the next transaction */
+    /* R1: requests of transactions, counted by the client's threads */
+    atomic_uint requests_sent, requests_answered;
+    atomic_bool in_transaction, broker_lost;
+} kafka_producer;
+
+struct kafka_member {
+    leat_log_member base;
+    leat__kafka *log;
+    char *group, *instance, *transactional_id;
+    char **topics; /* subscribed, as the caller spells them */
+    size_t topic_count;
+    leat_guarantee guarantee;
+    int64_t transaction_timeout_ms;
+    rd_kafka_t *consumer; /* NULL: no topics, hence no group */
+    rd_kafka_queue_t *queue;
+    leat__waker *waker;
+    bool waker_closed;
+
+    /* touched by the thread that owns the member only */
+    leat_log_partition *owned;
+    size_t owned_count;
+    rd_kafka_topic_partition_list_t *committed; /* of all owned ones; NULL: ask */
+    leat_log_event pending;                     /* made by the rebalance callback */
+    bool closing;
+
+    pthread_mutex_t lock; /* the rest is shared with the thread that commits */
+    pthread_cond_t commit_over;
+    _Atomic int64_t generation;                   /* 0: owns nothing */
+    rd_kafka_consumer_group_metadata_t *metadata; /* R7: captured with the generation */
+    atomic_bool fenced;
+    bool revoking, left, committing, offsets_moved;
+    kafka_txn *txn;
+
+    /* touched by who commits only */
+    kafka_producer producer;
+    kafka_target *targets;
+    size_t target_count;
+    uint64_t txn_number;
+    uint32_t round_robin;
+};
+
+typedef struct kafka_staged { /* one record; its bytes lie in the transaction's arena */
+    uint32_t target, partition, part;
+    int64_t timestamp_ms;
+    leat_str key, value;
+} kafka_staged;
+
+typedef struct kafka_part { /* what a partition got */
+    uint32_t target, partition;
+    int64_t first, next;
+} kafka_part;
+
+struct kafka_txn {
+    leat_log_txn base;
+    kafka_member *member;
+    int64_t generation;
+    leat__arena bytes;
+    kafka_staged *records;
+    size_t record_count, record_capacity;
+    kafka_part *parts;
+    size_t part_count, part_capacity;
+    rd_kafka_topic_partition_list_t *offsets;
+    /* delivery */
+    size_t delivered;
+    rd_kafka_resp_err_t delivery_code; /* of the first record that was refused */
+    uint32_t delivery_target;
+    int64_t began_us;
+};
+
+/* Has the user set it? Then it is not ours to set. */
+static inline bool leat__kafka_given(const leat__kafka *log, const char *key)
+{
+    for (size_t i = 0; i < log->options.setting_count; i++)
+        if (strcmp(log->options.settings[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* The cluster's name of what the caller calls name: it has been checked to fit. */
+static inline const char *kafka_name(const leat__kafka *log, const char *name,
+                                     char out[LEAT__KAFKA_NAME_BYTES])
+{
+    return leat__kafka_name(log, name, out, NULL) == LEAT_OK ? out : "";
+}
+
+/* member.c */
+/* Is a newer process known under this instance's name? Waits up to wait_ms for the group to tell. */
+bool leat__kafka_is_fenced(kafka_member *member, int64_t wait_ms);
+leat_status leat__kafka_fenced(const kafka_member *member, leat_error *error);
+void leat__kafka_member_free(kafka_member *member);
+
+/* producer.c */
+/* Makes sure that there is a producer whose former transactions are decided (R1, R5). May block,
+ * bounded. */
+leat_status leat__kafka_producer_ready(kafka_member *member, leat_error *error);
+/* Drops it with all that is not committed; whoever makes the next one aborts its transaction. */
+void leat__kafka_producer_drop(kafka_member *member);
+/* R1: between begin and end, was a request sent that has no answer, or a broker lost? */
+void leat__kafka_producer_begins(kafka_producer *producer);
+bool leat__kafka_producer_in_doubt(const kafka_producer *producer);
+void leat__kafka_producer_ends(kafka_producer *producer);
+
+/* delivery.c */
+/* A record of the running transaction has been written, or refused. */
+void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *member);
+/* Hands all staged records to the producer. */
+leat_status leat__kafka_produce(kafka_txn *txn, leat_error *error);
+/* Sees to a handle for each topic written to, and that the client knows where it lives. */
+leat_status leat__kafka_targets_ready(kafka_txn *txn, leat_error *error);
+#endif

@@ -1,0 +1,407 @@
+/* log/kafka/transaction.c - an epoch's records and offsets, staged in memory and committed in one
+ * go.
+ *
+ *   add, offsets: checked, copied        nothing of it has left the process
+ *   commit:  begin ─ offsets ─ records ─ commit          exactly once
+ *                      │         └ AddPartitions, Produce
+ *                      └ first: the coordinator's refusal while the former transaction's markers
+ *                        are written falls on AddOffsets, which is asked again after 1 ms,
+ *                        instead of AddPartitions (20 ms)
+ *            records ─ offsets                           at least once
+ *            offsets ─ records                           at most once
+ *
+ * After a failure the outcome is not guessed: the producer is dropped, a new incarnation decides
+ * what is open, and the caller goes back to what is committed then (R1, R10).
+ */
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/log_line.h"
+#include "base/mem.h"
+#include "log/kafka/member.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { OFFSETS_TIMEOUT_MS = 10000 };
+
+static int64_t now_us(void)
+{
+    return leat__env_system()->monotonic_us(leat__env_system()->arg);
+}
+
+static leat_status outdated(const kafka_member *member, leat_error *error)
+{
+    return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, member->group,
+                      "the partitions of group '%.80s' were distributed anew", member->group);
+}
+
+/* R7 */
+static leat_status check_generation(kafka_member *member, int64_t generation, leat_error *error)
+{
+    if (atomic_load(&member->fenced))
+        return leat__kafka_fenced(member, error);
+    if (member->left)
+        return leat__log_member_left(error);
+    if (generation <= 0 || generation != atomic_load(&member->generation))
+        return outdated(member, error);
+    return LEAT_OK;
+}
+
+leat_status leat__kafka_begin(leat_log_member *base, int64_t generation, leat_log_txn **out,
+                              leat_error *error)
+{
+    kafka_member *member = (kafka_member *)base;
+    pthread_mutex_lock(&member->lock);
+    leat_status status =
+        member->txn != NULL ? leat__log_txn_is_open(error, member->group) : LEAT_OK;
+    if (status == LEAT_OK)
+        status = check_generation(member, generation, error);
+    if (status == LEAT_OK) {
+        kafka_txn *txn = leat__calloc(1, sizeof *txn);
+        txn->member = member;
+        txn->generation = generation;
+        member->txn = txn;
+        member->txn_number++;
+        *out = &txn->base;
+    }
+    pthread_mutex_unlock(&member->lock);
+    return status;
+}
+
+/* ------------------------------------------------------------------ staging */
+
+static leat_status find_target(kafka_member *member, const char *topic, uint32_t *place,
+                               leat_error *error)
+{
+    uint32_t at = 0;
+    while (at < member->target_count && strcmp(member->targets[at].name, topic) != 0)
+        at++;
+    *place = at;
+    if (at < member->target_count && member->targets[at].checked == member->txn_number)
+        return LEAT_OK;
+    leat_topic_opts opts;
+    leat_status status = leat__kafka_topic(member->log, topic, &opts, error);
+    if (status != LEAT_OK)
+        return status;
+    if (at == member->target_count) {
+        member->targets =
+            leat__realloc(member->targets, member->target_count + 1, sizeof *member->targets);
+        member->targets[member->target_count++] = (kafka_target){.name = leat__strdup(topic)};
+    }
+    kafka_target *target = &member->targets[at];
+    if (opts.partition_count > target->part_capacity) {
+        target->part_of =
+            leat__realloc(target->part_of, opts.partition_count, sizeof *target->part_of);
+        target->part_capacity = opts.partition_count;
+    }
+    memset(target->part_of, 0, target->part_capacity * sizeof *target->part_of);
+    target->opts = opts;
+    target->checked = member->txn_number;
+    return LEAT_OK;
+}
+
+static uint32_t part_of(kafka_txn *txn, uint32_t target, uint32_t partition)
+{
+    uint32_t *place = &txn->member->targets[target].part_of[partition];
+    if (*place != 0)
+        return *place - 1;
+    if (txn->part_count == txn->part_capacity) {
+        txn->part_capacity = txn->part_capacity == 0 ? 16 : txn->part_capacity * 2;
+        txn->parts = leat__realloc(txn->parts, txn->part_capacity, sizeof *txn->parts);
+    }
+    txn->parts[txn->part_count++] =
+        (kafka_part){.target = target, .partition = partition, .first = -1};
+    *place = (uint32_t)txn->part_count;
+    return *place - 1;
+}
+
+static kafka_staged *staged_room(kafka_txn *txn, size_t count)
+{
+    if (txn->record_count + count > txn->record_capacity) {
+        txn->record_capacity = (txn->record_count + count) * 3 / 2;
+        txn->records = leat__realloc(txn->records, txn->record_capacity, sizeof *txn->records);
+    }
+    return &txn->records[txn->record_count];
+}
+
+leat_status leat__kafka_txn_add(leat_log_txn *base, const leat_log_record *records, size_t count,
+                                leat_error *error)
+{
+    kafka_txn *txn = (kafka_txn *)base;
+    kafka_member *member = txn->member;
+    kafka_staged *staged = staged_room(txn, count);
+    const char *last = NULL;
+    uint32_t target = 0;
+    for (size_t i = 0; i < count; i++) { /* all are checked before the first is staged */
+        leat_status status = LEAT_OK;
+        if (records[i].topic != last)
+            status = find_target(member, records[i].topic, &target, error);
+        last = records[i].topic;
+        if (status == LEAT_OK)
+            status = leat__log_check_place(&records[i], &member->targets[target].opts, error);
+        if (status != LEAT_OK)
+            return status;
+        staged[i].target = target;
+    }
+    for (size_t i = 0; i < count; i++) {
+        kafka_staged *record = &staged[i];
+        record->partition = leat__log_place(&records[i], &member->targets[record->target].opts,
+                                            &member->round_robin);
+        record->part = part_of(txn, record->target, record->partition);
+        record->timestamp_ms = records[i].timestamp_ms;
+        record->key = leat__arena_str(&txn->bytes, records[i].key);
+        record->value = leat__arena_str(&txn->bytes, records[i].value);
+    }
+    txn->record_count += count;
+    return LEAT_OK;
+}
+
+leat_status leat__kafka_txn_offsets(leat_log_txn *base, const leat_log_offset *offsets,
+                                    size_t count, leat_error *error)
+{
+    kafka_txn *txn = (kafka_txn *)base;
+    for (size_t i = 0; i < count; i++) {
+        leat_status status = leat__kafka_partition(txn->member->log, offsets[i].topic,
+                                                   offsets[i].partition, error);
+        if (status != LEAT_OK)
+            return status;
+    }
+    if (txn->offsets == NULL)
+        txn->offsets = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        char name[LEAT__KAFKA_NAME_BYTES];
+        const char *topic = kafka_name(txn->member->log, offsets[i].topic, name);
+        int32_t partition = (int32_t)offsets[i].partition;
+        rd_kafka_topic_partition_t *entry =
+            rd_kafka_topic_partition_list_find(txn->offsets, topic, partition);
+        if (entry == NULL)
+            entry = rd_kafka_topic_partition_list_add(txn->offsets, topic, partition);
+        entry->offset = offsets[i].offset;
+        if (entry->metadata != NULL)
+            rd_kafka_mem_free(NULL, entry->metadata);
+        entry->metadata_size = offsets[i].metadata.length;
+        entry->metadata = NULL;
+        if (entry->metadata_size != 0) { /* freed by the list */
+            entry->metadata = rd_kafka_mem_malloc(NULL, entry->metadata_size);
+            memcpy(entry->metadata, offsets[i].metadata.data, entry->metadata_size);
+        }
+    }
+    return LEAT_OK;
+}
+
+/* ------------------------------------------------------------------ what a failure means */
+
+static bool is_of_an_older_generation(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
+           code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
+           code == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||
+           code == RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
+}
+
+/* R15: the broker refuses a producer when a newer one has its name, but also when its transaction
+ * was open for too long. Only the group tells the two apart. */
+static leat_status refused_producer(kafka_txn *txn, leat_error *error)
+{
+    kafka_member *member = txn->member;
+    bool in_time = now_us() - txn->began_us < member->transaction_timeout_ms * 1000;
+    if (in_time || leat__kafka_is_fenced(member, 3000)) {
+        atomic_store(&member->fenced, true);
+        return leat__kafka_fenced(member, error);
+    }
+    return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, member->group,
+                      "the transaction was open for more than %" PRId64 " ms and has expired",
+                      member->transaction_timeout_ms);
+}
+
+static leat_status explain(kafka_txn *txn, rd_kafka_resp_err_t code, const char *text,
+                           leat_error *error)
+{
+    kafka_member *member = txn->member;
+    if (code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
+        code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH)
+        return refused_producer(txn, error);
+    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+        atomic_store(&member->fenced, true);
+        return leat__kafka_fenced(member, error);
+    }
+    if (is_of_an_older_generation(code))
+        return outdated(member, error);
+    leat_error known = {0};
+    leat_status status = leat__kafka_fail(&known, code, member->group, "%.300s", text);
+    if (status == LEAT_EACCES || status == LEAT_ENOTFOUND || status == LEAT_ETOOBIG) {
+        if (error != NULL)
+            *error = known;
+        return status;
+    }
+    return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, member->group, "%.400s",
+                      known.message);
+}
+
+static leat_status failed(kafka_txn *txn, rd_kafka_error_t *failure, leat_error *error)
+{
+    leat_status status;
+    if (txn->delivery_code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        char text[400];
+        (void)snprintf(text, sizeof text, "a record for '%.100s': %.250s",
+                       txn->member->targets[txn->delivery_target].name,
+                       rd_kafka_err2str(txn->delivery_code));
+        status = explain(txn, txn->delivery_code, text, error);
+    } else {
+        status = explain(txn, rd_kafka_error_code(failure), rd_kafka_error_string(failure), error);
+    }
+    rd_kafka_error_destroy(failure);
+    return status;
+}
+
+/* ------------------------------------------------------------------ committing */
+
+static leat_status send_offsets(kafka_txn *txn, leat_error *error)
+{
+    if (txn->offsets == NULL)
+        return LEAT_OK;
+    rd_kafka_error_t *failure = rd_kafka_send_offsets_to_transaction(
+        txn->member->producer.rk, txn->offsets, txn->member->metadata, OFFSETS_TIMEOUT_MS);
+    return failure == NULL ? LEAT_OK : failed(txn, failure, error);
+}
+
+static leat_status exactly_once(kafka_txn *txn, leat_error *error)
+{
+    rd_kafka_t *rk = txn->member->producer.rk;
+    rd_kafka_error_t *failure = rd_kafka_begin_transaction(rk);
+    if (failure != NULL)
+        return failed(txn, failure, error);
+    leat_status status = send_offsets(txn, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_produce(txn, error);
+    if (status != LEAT_OK)
+        return status;
+    failure = rd_kafka_commit_transaction(rk, (int)txn->member->transaction_timeout_ms);
+    return failure == NULL ? LEAT_OK : failed(txn, failure, error);
+}
+
+static leat_status commit_offsets(kafka_txn *txn, leat_error *error)
+{
+    if (txn->offsets == NULL || txn->member->consumer == NULL)
+        return LEAT_OK;
+    rd_kafka_resp_err_t code = rd_kafka_commit(txn->member->consumer, txn->offsets, 0);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return LEAT_OK;
+    return explain(txn, code, rd_kafka_err2str(code), error);
+}
+
+static leat_status write_records(kafka_txn *txn, leat_error *error)
+{
+    leat_status status = leat__kafka_produce(txn, error);
+    if (status != LEAT_OK || txn->record_count == 0)
+        return status;
+    rd_kafka_resp_err_t code =
+        rd_kafka_flush(txn->member->producer.rk, (int)txn->member->transaction_timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = txn->delivery_code;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return LEAT_OK;
+    return explain(txn, code, rd_kafka_err2str(code), error);
+}
+
+static leat_status commit_by_guarantee(kafka_txn *txn, leat_error *error)
+{
+    leat_status status;
+    switch (txn->member->guarantee) {
+    case LEAT_AT_LEAST_ONCE:
+        status = write_records(txn, error);
+        return status == LEAT_OK ? commit_offsets(txn, error) : status;
+    case LEAT_AT_MOST_ONCE:
+        status = commit_offsets(txn, error);
+        return status == LEAT_OK ? write_records(txn, error) : status;
+    case LEAT_EXACTLY_ONCE:
+    default:
+        return exactly_once(txn, error);
+    }
+}
+
+/* R1: after an error or any doubt the producer goes; a successor is made at once, so that what is
+ * open is over soon and holds up nobody who waits for stable offsets. */
+static void renew_producer(kafka_member *member, bool failed_too)
+{
+    if (!failed_too)
+        leat__log_line(LEAT__WARN, "kafka",
+                       "%s: a request of the last transaction went unanswered; a new producer "
+                       "takes over",
+                       member->transactional_id);
+    leat__kafka_producer_drop(member);
+    leat_error error;
+    if (!atomic_load(&member->fenced) && leat__kafka_producer_ready(member, &error) != LEAT_OK)
+        leat__log_line(LEAT__WARN, "kafka", "%s", error.message); /* the next begin tries again */
+}
+
+static leat_status transact(kafka_txn *txn, leat_error *error)
+{
+    kafka_member *member = txn->member;
+    leat_status status = leat__kafka_producer_ready(member, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_targets_ready(txn, error);
+    if (status != LEAT_OK)
+        return status;
+    txn->began_us = now_us();
+    leat__kafka_producer_begins(&member->producer);
+    status = commit_by_guarantee(txn, error);
+    leat__kafka_producer_ends(&member->producer);
+    if (status == LEAT_OK && txn->delivered != txn->record_count)
+        status = leat__fail(error, LEAT_EINTERNAL, LEAT_RECOVERY_RESTART, member->group,
+                            "%zu of %zu records were not reported as written",
+                            txn->record_count - txn->delivered, txn->record_count);
+    if (status != LEAT_OK || leat__kafka_producer_in_doubt(&member->producer))
+        renew_producer(member, status != LEAT_OK);
+    return status;
+}
+
+static leat_status start_commit(kafka_txn *txn, leat_error *error)
+{
+    kafka_member *member = txn->member;
+    pthread_mutex_lock(&member->lock);
+    leat_status status = check_generation(member, txn->generation, error);
+    member->committing = status == LEAT_OK;
+    pthread_mutex_unlock(&member->lock);
+    return status;
+}
+
+static void txn_free(kafka_txn *txn)
+{
+    kafka_member *member = txn->member;
+    pthread_mutex_lock(&member->lock);
+    member->txn = NULL;
+    member->committing = false;
+    member->offsets_moved = true;
+    bool left = member->left;
+    pthread_cond_broadcast(&member->commit_over);
+    pthread_mutex_unlock(&member->lock);
+    if (txn->offsets != NULL)
+        rd_kafka_topic_partition_list_destroy(txn->offsets);
+    leat__arena_free(&txn->bytes);
+    leat__free(txn->records);
+    leat__free(txn->parts);
+    leat__free(txn);
+    if (left)
+        leat__kafka_member_free(member);
+}
+
+leat_status leat__kafka_txn_commit(leat_log_txn *base, leat__written_fn written, void *arg,
+                                   leat_error *error)
+{
+    kafka_txn *txn = (kafka_txn *)base;
+    leat_status status = start_commit(txn, error);
+    if (status == LEAT_OK && (txn->record_count > 0 || txn->offsets != NULL))
+        status = transact(txn, error);
+    for (size_t i = 0; status == LEAT_OK && written != NULL && i < txn->part_count; i++) {
+        const kafka_part *part = &txn->parts[i];
+        written(arg, txn->member->targets[part->target].name, part->partition, part->first,
+                part->next);
+    }
+    txn_free(txn);
+    return status;
+}
+
+void leat__kafka_txn_abort(leat_log_txn *base)
+{
+    txn_free((kafka_txn *)base); /* nothing of it has left the process */
+}
