@@ -3,7 +3,7 @@
  *     leat_log_append ──► log.c: arguments checked once ──► driver->append
  *                                                           ├── embedded/  RocksDB
  *                                                           ├── sim/       the model
- *                                                           └── kafka/     (not built yet)
+ *                                                           └── kafka/     librdkafka
  *
  * A driver's objects begin with the base structs below.  A driver may rely on: no NULL arguments,
  * names well spelt, sizes within bounds, writing calls refused on a read-only log, offsets >= 0 in
@@ -88,6 +88,7 @@ struct leat__log_driver {
 
 extern const leat__log_driver leat__embedded_driver;
 extern const leat__log_driver leat__sim_driver;
+extern const leat__log_driver leat__kafka_driver;
 
 /* leat_log_open with a clock of the caller's: the simulator, and tests of retention. env is
  * borrowed until the close; NULL: the system's. */

@@ -15,7 +15,8 @@
 
 enum { METADATA_BYTES_MAX = 4096, NEAR_MISSES_MAX = 3 };
 
-static const leat__log_driver *const drivers[] = {&leat__embedded_driver, &leat__sim_driver};
+static const leat__log_driver *const drivers[] = {&leat__embedded_driver, &leat__sim_driver,
+                                                  &leat__kafka_driver};
 
 /* ------------------------------------------------------------------ checks */
 
@@ -184,11 +185,6 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
         env = leat__env_system();
     const char *colon = strchr(url, ':');
     size_t scheme_length = colon == NULL ? strlen(url) : (size_t)(colon - url);
-    if (colon != NULL && scheme_length == 5 && memcmp(url, "kafka", 5) == 0)
-        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "log",
-                          "'%.200s': the kafka driver is not built in this version; use "
-                          "embedded:DIR",
-                          url);
     for (size_t i = 0; i < sizeof drivers / sizeof *drivers && colon != NULL; i++) {
         const leat__log_driver *driver = drivers[i];
         if (strlen(driver->scheme) != scheme_length ||
@@ -197,7 +193,9 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
         if (colon[1] == '\0')
             return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "log",
                               "'%.200s': nothing after the colon; write %s:%s", url, driver->scheme,
-                              driver == &leat__sim_driver ? "NAME" : "DIR");
+                              driver == &leat__sim_driver     ? "NAME"
+                              : driver == &leat__kafka_driver ? "HOST:PORT"
+                                                              : "DIR");
         leat_status status = driver->open(log, colon + 1, opts, env, error);
         if (status == LEAT_OK) {
             (*log)->driver = driver;
