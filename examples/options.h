@@ -7,19 +7,24 @@
 #include <string.h>
 
 typedef struct options {
-    const char *program, *log, *input, *output, *state_dir;
+    const char *program, *log, *input, *output, *state_dir, *instance;
     uint32_t workers, epoch_ms;
     bool until_end, explain;
+    leat_guarantee guarantee;
 } options;
 
+static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
+
 static const struct {
-    const char *name, *value, *help; /* value "": a flag; "N": a number; else a text */
+    const char *name, *value, *help; /* value "": a flag; N: a number; G: a guarantee; or a text */
     size_t at;
 } option_table[] = {
     {"--log", "LOG", "where the topics are: embedded:DIR (required)", offsetof(options, log)},
     {"--input", "TOPIC", "read this topic", offsetof(options, input)},
     {"--output", "TOPIC", "write this topic", offsetof(options, output)},
     {"--state-dir", "DIR", "keep state on disk; else in memory", offsetof(options, state_dir)},
+    {"--instance", "NAME", "this process's own name", offsetof(options, instance)},
+    {"--guarantee", "G", "exactly-once, at-least-once, at-most-once", offsetof(options, guarantee)},
     {"--workers", "N", "threads (one per core)", offsetof(options, workers)},
     {"--epoch-ms", "N", "how often to commit (1)", offsetof(options, epoch_ms)},
     {"--until-end", "", "end where the input ends", offsetof(options, until_end)},
@@ -59,6 +64,28 @@ static size_t options_find(const options *opts, const char *typed)
     options_wrong(opts, what, option_table[nearest].name);
 }
 
+/* Sets one option; the value is of the kind that the table says. */
+static void options_set(options *opts, size_t option, const char *value)
+{
+    char kind = option_table[option].value[0];
+    void *target = (char *)opts + option_table[option].at;
+    size_t given = 0;
+    while (kind == 'G' && given < 3 && strcmp(value, guarantees[given]) != 0)
+        given++;
+    if (given == 3)
+        options_wrong(opts, "a guarantee is exactly-once, at-least-once, at-most-once, not", value);
+    if (kind == 'N' && strspn(value, "0123456789") != strlen(value))
+        options_wrong(opts, "a number is needed, not", value);
+    if (kind == '\0')
+        *(bool *)target = true;
+    else if (kind == 'N')
+        *(uint32_t *)target = (uint32_t)strtoul(value, NULL, 10);
+    else if (kind == 'G')
+        *(leat_guarantee *)target = (leat_guarantee)given;
+    else
+        *(const char **)target = value;
+}
+
 static options options_parse(int argc, char **argv, const char *about, options parsed)
 {
     parsed.program = program_invocation_short_name;
@@ -66,19 +93,10 @@ static options options_parse(int argc, char **argv, const char *about, options p
         if (strcmp(argv[i], "--help") == 0)
             options_help(&parsed, about);
         size_t option = options_find(&parsed, argv[i]);
-        char kind = option_table[option].value[0];
-        const char *value = kind == '\0' ? "" : argv[++i];
-        void *target = (char *)&parsed + option_table[option].at;
+        const char *value = option_table[option].value[0] == '\0' ? "" : argv[++i];
         if (value == NULL)
             options_wrong(&parsed, "a value is missing after", argv[i - 1]);
-        if (kind == 'N' && strspn(value, "0123456789") != strlen(value))
-            options_wrong(&parsed, "a number is needed, not", value);
-        if (kind == '\0')
-            *(bool *)target = true;
-        else if (kind == 'N')
-            *(uint32_t *)target = (uint32_t)strtoul(value, NULL, 10);
-        else
-            *(const char **)target = value;
+        options_set(&parsed, option, value);
     }
     if (parsed.log == NULL && !parsed.explain)
         options_wrong(&parsed, "--log", "is missing");

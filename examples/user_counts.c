@@ -42,6 +42,8 @@ int main(int argc, char **argv)
     leat_job *job = leat_job_new(&(leat_job_opts){.name = "user-counts",
                                                   .log = opts.log,
                                                   .state_dir = opts.state_dir,
+                                                  .instance = opts.instance,
+                                                  .guarantee = opts.guarantee,
                                                   .worker_count = opts.workers,
                                                   .epoch_ms = opts.epoch_ms});
 

@@ -33,7 +33,7 @@ extern "C" {
     X(ENOSPC, "no space left on the device", 28)         \
     X(EACCES, "permission denied", 77)                   \
     X(ECORRUPT, "stored data is damaged", 76)            \
-    X(ELOCKED, "held by another process", 75)            \
+    X(ELOCKED, "held by another process", 83)            \
     X(EEXISTS, "already exists", 73)                     \
     X(ENOTFOUND, "not found", 72)                        \
     X(EABORTED, "the epoch was aborted", 71)             \
@@ -43,7 +43,9 @@ extern "C" {
     X(EAGAIN, "not now, try again", 81)                  \
     X(EPORT, "address in use", 82)                       \
     X(EINTERNAL, "internal error", 70)                   \
-    X(EUNREACHABLE, "the server does not answer", 69)
+    X(EUNREACHABLE, "the server does not answer", 69)    \
+    X(ETIMEOUT, "the log does not answer", 75)           \
+    X(EVIOLATION, "exactly-once was violated", 84)
 
 typedef enum leat_status {
 #define X(name, text, exit_code) LEAT_##name,

@@ -61,7 +61,9 @@ typedef struct leat_job_opts {
     leat_log *log_handle; /* borrowed instead of `log`, shared with the program */
     /* RocksDB state lives here; NULL: state in memory, restored from the log */
     const char *state_dir;
-    const char *instance;  /* stable name of this process within the job; NULL: "0" */
+    /* stable name of this process within the job, no other process's (R25); NULL: a name kept in
+     * state_dir, without one "0" */
+    const char *instance;
     uint32_t worker_count; /* threads; 0: one per core, never more than tasks */
     /* tasks of stages behind a key_by exchange; 0: as the widest source */
     uint32_t partition_count;
@@ -76,6 +78,13 @@ typedef struct leat_job_opts {
     const char *dead_letters; /* topic of LEAT_ON_ERROR_DEAD_LETTER; NULL: "dead-letters" */
     /* rewinds in a row without a commit before the job stops; 0: 10 (R30) */
     uint32_t restart_limit;
+    /* what a crash may do to the output. The weaker ones cost less on Kafka; a log that gives
+     * exactly-once for nothing gives it all the same. State is as the outputs are: with at-least-
+     * once a record may be counted twice, with at-most-once not at all */
+    leat_guarantee guarantee;
+    /* a log may abort a transaction that is open for longer; a commit that takes 5 s more than this
+     * ends the process with exit code 75 (R3); 0: 10 s */
+    int64_t transaction_timeout_ms;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -361,6 +370,14 @@ typedef enum leat_explain_format {
 } leat_explain_format;
 LEAT_API void leat_job_explain(const leat_job *job, leat_explain_format format, FILE *file);
 
+/* R20: what a job, or a partition of it, is doing. */
+typedef enum leat_partition_state {
+    LEAT_RESTORING = 0, /* waits for partitions, or reads their state; answers nothing */
+    LEAT_READY,
+    LEAT_DRAINING, /* told to stop, or to let its partitions go */
+} leat_partition_state;
+LEAT_API const char *leat_partition_state_name(leat_partition_state state); /* "restoring" */
+
 typedef struct leat_job_stats {
     uint64_t records_in, records_out, records_late, records_skipped, records_dead;
     uint64_t epochs, rewinds;
@@ -368,8 +385,28 @@ typedef struct leat_job_stats {
     int64_t commit_p50_us, commit_p99_us, epoch_p50_us, epoch_p99_us;
     uint64_t state_entries, state_cache_bytes, timers;
     uint64_t backlog; /* records in the sources' topics not yet read */
+    leat_partition_state state;
+    uint32_t partitions_ready, partitions_restoring; /* of all stages */
+    /* the restore under way, or the last: changelog offsets read, of how many; when it will be done
+     * (-1: not known yet) */
+    uint64_t restore_done, restore_total, restore_records_per_s;
+    int64_t restore_left_ms;
+    uint64_t eos_violations; /* found since the job was made (R2, R16) */
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
+
+typedef struct leat_partition_stats {
+    const char *stage; /* lent for the call */
+    uint32_t partition;
+    leat_partition_state state;
+    uint64_t restored_records; /* of its changelog */
+    uint64_t lag;              /* offsets of its changelog still to be read */
+} leat_partition_stats;
+/* Calls fn for each partition that is here, by stage, then partition; fn returns false to stop, and
+ * must not use the job. Any thread, never waits for a restore. */
+LEAT_API void leat_job_each_partition(leat_job *job,
+                                      bool (*fn)(void *arg, const leat_partition_stats *stats),
+                                      void *arg);
 
 /* The committed value of a key in an operator's VALUE state, decoded into *record; strings and
  * lists live in *memory until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none;

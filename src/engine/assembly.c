@@ -53,6 +53,7 @@ static void make_ops(leat__task *task)
         } else if (node->kind <= LEAT__NODE_SOURCE_ARRAY) {
             task->source = leat__calloc(1, sizeof(*task->source));
             task->source->node = node;
+            task->source->topic = leat__source_topic(task->run, node);
             task->source->sealed_timestamp_ms = LEAT_TIME_MIN;
         }
     }
@@ -74,6 +75,8 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
                                    .failed = leat__task_failed,
                                    .late = leat__task_late};
     make_ops(task);
+    if (stage->has_state && !run->forgetful)
+        task->changelog = leat__format("%s-%s-changelog", run->graph->opts.name, stage->name);
     run->tasks = leat__realloc(run->tasks, run->task_count + 1, sizeof(leat__task *));
     run->tasks[run->task_count++] = task;
     return task;
@@ -245,8 +248,7 @@ static leat_status open_store(leat__task *task, leat_error *error)
     if (!task->stage->has_state)
         return LEAT_OK;
     leat__run *run = task->run;
-    const leat_job_opts *opts = &run->graph->opts;
-    size_t cache_bytes = opts->cache_bytes == 0 ? (size_t)64 << 20 : opts->cache_bytes;
+    size_t cache_bytes = run->graph->opts.cache_bytes;
     size_t stateful = 0;
     for (size_t i = 0; i < run->task_count; i++)
         stateful += run->tasks[i]->stage->has_state;
@@ -259,11 +261,8 @@ static leat_status open_store(leat__task *task, leat_error *error)
                               .timer_count = task->timer_count,
                               .cache_bytes = cache_bytes / (stateful == 0 ? 1 : stateful)};
     leat_status status = leat__store_open(&task->face.store, &store, error);
-    if (status != LEAT_OK)
+    if (status != LEAT_OK || run->forgetful)
         return status;
-    if (run->forgetful)
-        return LEAT_OK;
-    task->changelog = leat__format("%s-%s-changelog", opts->name, task->stage->name);
     return leat__task_restore(task, error);
 }
 
@@ -286,8 +285,6 @@ static leat_status open_task(leat__task *task, leat_error *error)
     if (status != LEAT_OK)
         return status;
     if (task->source != NULL) {
-        const leat__node *node = task->source->node;
-        task->source->topic = leat__source_topic(task->run, node);
         status = leat__source_open(task, error);
         if (status != LEAT_OK)
             return status;
@@ -346,10 +343,16 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
         for (uint32_t e = 0; e < plan->edge_count; e++)
             if (plan->edges[e].from_stage == run->tasks[i]->stage->number)
                 wire_edge(run->tasks[i], e);
-    leat_status status = LEAT_OK;
+    leat_status status = leat__read_positions(run, error);
+    leat__progress_begin(run);
     /* in the order of the stages: time is inherited from those before */
-    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
         status = open_task(run->tasks[i], error);
+        if (status == LEAT_OK)
+            leat__progress_ready(run->tasks[i]);
+    }
+    if (status == LEAT_OK)
+        leat__progress_finished(run);
     uint64_t epoch = run->epoch; /* the seals found may be ahead of what this process knew */
     for (size_t i = 0; i < run->task_count; i++)
         run->tasks[i]->epoch = epoch;
@@ -357,12 +360,15 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
     run->phase = LEAT__OPEN;
     give_to_workers(run);
     pthread_rwlock_unlock(&run->assembly_lock);
+    if (status == LEAT_OK)
+        atomic_store(&run->restoring, false);
     return status;
 }
 
 void leat__disassemble(leat__run *run)
 {
     pthread_rwlock_wrlock(&run->assembly_lock);
+    leat__progress_end(run);
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
         for (size_t k = 0; k < task->output_count; k++) {

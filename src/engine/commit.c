@@ -5,9 +5,11 @@
  *                                                                                        │
  *            on_committed, file and fn sinks ◄── state database (R6: after, never before) ◄┘
  *
- * Runs on the coordinator's thread, so that a log that blocks stops nobody else (R3).
+ * Runs on the coordinator's thread, so that a log that blocks stops nobody else; a watchdog ends
+ * the process if it blocks for too long (R3).
  */
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/run.h"
 #include "log/driver.h"
@@ -102,13 +104,14 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
 static leat_status add_offset(commit *c, const leat__task *task, const leat__bundle *bundle,
                               leat_error *error)
 {
-    char text[32];
-    int length = snprintf(text, sizeof(text), "%" PRId64, bundle->max_timestamp_ms);
-    const leat_log_offset offset = {
-        .topic = task->source->topic,
-        .partition = task->partition,
-        .offset = bundle->offset,
-        .metadata = {text, bundle->max_timestamp_ms == LEAT_TIME_MIN ? 0 : (size_t)length}};
+    char text[LEAT__OFFSET_METADATA_BYTES];
+    bool changed = bundle->change_count != 0; /* R16: what the changelog must have from now on */
+    int length = leat__offset_metadata(text, bundle->max_timestamp_ms,
+                                       changed ? bundle->epoch : task->sealed_epoch_before);
+    const leat_log_offset offset = {.topic = task->source->topic,
+                                    .partition = task->partition,
+                                    .offset = bundle->offset,
+                                    .metadata = {text, (size_t)length}};
     return leat_log_txn_offsets(c->txn, &offset, 1, error);
 }
 
@@ -124,25 +127,49 @@ static void written(void *arg, const char *topic, uint32_t partition, int64_t fi
     }
 }
 
-static leat_status transact(commit *c, leat_error *error)
+static leat_status add_epoch(commit *c, leat_error *error)
 {
     leat__run *run = c->run;
-    leat_status status = leat_log_begin(run->member, run->generation, &c->txn, error); /* R7 */
-    if (status != LEAT_OK)
-        return status;
+    leat_status status = LEAT_OK;
+    leat__watch_phase(run, "add");
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
         leat__task *task = run->tasks[i];
         status = add_outputs(c, task->sealed, error);
         if (status == LEAT_OK)
             status = add_changes(c, task, task->sealed, error);
-        if (status == LEAT_OK && task->source != NULL)
-            status = add_offset(c, task, task->sealed, error);
     }
+    leat__watch_phase(run, "offsets");
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
+        if (run->tasks[i]->source != NULL)
+            status = add_offset(c, run->tasks[i], run->tasks[i]->sealed, error);
+    return status;
+}
+
+static leat_status transact(commit *c, leat_error *error)
+{
+    leat__run *run = c->run;
+    leat__watch_phase(run, "begin");
+    leat_status status = leat_log_begin(run->member, run->generation, &c->txn, error); /* R7 */
+    if (status != LEAT_OK)
+        return status;
+    status = add_epoch(c, error);
     if (status != LEAT_OK) {
+        leat__watch_phase(run, "abort");
         leat_log_txn_abort(c->txn);
         return status;
     }
+    leat__watch_phase(run, "commit");
     return leat_log_txn_commit_ex(c->txn, written, c, error);
+}
+
+/* R3: a client's call may block for ever. */
+static leat_status transact_watched(commit *c, leat_error *error)
+{
+    leat__run *run = c->run;
+    leat__watch(run, "commit", run->graph->opts.transaction_timeout_ms + LEAT__COMMIT_GRACE_MS);
+    leat_status status = transact(c, error);
+    leat__watch_end(run);
+    return status;
 }
 
 static leat_status apply(commit *c, leat_error *error)
@@ -161,6 +188,7 @@ static leat_status apply(commit *c, leat_error *error)
                                          .changes = &task->sealed->changes,
                                          /* at its seal, see restore.c */
                                          .changelog_position = next <= 0 ? -1 : next - 1,
+                                         .at_ms = run->env->now_ms(run->env->arg),
                                          .epoch = task->sealed->epoch};
     }
     leat_status status =
@@ -300,7 +328,7 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
         /* pointers into it are handed out */
         leat__buffer_reserve(&c.seals, run->task_count * 64 + 64);
         if (!run->forgetful || writes_to_log(run))
-            status = transact(&c, error);
+            status = transact_watched(&c, error);
         if (status == LEAT_OK)
             status = apply(&c, error);
         leat__buffer_free(&c.seals);

@@ -113,19 +113,40 @@ static void keep_counters(leat__run *run)
     pthread_mutex_unlock(&run->lock);
 }
 
-/* Without an assignment there is nothing to run until one comes (follow_assignment): at the start,
- * and when the partitions are taken away while they are being restored (R7). */
+void leat__keep_assignment(leat__run *run, const leat_log_event *event)
+{
+    for (size_t i = 0; i < run->assigned_count; i++)
+        leat__free((void *)(uintptr_t)run->assigned[i].topic);
+    run->assigned =
+        leat__realloc(run->assigned, event->partition_count + 1, sizeof(*run->assigned));
+    run->assigned_count = event->partition_count;
+    for (size_t i = 0; i < event->partition_count; i++)
+        run->assigned[i] = (leat_log_partition){leat__strdup(event->partitions[i].topic),
+                                                event->partitions[i].partition};
+    run->generation = event->generation;
+}
+
+/* Restores what is owned; partitions that are taken away meanwhile (R7) end it, and what is owned
+ * then is restored instead. Without an assignment there is nothing to run until one comes
+ * (follow_assignment). */
 static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
 {
-    if (run->generation < 0 || waits_for_the_others(run))
-        return LEAT_OK;
-    leat_status status = leat__assemble(run, error);
-    if (status == LEAT_OK)
-        return LEAT_OK;
-    leat__disassemble(run); /* half of it is not open */
-    if (status != LEAT_EABORTED || atomic_load(&run->stop_requested))
-        return status;
-    run->generation = -1;
+    while (run->generation >= 0 && !waits_for_the_others(run)) {
+        int64_t generation = run->generation;
+        leat_error cause = {0};
+        leat_status status = leat__assemble(run, &cause);
+        if (status == LEAT_OK)
+            return LEAT_OK;
+        leat__disassemble(run); /* half of it is not open */
+        if (status != LEAT_EABORTED || atomic_load(&run->stop_requested)) {
+            if (error != NULL)
+                *error = cause;
+            return status;
+        }
+        if (run->generation == generation)
+            run->generation = -1; /* the log says so; an event will, too */
+        leat__log_line(LEAT__INFO, "job", "restore abandoned: %s", cause.message);
+    }
     return LEAT_OK;
 }
 
@@ -143,6 +164,8 @@ static leat_status rebuild(leat__run *run, leat_error *error)
     pthread_mutex_unlock(&run->lock);
     atomic_store(&run->failed, false);
     run->phase = LEAT__OPEN;
+    atomic_store(&run->restoring, true);
+    atomic_store(&run->revoking, false);
     leat_status status = assemble_what_is_owned(run, error);
     release_workers(run);
     ring_workers(run);
@@ -177,19 +200,6 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
 
 /* ------------------------------------------------------------------ assignment (R7, R8) */
 
-static void keep_assignment(leat__run *run, const leat_log_event *event)
-{
-    for (size_t i = 0; i < run->assigned_count; i++)
-        leat__free((void *)(uintptr_t)run->assigned[i].topic);
-    run->assigned =
-        leat__realloc(run->assigned, event->partition_count + 1, sizeof(*run->assigned));
-    run->assigned_count = event->partition_count;
-    for (size_t i = 0; i < event->partition_count; i++)
-        run->assigned[i] = (leat_log_partition){leat__strdup(event->partitions[i].topic),
-                                                event->partitions[i].partition};
-    run->generation = event->generation;
-}
-
 static leat_status not_alone(const leat__run *run, leat_error *error)
 {
     return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, run->graph->opts.name,
@@ -197,7 +207,7 @@ static leat_status not_alone(const leat__run *run, leat_error *error)
                       "on another field than partitioned_by) runs in one process: stop the other");
 }
 
-leat_status leat__first_assignment(leat__run *run, leat_error *error)
+static leat_status first_assignment(leat__run *run, leat_error *error)
 {
     for (;;) {
         leat_log_event event;
@@ -207,7 +217,7 @@ leat_status leat__first_assignment(leat__run *run, leat_error *error)
         if (event.kind == LEAT_LOG_REVOKED)
             leat_log_member_ack(run->member);
         if (event.kind == LEAT_LOG_ASSIGNED) {
-            keep_assignment(run, &event);
+            leat__keep_assignment(run, &event);
             return waits_for_the_others(run) ? not_alone(run, error) : LEAT_OK;
         }
         /* it comes with a later step, or never */
@@ -216,6 +226,20 @@ leat_status leat__first_assignment(leat__run *run, leat_error *error)
             return LEAT_OK;
         }
         leat__doorbell_wait(&run->bell, 100000);
+    }
+}
+
+leat_status leat__first_assembly(leat__run *run, leat_error *error)
+{
+    for (;;) {
+        leat_status status = LEAT_OK;
+        if (run->generation <= 0)
+            status = first_assignment(run, error);
+        if (status == LEAT_OK && run->generation >= 0)
+            status = assemble_what_is_owned(run, error);
+        bool later = run->stepping || atomic_load(&run->stop_requested);
+        if (status != LEAT_OK || run->generation >= 0 || later)
+            return status;
     }
 }
 
@@ -228,7 +252,8 @@ static leat_status follow_assignment(leat__run *run, leat_error *error)
     if (status != LEAT_OK || event.kind == LEAT_LOG_NOTHING)
         return status;
     if (event.kind == LEAT_LOG_REVOKED) {
-        park_workers(run); /* the partitions may have another owner once acked */
+        atomic_store(&run->revoking, true); /* R20 */
+        park_workers(run);                  /* the partitions may have another owner once acked */
         leat_log_member_ack(run->member);
         run->generation = -1;
         release_workers(run);
@@ -236,7 +261,7 @@ static leat_status follow_assignment(leat__run *run, leat_error *error)
     if (event.kind == LEAT_LOG_LOST)
         run->generation = -1;
     if (event.kind == LEAT_LOG_ASSIGNED)
-        keep_assignment(run, &event);
+        leat__keep_assignment(run, &event);
     return rebuild(run, error);
 }
 
@@ -342,7 +367,7 @@ int64_t leat__coordinator_step(leat__run *run)
         return now_us(run);
     }
     leat_error error = {0};
-    if (follow_assignment(run, &error) != LEAT_OK) {
+    if (follow_assignment(run, &error) != LEAT_OK || leat__check_topics(run, &error) != LEAT_OK) {
         settle_failure(run, &error);
         return now_us(run);
     }

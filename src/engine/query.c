@@ -142,6 +142,48 @@ static void run_stats(leat__run *run, leat_job_stats *stats)
     stats->epoch_p99_us = (int64_t)leat__histogram_quantile(&run->epoch_latency_us, 0.99);
     pthread_mutex_unlock(&run->lock);
     stats->backlog = backlog(run);
+    leat__restore_sum sum = leat__progress_sum(run);
+    stats->state = leat__run_state(run);
+    stats->partitions_ready = sum.ready;
+    stats->partitions_restoring = sum.restoring;
+    stats->restore_done = sum.done;
+    stats->restore_total = sum.total;
+    stats->restore_records_per_s = sum.per_second;
+    stats->restore_left_ms = sum.left_ms;
+}
+
+const char *leat_partition_state_name(leat_partition_state state)
+{
+    static const char *const names[] = {"restoring", "ready", "draining"};
+    return (uint32_t)state <= LEAT_DRAINING ? names[state] : "unknown";
+}
+
+static void each_partition(leat__run *run, bool (*fn)(void *arg, const leat_partition_stats *stats),
+                           void *arg)
+{
+    leat_partition_state state = leat__run_state(run);
+    pthread_mutex_lock(&run->lock);
+    for (size_t i = 0; i < run->progress_count; i++) {
+        const leat__progress *progress = &run->progress[i];
+        leat_partition_state own = progress->ready ? LEAT_READY : LEAT_RESTORING;
+        const leat_partition_stats stats = {.stage = progress->stage,
+                                            .partition = progress->partition,
+                                            .state = state == LEAT_DRAINING ? state : own,
+                                            .restored_records = progress->records,
+                                            .lag = (uint64_t)(progress->end - progress->position)};
+        if (!fn(arg, &stats))
+            break;
+    }
+    pthread_mutex_unlock(&run->lock);
+}
+
+void leat_job_each_partition(leat_job *job,
+                             bool (*fn)(void *arg, const leat_partition_stats *stats), void *arg)
+{
+    pthread_rwlock_rdlock(&job->run_lock);
+    if (job->run != NULL)
+        each_partition(job->run, fn, arg);
+    pthread_rwlock_unlock(&job->run_lock);
 }
 
 void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
@@ -151,5 +193,6 @@ void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
         *stats = job->last_stats;
     else
         run_stats(job->run, stats);
+    stats->eos_violations = atomic_load(&job->violations);
     pthread_rwlock_unlock(&job->run_lock);
 }

@@ -8,36 +8,54 @@
  * A seal (R2) is the last record of an epoch in each changelog partition the epoch touched:
  *
  *   offset size  field
- *        0    1  format, 1
+ *        0    1  format, 2
  *        1    8  incarnation of the process
  *        9    8  epoch
  *       17    8  previous epoch sealed in this partition
  *       25    4  number of records of this epoch here
  *       29    4  CRC32C over their keys and values
- *       33    1  1: source position follows
+ *       33    1  bit 0: source position follows; bit 1: not written exactly-once
  *       34    8  source offset      42  8  highest event time seen        all little endian
+ *       50    8  whose it is: a hash of the job's and the stage's name (not in format 1)
  *
  * Its timestamp is the task's watermark. Restore reads committed records only, checks the chain,
- * and stops with LEAT_ECORRUPT when an epoch is torn or out of order. Compaction removes records
+ * and stops with LEAT_EVIOLATION when an epoch is torn or out of order. Compaction removes records
  * only below the last seal that it kept, so a seal whose predecessor was seen in the same pass must
  * match exactly; others can't be checked and needn't be: their epochs were whole when compacted.
  */
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/log_line.h"
 #include "engine/run.h"
 #include <inttypes.h>
+#include <string.h>
 
 /* R14: never 4 bytes; no slot's key begins with 0 */
 const leat_str leat__seal_key = {"\0leat.seal", 10};
-enum { SEAL_FORMAT = 1, WAIT_US = 100000 };
+enum { SEAL_FORMAT = 2, SEAL_HAS_SOURCE = 1, SEAL_IS_WEAK = 2 };
 
 typedef struct seal {
     uint64_t incarnation, epoch, previous;
     uint32_t count, crc;
-    bool has_source;
+    bool has_source, weak;
     int64_t offset, max_timestamp_ms;
+    uint64_t owner; /* 0: format 1 did not say */
 } seal;
+
+/* Topic names join job and stage with a hyphen, which both may contain: "a-b", "c" and "a", "b-c"
+ * would share a changelog. */
+static uint64_t owner_of(const leat__task *task)
+{
+    const char *job = task->run->graph->opts.name, *stage = task->stage->name;
+    uint64_t both[2] = {leat__hash64(job, strlen(job)), leat__hash64(stage, strlen(stage))};
+    return leat__hash64((const char *)both, sizeof(both)) | 1;
+}
+
+static bool is_weak(const leat__run *run)
+{
+    return run->graph->opts.guarantee != LEAT_EXACTLY_ONCE;
+}
 
 static uint32_t crc_record(uint32_t crc, leat_str key, leat_str value)
 {
@@ -57,9 +75,11 @@ void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat_
     leat__buffer_u64(buffer, task->sealed_epoch_before);
     leat__buffer_u32(buffer, (uint32_t)bundle->change_count);
     leat__buffer_u32(buffer, crc);
-    leat__buffer_u8(buffer, bundle->has_offset);
+    leat__buffer_u8(buffer, (uint8_t)((bundle->has_offset ? SEAL_HAS_SOURCE : 0) |
+                                      (is_weak(task->run) ? SEAL_IS_WEAK : 0)));
     leat__buffer_u64(buffer, (uint64_t)bundle->offset);
     leat__buffer_u64(buffer, (uint64_t)bundle->max_timestamp_ms);
+    leat__buffer_u64(buffer, owner_of(task));
 }
 
 static bool seal_read(leat_str bytes, seal *out)
@@ -71,66 +91,95 @@ static bool seal_read(leat_str bytes, seal *out)
     out->previous = leat__read_u64(&reader);
     out->count = leat__read_u32(&reader);
     out->crc = leat__read_u32(&reader);
-    out->has_source = leat__read_u8(&reader) != 0;
+    uint8_t flags = leat__read_u8(&reader);
+    out->has_source = (flags & SEAL_HAS_SOURCE) != 0;
+    out->weak = (flags & SEAL_IS_WEAK) != 0;
     out->offset = (int64_t)leat__read_u64(&reader);
     out->max_timestamp_ms = (int64_t)leat__read_u64(&reader);
-    return !reader.failed && format == SEAL_FORMAT;
+    out->owner = format == 1 ? 0 : leat__read_u64(&reader); /* R26: N reads N - 1 */
+    return !reader.failed && (format == 1 || format == SEAL_FORMAT);
 }
 
 /* ------------------------------------------------------------------ restore */
 
 typedef struct restore {
     leat__task *task;
-    leat__doorbell bell; /* the reader's: rung when a poll may find something */
-    int64_t seal_at;     /* offset of the last seal seen; -1: none */
+    leat_log_reader *reader;
+    int64_t end;         /* of the changelog as of the start (R5) */
     uint64_t last_epoch; /* of the last seal seen; 0: none yet */
+    int64_t sealed_at;   /* its offset; -1: none */
+    bool weak;           /* it was not written exactly-once */
     uint32_t count, crc; /* of the records since then */
     uint64_t records;
 } restore;
 
 static leat_status violation(restore *r, leat_error *error, const char *what, const seal *s)
 {
+    leat__run_count_violation(r->task->run);
     return leat__fail(
-        error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, r->task->changelog,
+        error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, r->task->changelog,
         "partition %u: epoch %" PRIu64 " %s (previous %" PRIu64 ", seen %" PRIu64
         ", %u of %u records); "
         "the log lost or mixed writes: keep it, and report it (leat_eos_violations_total)",
         r->task->partition, s->epoch, what, s->previous, r->last_epoch, r->count, s->count);
 }
 
+/* R2: a torn epoch is normal where records and offsets are not committed together. */
+static leat_status check_chain(restore *r, const seal *s, leat_error *error)
+{
+    if (r->last_epoch == 0 || s->weak || r->weak)
+        return LEAT_OK;
+    if (s->epoch <= r->last_epoch)
+        return violation(r, error, "is out of order", s);
+    if (s->previous > s->epoch || s->previous < r->last_epoch)
+        return violation(r, error, "skips a seal", s);
+    bool adjacent = s->previous == r->last_epoch;
+    if (adjacent && (s->count != r->count || s->crc != r->crc))
+        return violation(r, error, "is torn", s);
+    return LEAT_OK;
+}
+
+/* R16: never before the state. With at-least-once the epoch of the last seal may lack outputs, so
+ * only the one before it is surely whole. */
+static void take_position(leat__task *task, const seal *s)
+{
+    leat__source *source = task->source;
+    if (!s->has_source || source == NULL)
+        return;
+    source->whole_offset = source->offset;
+    source->offset = s->offset;
+    source->sealed_timestamp_ms = s->max_timestamp_ms;
+}
+
 static leat_status check_seal(restore *r, const leat_log_record *record, leat_error *error)
 {
     seal s;
+    leat__task *task = r->task;
     if (!seal_read(record->value, &s))
         return leat__fail(
-            error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, r->task->changelog,
+            error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, task->changelog,
             "partition %u has a seal of an unknown format; run the version that wrote it (R26)",
-            r->task->partition);
-    if (r->last_epoch != 0) {
-        if (s.epoch <= r->last_epoch)
-            return violation(r, error, "is out of order", &s);
-        if (s.previous > s.epoch || s.previous < r->last_epoch)
-            return violation(r, error, "skips a seal", &s);
-        bool adjacent = s.previous == r->last_epoch;
-        if (adjacent && (s.count != r->count || s.crc != r->crc))
-            return violation(r, error, "is torn", &s);
-    }
+            task->partition);
+    if (s.owner != 0 && s.owner != owner_of(task))
+        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, task->changelog,
+                          "holds the state of another job, whose name and stage give the same "
+                          "topic name as job '%s', stage '%s'; rename the job",
+                          task->run->graph->opts.name, task->stage->name);
+    leat_status status = check_chain(r, &s, error);
+    if (status != LEAT_OK)
+        return status;
     r->last_epoch = s.epoch;
-    r->seal_at = record->offset;
+    r->sealed_at = record->offset;
+    r->weak = s.weak;
     r->count = 0;
     r->crc = 0;
-    leat__task *task = r->task;
     task->sealed_epoch_before = s.epoch;
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
     /* what state was thrown away as over stays over, also where an idle input had let time pass */
     if (record->timestamp_ms > task->face.watermark_ms)
         task->face.watermark_ms = record->timestamp_ms;
-    /* R16: never before the state */
-    if (s.has_source && task->source != NULL) {
-        task->source->offset = s.offset;
-        task->source->sealed_timestamp_ms = s.max_timestamp_ms;
-    }
+    take_position(task, &s);
     return LEAT_OK;
 }
 
@@ -144,128 +193,163 @@ static leat_status restore_record(restore *r, const leat_log_record *record, lea
     return leat__store_restore(r->task->face.store, record->key, record->value, error);
 }
 
+/* Where the reader stands; and, as a restore may take minutes, a look at the group and the clock
+ * (R8). `idle`: there was nothing to read, the log fetches. */
+static leat_status step(restore *r, bool idle, int64_t *position, leat_error *error)
+{
+    const leat__task *task = r->task;
+    leat_status status =
+        leat_log_reader_position(r->reader, task->changelog, task->partition, position, error);
+    if (status != LEAT_OK)
+        return status;
+    return leat__restore_tick(task, r->records, *position, idle && *position < r->end, error);
+}
+
 /* R5, R11: done means that the reader stands at or past the end as of the start, never that a
  * record with a certain offset was seen: offsets have gaps. */
-static leat_status read_to_end(restore *r, leat_log_reader *reader, int64_t end, leat_error *error)
+static leat_status read_to_end(restore *r, leat_error *error)
 {
     leat_log_record records[512];
-    const leat__task *task = r->task;
-    for (;;) {
+    for (int64_t position = -1; position < r->end;) {
         size_t count = 0;
-        int64_t position;
-        leat_status status = leat_log_reader_poll(reader, records, 512, &count, error);
+        leat_status status = leat_log_reader_poll(r->reader, records, 512, &count, error);
         for (size_t i = 0; i < count && status == LEAT_OK; i++)
             status = restore_record(r, &records[i], error);
         if (status == LEAT_OK)
-            status = leat_log_reader_position(reader, task->changelog, task->partition, &position,
-                                              error);
+            status = step(r, count == 0, &position, error);
         if (status != LEAT_OK)
             return status;
-        if (position >= end)
-            return LEAT_OK;
-        if (atomic_load(&task->run->stop_requested))
-            return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, task->changelog,
-                              "stopped while restoring");
-        if (count == 0)
-            leat__doorbell_wait(&r->bell, WAIT_US);
     }
+    return LEAT_OK;
 }
 
-static void wake_restore(void *r)
+/* The next record below the end, lent until the next poll; *found: there is one. */
+static leat_status next_record(restore *r, leat_log_record *record, bool *found, leat_error *error)
 {
-    leat__doorbell_ring(&((restore *)r)->bell);
+    *found = false;
+    for (int64_t position = -1; position < r->end;) {
+        size_t count = 0;
+        leat_status status = leat_log_reader_poll(r->reader, record, 1, &count, error);
+        *found = status == LEAT_OK && count == 1;
+        if (status == LEAT_OK && count == 0)
+            status = step(r, true, &position, error);
+        if (status != LEAT_OK || *found)
+            return status;
+    }
+    return LEAT_OK;
 }
 
-/* Is the seal still there that the database stands at? It goes when the changelog is compacted over
- * a later one, and then tombstones behind it may have gone too (R13). */
-static leat_status look_at_seal(restore *r, leat_log_reader *reader, int64_t position, int64_t end,
-                                bool *there, leat_error *error)
+/* R13: may what the database has be kept? The seal it stands at goes when the changelog is
+ * compacted over a later one, and then tombstones behind it may have gone too; and a copy older
+ * than half the retention of deletes is not trusted, unless nothing has happened since. */
+static leat_status look_at_seal(restore *r, int64_t position, bool *keep, leat_error *error)
 {
     const leat__task *task = r->task;
     leat_log_record record;
-    size_t count = 0;
-    int64_t reached = position;
+    bool found = false;
     leat_status status =
-        leat_log_reader_seek(reader, task->changelog, task->partition, position, error);
-    while (status == LEAT_OK && count == 0 && reached < end) {
-        status = leat_log_reader_poll(reader, &record, 1, &count, error);
-        if (status == LEAT_OK && count == 0)
-            status = leat_log_reader_position(reader, task->changelog, task->partition, &reached,
-                                              error);
-        if (status == LEAT_OK && count == 0 && reached < end)
-            leat__doorbell_wait(&r->bell, WAIT_US);
-    }
-    *there = status == LEAT_OK && count == 1 && record.offset == position;
-    if (*there && !leat_str_equal(record.key, leat__seal_key))
+        leat_log_reader_seek(r->reader, task->changelog, task->partition, position, error);
+    if (status == LEAT_OK)
+        status = next_record(r, &record, &found, error);
+    *keep = status == LEAT_OK && found && record.offset == position;
+    if (!*keep)
+        return status;
+    if (!leat_str_equal(record.key, leat__seal_key))
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
                           "partition %u has no end of an epoch at %" PRId64
                           " where the state directory stands: it belongs to another log or job; "
                           "give each its own --state-dir",
                           task->partition, position);
+    int64_t written_ms = leat__store_position_ms(task->face.store);
+    int64_t age_ms = task->run->env->now_ms(task->run->env->arg) - written_ms;
+    if (written_ms == 0 || age_ms <= LEAT_LOG_TOMBSTONE_RETENTION_MS / 2)
+        return LEAT_OK;
+    status = next_record(r, &record, &found, error);
+    *keep = status == LEAT_OK && !found;
     return status;
 }
 
 /* Where to begin: what the database has is dropped if a tombstone could be missing (R13). */
-static leat_status begin_at(restore *r, leat_log_reader *reader, int64_t position, int64_t end,
-                            leat_error *error)
+static leat_status begin_at(restore *r, int64_t position, leat_error *error)
 {
     leat__task *task = r->task;
     leat_status status = LEAT_OK;
-    bool there = false;
+    bool keep = false;
     if (position == 0)
         position = -1; /* no seal is the first record: nothing was applied yet */
-    if (position >= 0 && position < end)
-        status = look_at_seal(r, reader, position, end, &there, error);
-    if (status == LEAT_OK && position >= 0 && position < end && !there) {
+    if (position >= 0 && position < r->end)
+        status = look_at_seal(r, position, &keep, error);
+    bool stale = position >= 0 && !keep;
+    if (status == LEAT_OK && stale) {
         leat__log_line(LEAT__WARN, "state",
                        "%s partition %u: the local copy is too old, built anew", task->changelog,
                        task->partition);
         status = leat__store_wipe(task->face.store, error);
         position = -1;
-    }
+    } else if (status == LEAT_OK && position < 0) /* what an abandoned restore left (R13) */
+        status = leat__store_wipe(task->face.store, error);
     if (status != LEAT_OK)
         return status;
-    return leat_log_reader_seek(reader, task->changelog, task->partition,
+    leat__progress_from(task, position < 0 ? task->changelog_begin : position);
+    return leat_log_reader_seek(r->reader, task->changelog, task->partition,
                                 position < 0 ? LEAT_OFFSET_BEGIN : position, error);
+}
+
+static void wake_coordinator(void *run)
+{
+    leat__doorbell_ring(&((leat__run *)run)->bell);
 }
 
 static leat_status restore_from(restore *r, int64_t position, leat_error *error)
 {
     leat__task *task = r->task;
-    int64_t begin, end;
-    leat_status status =
-        leat_log_bounds(task->run->log, task->changelog, task->partition, &begin, &end, error);
-    if (status != LEAT_OK)
-        return status;
-    if (position > end)
+    leat__run *run = task->run;
+    if (position > 0 && position >= r->end)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
                           "partition %u ends at %" PRId64 " but the state directory has %" PRId64
                           ": it belongs to another log; give each log its own --state-dir",
-                          task->partition, end, position);
-    leat_log_reader *reader;
-    status = leat_log_reader_new(task->run->log, wake_restore, r, &reader, error);
+                          task->partition, r->end, position);
+    leat_status status = leat_log_reader_new(run->log, wake_coordinator, run, &r->reader, error);
     if (status != LEAT_OK)
         return status;
-    status = begin_at(r, reader, position, end, error);
+    status = begin_at(r, position, error);
     if (status == LEAT_OK)
-        status = read_to_end(r, reader, end, error);
-    leat_log_reader_free(reader);
+        status = read_to_end(r, error);
+    leat_log_reader_free(r->reader);
     if (status != LEAT_OK)
         return status;
     /* R6: the position kept is that of the last seal, so that the next restore sees it again and
-     * knows its epoch. A log may end in what is no record (the marks of transactions). */
-    return leat__store_restored(task->face.store, r->seal_at, error);
+     * knows its epoch; what may follow it is read again then */
+    return leat__store_restored(task->face.store, r->sealed_at, run->env->now_ms(run->env->arg),
+                                error);
 }
 
 leat_status leat__task_restore(leat__task *task, leat_error *error)
 {
-    restore r = {.task = task, .seal_at = -1};
-    int64_t start_us = task->run->env->monotonic_us(task->run->env->arg);
-    leat_status status = restore_from(&r, leat__store_position(task->face.store), error);
-    if (status == LEAT_OK && r.records >= 10000)
-        leat__log_line(LEAT__INFO, "state",
-                       "%s partition %u: %" PRIu64 " records restored in %" PRId64 " ms",
-                       task->changelog, task->partition, r.records,
-                       (task->run->env->monotonic_us(task->run->env->arg) - start_us) / 1000);
+    restore r = {.task = task, .end = task->changelog_end, .sealed_at = -1};
+    return restore_from(&r, leat__store_position(task->face.store), error);
+}
+
+/* ------------------------------------------------------------------ before it */
+
+static leat_status changelog_bounds(leat__task *task, leat_error *error)
+{
+    leat__run *run = task->run;
+    leat__watch(run, "the bounds of a changelog", LEAT__LOG_CALL_MS);
+    leat_status status = leat_log_bounds(run->log, task->changelog, task->partition,
+                                         &task->changelog_begin, &task->changelog_end, error);
+    leat__watch_end(run);
+    return status;
+}
+
+leat_status leat__read_positions(leat__run *run, leat_error *error)
+{
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
+        if (run->tasks[i]->source != NULL)
+            status = leat__source_committed(run->tasks[i], error);
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
+        if (run->tasks[i]->changelog != NULL)
+            status = changelog_bounds(run->tasks[i], error);
     return status;
 }

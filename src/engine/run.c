@@ -8,14 +8,19 @@
  */
 #include "engine/run.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "log/driver.h"
+#include "state/identity.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
 
-enum { SOURCE_PARTITIONS = 4 }; /* of a source topic that has to be created */
+enum {
+    SOURCE_PARTITIONS = 4, /* of a source topic that has to be created */
+    TOPICS_EVERY_US = 30000000,
+};
 
 /* Readers never nest, and a stream of queries must not keep a writer out. */
 static void init_lock(pthread_rwlock_t *lock)
@@ -56,21 +61,31 @@ const char *leat__source_topic(const leat__run *run, const leat__node *node)
 
 /* ------------------------------------------------------------------ topics */
 
-/* Makes sure that the topic exists with the wanted partitions; 0: any number is fine, *count gets
- * it. */
+/* Makes sure that the topic exists; *opts gets what it is. */
+static leat_status find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
+                                leat_topic_opts *opts, leat_error *error)
+{
+    leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
+    leat_error missing;
+    leat_status status = leat_topic_describe(run->log, topic, opts, &missing);
+    if (status == LEAT_ENOTFOUND) {
+        status = leat_topic_create(run->log, topic, wanted, &missing);
+        *opts = *wanted;
+        if (status == LEAT_EEXISTS)
+            status = leat_topic_describe(run->log, topic, opts, &missing);
+    }
+    if (status != LEAT_OK && error != NULL)
+        *error = missing;
+    leat__watch_end(run);
+    return status;
+}
+
+/* The same, with the wanted partitions if `exact`; else any number is fine, *count gets it. */
 static leat_status ensure_topic(leat__run *run, const char *topic, const leat_topic_opts *wanted,
                                 bool exact, uint32_t *count, leat_error *error)
 {
     leat_topic_opts opts;
-    leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
-    if (status == LEAT_ENOTFOUND) {
-        status = leat_topic_create(run->log, topic, wanted, error);
-        opts = *wanted;
-        if (status == LEAT_EEXISTS)
-            status = leat_topic_describe(run->log, topic, &opts, error);
-    } else if (status != LEAT_OK) {
-        return leat_topic_describe(run->log, topic, &opts, error);
-    }
+    leat_status status = find_or_make(run, topic, wanted, &opts, error);
     if (status != LEAT_OK)
         return status;
     if (exact && opts.partition_count != wanted->partition_count)
@@ -88,6 +103,32 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
     return LEAT_OK;
 }
 
+/* R14: the positions and the state of this job are by partition. */
+leat_status leat__check_topics(leat__run *run, leat_error *error)
+{
+    int64_t now_us = run->env->monotonic_us(run->env->arg);
+    if (now_us - run->topics_checked_us < TOPICS_EVERY_US)
+        return LEAT_OK;
+    run->topics_checked_us = now_us;
+    for (size_t n = 0; n < run->graph->node_count; n++) {
+        leat_topic_opts opts;
+        const char *topic = leat__source_topic(run, &run->graph->nodes[n]);
+        if (run->source_partitions[n] == 0)
+            continue;
+        leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
+        leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
+        leat__watch_end(run);
+        if (status != LEAT_OK || opts.partition_count == run->source_partitions[n])
+            continue; /* one that is gone is noticed by who reads it */
+        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
+                          "had %" PRIu32 " partitions when this job started and has %" PRIu32
+                          " now: start it again, and if it keeps state under a new name, as state "
+                          "does not move between partition counts",
+                          run->source_partitions[n], opts.partition_count);
+    }
+    return LEAT_OK;
+}
+
 /* "The end" is where it was at the start, also after a rewind. */
 static leat_status note_ends(leat__run *run, const leat__node *node, uint32_t partition_count,
                              leat_error *error)
@@ -96,7 +137,9 @@ static leat_status note_ends(leat__run *run, const leat__node *node, uint32_t pa
     leat_status status = LEAT_OK;
     for (uint32_t p = 0; p < partition_count && status == LEAT_OK; p++) {
         int64_t begin;
+        leat__watch(run, "the end of a source", LEAT__LOG_CALL_MS);
         status = leat_log_bounds(run->log, node->as.log.topic, p, &begin, &ends[p], error);
+        leat__watch_end(run);
     }
     return status;
 }
@@ -204,6 +247,7 @@ static leat_status other_topics(leat__run *run, leat_error *error)
 static leat_status prepare_topics(leat__run *run, leat_error *error)
 {
     uint32_t *counts = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
+    run->source_partitions = counts;
     run->position_topics = leat__calloc(run->graph->node_count + 1, sizeof(char *));
     run->until_end = leat__calloc(run->graph->node_count + 1, sizeof(int64_t *));
     leat_status status = source_topics(run, counts, error);
@@ -211,7 +255,7 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
         count_partitions(run, counts);
         status = other_topics(run, error);
     }
-    leat__free(counts);
+    run->topics_checked_us = run->env->monotonic_us(run->env->arg);
     return status;
 }
 
@@ -249,16 +293,28 @@ static void wake_coordinator(void *run)
 static leat_status join(leat__run *run, leat_error *error)
 {
     const leat__graph *graph = run->graph;
+    char kept[LEAT__IDENTITY_BYTES];
+    const char *instance = graph->opts.instance;
+    if (instance == NULL) {
+        uint64_t random = run->env->random_u64(run->env->arg);
+        leat_status status = leat__identity(graph->opts.state_dir, random, kept, error);
+        if (status != LEAT_OK)
+            return status;
+        instance = kept;
+    }
     const char **topics = leat__calloc(graph->node_count + 1, sizeof(char *));
-    leat_log_group group = {
-        .group = graph->opts.name, .instance = graph->opts.instance, .topics = topics};
-    if (group.instance == NULL)
-        group.instance = "0";
+    leat_log_group group = {.group = graph->opts.name,
+                            .instance = instance,
+                            .topics = topics,
+                            .transaction_timeout_ms = graph->opts.transaction_timeout_ms,
+                            .guarantee = graph->opts.guarantee};
     for (size_t n = 0; n < graph->node_count; n++)
         if (graph->nodes[n].kind <= LEAT__NODE_SOURCE_ARRAY)
             topics[group.topic_count++] = leat__source_topic(run, &graph->nodes[n]);
+    leat__watch(run, "joining the group", LEAT__LOG_CALL_MS);
     leat_status status =
         leat_log_join(run->log, &group, wake_coordinator, run, &run->member, error);
+    leat__watch_end(run);
     leat__free(topics);
     return status;
 }
@@ -291,17 +347,14 @@ static leat_status open_run(leat__run *run, leat_error *error)
         status = prepare_topics(run, error);
     if (status == LEAT_OK)
         status = leat__database_open(&run->database, &database, error);
+    if (status == LEAT_OK) /* before it joins: while it reads, the others keep the partitions */
+        status = leat__tables_open(run, error);
     if (status == LEAT_OK)
         status = join(run, error);
-    if (status == LEAT_OK)
-        status = leat__tables_open(run, error);
     if (status != LEAT_OK)
         return status;
     make_workers(run);
-    status = leat__first_assignment(run, error);
-    if (status == LEAT_OK && run->generation >= 0)
-        status = leat__assemble(run, error);
-    return status;
+    return leat__first_assembly(run, error);
 }
 
 void leat__run_close(leat_job *job)
@@ -311,12 +364,16 @@ void leat__run_close(leat_job *job)
         return;
     pthread_rwlock_wrlock(&job->run_lock); /* queries that are under way end first */
     job->last_stats = run->stats;
+    job->last_stats.state = LEAT_DRAINING;
     job->run = NULL;
     pthread_rwlock_unlock(&job->run_lock);
     leat__tables_close(run);
     if (run->stage_partitions != NULL)
         leat__disassemble(run);
+    leat__watch(run, "leaving the group", LEAT__LOG_CALL_MS);
     leat_log_leave(run->member);
+    leat__watch_end(run);
+    leat__watchdog_stop(run);
     leat__database_close(run->database);
     if (run->owns_log)
         leat_log_close(run->log);
@@ -336,6 +393,8 @@ void leat__run_close(leat_job *job)
     leat__free(run->until_end);
     leat__free(run->position_topics);
     leat__free(run->stage_partitions);
+    leat__free(run->source_partitions);
+    leat__free(run->progress);
     pthread_rwlock_destroy(&run->assembly_lock);
     pthread_mutex_destroy(&run->lock);
     pthread_cond_destroy(&run->parked_changed);
@@ -353,7 +412,6 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     if (status != LEAT_OK)
         return status;
     leat__run *run = leat__calloc(1, sizeof(*run));
-    job->run = run;
     run->job = job;
     run->graph = &job->graph;
     run->env = job->env != NULL ? job->env : leat__env_system();
@@ -364,12 +422,17 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     run->buffer_limit =
         job->graph.opts.buffer_bytes == 0 ? LEAT__EPOCH_BYTES_MAX : job->graph.opts.buffer_bytes;
     run->last_commit_us = run->env->monotonic_us(run->env->arg);
+    run->restoring = true;
     init_lock(&run->assembly_lock);
     pthread_mutex_init(&run->lock, NULL);
     pthread_cond_init(&run->parked_changed, NULL);
+    job->run = run; /* statistics may be asked for from now on */
     if (atomic_load(&job->stop_before_start))
         atomic_store(&run->stop_requested, true);
-    status = open_run(run, error);
+    if (!stepping)
+        status = leat__watchdog_start(run, error);
+    if (status == LEAT_OK)
+        status = open_run(run, error);
     if (status != LEAT_OK)
         leat__run_close(job);
     else

@@ -74,6 +74,10 @@ typedef struct leat__source {
     int64_t offset;              /* next to read */
     int64_t end_offset;          /* until_end: stop here; else INT64_MAX */
     int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
+    int64_t whole_offset;        /* of the seal before the last; 0: none */
+    /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
+    int64_t committed_offset, committed_timestamp_ms;
+    uint64_t committed_epoch;
     leat__partition_time time;
     bool ended;
     const leat_field *key_field; /* the only target is a key_by on it: keys are found ahead */
@@ -113,8 +117,10 @@ struct leat__task {
     leat__slot *slots;
     const char **timers;
     size_t slot_count, timer_count;
-    char *changelog;                  /* topic; NULL without state */
-    _Atomic int64_t committed_offset; /* of the last transaction */
+    char *changelog;                        /* topic; NULL without state */
+    int64_t changelog_begin, changelog_end; /* as of the start (R5) */
+    size_t number;                          /* in run->tasks and run->progress */
+    _Atomic int64_t committed_offset;       /* of the last transaction */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
     int64_t skip_log_ms;
 };
@@ -129,6 +135,25 @@ typedef struct leat__worker {
     size_t task_count;
     uint32_t number;
 } leat__worker;
+
+/* ------------------------------------------------------------------ progress of a restore */
+
+typedef struct leat__progress {
+    const char *stage;
+    uint32_t partition;
+    bool ready;
+    int64_t from, position, end; /* offsets of the changelog */
+    uint64_t records;
+} leat__progress;
+
+typedef struct leat__restore_sum {
+    uint32_t ready, restoring;     /* partitions */
+    uint64_t records, done, total; /* done of total: distances between offsets */
+    uint64_t per_second;
+    int64_t left_ms; /* -1: can't be said yet */
+} leat__restore_sum;
+
+typedef struct leat__watchdog leat__watchdog;
 
 typedef enum leat__phase { LEAT__OPEN, LEAT__BARRIER } leat__phase;
 
@@ -158,6 +183,15 @@ struct leat__run {
     leat_log_partition *assigned; /* copied from the member's last ASSIGNED event */
     size_t assigned_count;
     pthread_rwlock_t assembly_lock; /* queries from other threads against take-down */
+
+    /* restoring (R20) */
+    leat__progress *progress; /* per task; under lock */
+    size_t progress_count;
+    int64_t restore_started_us, restore_told_us, restore_polled_us;
+    _Atomic bool restoring, revoking;
+    leat__watchdog *watchdog; /* NULL while stepping */
+    int64_t topics_checked_us;
+    uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
 
     /* coordinator */
     pthread_t coordinator;
@@ -202,11 +236,37 @@ struct leat__run {
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
 const char *leat__source_topic(const leat__run *run, const leat__node *node);
 void leat__run_fail(leat__run *run, const leat_error *error); /* first error wins; any thread */
+/* Every 30 s: a topic with another number of partitions than at the start ends the job, as records
+ * of the new ones would not be read. */
+leat_status leat__check_topics(leat__run *run, leat_error *error);
 /* Drops a run that has no threads (any more) as it is: what is not committed is gone. */
 void leat__run_close(leat_job *job);
 /* assembly.c */
 leat_status leat__assemble(leat__run *run, leat_error *error);
 void leat__disassemble(leat__run *run);
+/* Reads what the group has committed, and where the changelogs end, before anything is restored
+ * (R5). */
+leat_status leat__read_positions(leat__run *run, leat_error *error);
+/* progress.c */
+void leat__run_count_violation(leat__run *run); /* leat_eos_violations_total */
+void leat__progress_begin(leat__run *run);      /* for the tasks made by now */
+void leat__progress_end(leat__run *run);
+void leat__progress_from(const leat__task *task, int64_t position); /* begins there */
+void leat__progress_ready(const leat__task *task);
+void leat__progress_finished(leat__run *run);
+leat__restore_sum leat__progress_sum(leat__run *run);
+leat_partition_state leat__run_state(leat__run *run);
+/* After each read of a restore; LEAT_EABORTED: told to stop, or the partitions were taken away
+ * (run->generation has changed then). */
+leat_status leat__restore_tick(const leat__task *task, uint64_t records, int64_t position,
+                               bool idle, leat_error *error);
+/* watchdog.c: R3; a call into the log that lasts longer than its limit ends the process. One call
+ * at a time. */
+leat_status leat__watchdog_start(leat__run *run, leat_error *error);
+void leat__watchdog_stop(leat__run *run);
+void leat__watch(leat__run *run, const char *call, int64_t limit_ms); /* literals */
+void leat__watch_phase(leat__run *run, const char *phase);
+void leat__watch_end(leat__run *run);
 /* restore.c */
 leat_status leat__task_restore(leat__task *task, leat_error *error);
 void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle);
@@ -221,6 +281,11 @@ void leat__task_late(void *task, leat__op *op);
 /* source.c */
 leat_status leat__source_open(leat__task *task, leat_error *error);
 void leat__source_close(leat__source *source);
+leat_status leat__source_committed(leat__task *task, leat_error *error);
+/* What goes with a committed offset; returns its length. */
+enum { LEAT__OFFSET_METADATA_BYTES = 64 };
+int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,
+                          uint64_t epoch);
 bool leat__source_run(leat__task *task);
 /* sink.c */
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);
@@ -233,7 +298,9 @@ void leat__bundle_free(leat__bundle *bundle);
 /* commit.c */
 leat_status leat__commit(leat__run *run, bool force, leat_error *error);
 /* coordinator.c */
-leat_status leat__first_assignment(leat__run *run, leat_error *error);
+/* Waits for partitions, and restores what belongs to them; run->generation < 0: none yet. */
+leat_status leat__first_assembly(leat__run *run, leat_error *error);
+void leat__keep_assignment(leat__run *run, const leat_log_event *event);
 void *leat__coordinator_main(void *run);
 /* One move of the state machine; returns when to look again (monotonic us). */
 int64_t leat__coordinator_step(leat__run *run);

@@ -10,6 +10,7 @@
  */
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/run.h"
 #include "record/codec.h"
@@ -20,7 +21,7 @@
 
 /* one poll: amortises the call, bounds the time to the next barrier check; a group: as many cache
  * misses as a core has under way at once */
-enum { POLL_RECORDS = 256, GROUP_RECORDS = 32 };
+enum { POLL_RECORDS = 256, GROUP_RECORDS = 32, OFFSET_FORMAT = 2 };
 static_assert(POLL_RECORDS % GROUP_RECORDS == 0, "a poll ends with a whole group");
 
 typedef struct pending { /* decoded, not yet pushed */
@@ -47,25 +48,81 @@ static void wake_worker(void *worker)
     leat__doorbell_ring(&((leat__worker *)worker)->bell);
 }
 
-/* The committed position; without one the beginning. The metadata holds the highest event time
- * seen, so that time does not start anew. */
-static leat_status load_position(leat__task *task, leat_error *error)
+/* The metadata of an offset: "2 TIME EPOCH"; what was written before, or by somebody else, is a
+ * time alone, or nothing that we know. */
+static void read_metadata(leat__source *source, leat_str metadata)
+{
+    char text[64] = "", *next = text;
+    source->committed_timestamp_ms = LEAT_TIME_MIN;
+    source->committed_epoch = 0;
+    if (metadata.length == 0 || metadata.length >= sizeof(text))
+        return;
+    memcpy(text, metadata.data, metadata.length);
+    int64_t first = strtoll(text, &next, 10);
+    if (next == text)
+        return;
+    source->committed_timestamp_ms = first;
+    if (first != OFFSET_FORMAT || *next != ' ')
+        return;
+    source->committed_timestamp_ms = strtoll(next, &next, 10);
+    source->committed_epoch = strtoull(next, NULL, 10);
+}
+
+int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,
+                          uint64_t epoch)
+{
+    return snprintf(text, LEAT__OFFSET_METADATA_BYTES, "%d %" PRId64 " %" PRIu64, OFFSET_FORMAT,
+                    timestamp_ms, epoch);
+}
+
+leat_status leat__source_committed(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
+    leat__run *run = task->run;
     leat_log_offset committed;
+    leat__watch(run, "the committed positions", LEAT__LOG_CALL_MS);
     leat_status status =
-        leat_log_committed(task->run->member, source->topic, task->partition, &committed, error);
+        leat_log_committed(run->member, source->topic, task->partition, &committed, error);
+    leat__watch_end(run);
     if (status != LEAT_OK)
         return status;
-    atomic_store(&task->committed_offset, committed.offset < 0 ? 0 : committed.offset);
-    /* R16: a seal may be ahead */
-    if (committed.offset > source->offset)
-        source->offset = committed.offset;
-    char text[32] = "";
-    if (committed.metadata.length != 0 && committed.metadata.length < sizeof(text)) {
-        memcpy(text, committed.metadata.data, committed.metadata.length);
-        leat__watermark_record(&source->time.watermark, strtoll(text, NULL, 10), NULL);
-    }
+    source->committed_offset = committed.offset;
+    read_metadata(source, committed.metadata);
+    return LEAT_OK;
+}
+
+/* R16: the positions were committed together with an epoch that the changelog has not. */
+static leat_status ahead_of_state(const leat__task *task, leat_error *error)
+{
+    const leat__source *source = task->source;
+    leat__run_count_violation(task->run);
+    return leat__fail(error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, source->topic,
+                      "partition %" PRIu32 " is committed up to %" PRId64 " with epoch %" PRIu64
+                      ", but %.80s ends with epoch %" PRIu64
+                      ": state was lost; restore the changelog, or use a "
+                      "new job name and begin anew (R16, leat_eos_violations_total)",
+                      task->partition, source->committed_offset, source->committed_epoch,
+                      task->changelog, task->sealed_epoch_before);
+}
+
+/* Where to go on: what the group committed, or what the state was sealed with (R16). Without
+ * either at the beginning. */
+static leat_status find_position(leat__task *task, leat_error *error)
+{
+    leat__source *source = task->source;
+    leat_guarantee guarantee = task->run->graph->opts.guarantee;
+    int64_t committed = source->committed_offset;
+    bool ahead = task->changelog != NULL && source->committed_epoch > task->sealed_epoch_before;
+    if (ahead && guarantee == LEAT_EXACTLY_ONCE)
+        return ahead_of_state(task, error);
+    /* records come before offsets there: the seal may be of an epoch whose outputs are not whole */
+    if (guarantee == LEAT_AT_LEAST_ONCE)
+        source->offset = committed >= 0 ? committed : source->whole_offset;
+    else if (committed > source->offset) /* else drop what lies below the seal */
+        source->offset = committed;
+    atomic_store(&task->committed_offset, committed < 0 ? 0 : committed);
+    if (source->committed_timestamp_ms != LEAT_TIME_MIN)
+        leat__watermark_record(&source->time.watermark, source->committed_timestamp_ms, NULL);
     if (source->sealed_timestamp_ms != LEAT_TIME_MIN)
         leat__watermark_record(&source->time.watermark, source->sealed_timestamp_ms, NULL);
     int64_t watermark_ms = leat__watermark_now(&source->time.watermark);
@@ -90,8 +147,10 @@ static leat_status open_log(leat__task *task, leat_error *error)
     leat__source *source = task->source;
     leat__run *run = task->run;
     int64_t begin, end;
+    leat__watch(run, "the bounds of a source", LEAT__LOG_CALL_MS);
     leat_status status =
         leat_log_bounds(run->log, source->topic, task->partition, &begin, &end, error);
+    leat__watch_end(run);
     if (status != LEAT_OK)
         return status;
     const int64_t *ends = run->until_end[source->node->id];
@@ -138,7 +197,7 @@ leat_status leat__source_open(leat__task *task, leat_error *error)
     source->decode_op.spec = &source->source_spec;
     source->decode_op.ctx = (struct leat_ctx){.task = &task->face, .spec = &source->source_spec};
     look_ahead(task);
-    leat_status status = load_position(task, error);
+    leat_status status = find_position(task, error);
     if (status != LEAT_OK || !is_log(source))
         return status;
     return open_log(task, error);

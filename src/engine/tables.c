@@ -4,6 +4,7 @@
  *   start: read all partitions to the end as of now ─► ready ─► follow along with the job
  */
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/run.h"
@@ -100,7 +101,9 @@ static leat_status caught_up(leat__tables *tables, bool *all, leat_error *error)
         for (uint32_t p = 0; p < tables->tables[t].partition_count; p++) {
             const char *topic = tables->tables[t].config->table.topic;
             int64_t begin, end, position;
+            leat__watch(tables->run, "the end of a table", LEAT__LOG_CALL_MS);
             leat_status status = leat_log_bounds(tables->run->log, topic, p, &begin, &end, error);
+            leat__watch_end(tables->run);
             if (status == LEAT_OK)
                 status = leat_log_reader_position(tables->reader, topic, p, &position, error);
             if (status != LEAT_OK)
@@ -129,6 +132,8 @@ leat_status leat__tables_open(leat__run *run, leat_error *error)
         status = poll_once(tables, &count, error);
         if (status == LEAT_OK && count == 0)
             status = caught_up(tables, &all, error);
+        if (status == LEAT_OK && count == 0 && !all)
+            leat__doorbell_wait(&tables->bell, 20000); /* the log fetches */
         if (atomic_load(&run->stop_requested))
             return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, "tables",
                               "stopped while reading the tables");

@@ -7,6 +7,7 @@
 
 static const size_t default_cache_bytes = (size_t)64 << 20; /* of decoded state, all tasks */
 static const uint32_t default_restart_limit = 10;           /* R30 */
+static const int64_t default_transaction_timeout_ms = LEAT_SECONDS(10);
 
 static const char *or_default(leat__graph *graph, const char *text, const char *otherwise)
 {
@@ -20,12 +21,15 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
     own->name = leat__build_text(graph, opts->name);
     own->log = leat__build_text(graph, opts->log);
     own->state_dir = leat__build_text(graph, opts->state_dir);
-    own->instance = or_default(graph, opts->instance, "0");
+    /* R25: with a state directory the engine takes the name that is kept there */
+    own->instance = or_default(graph, opts->instance, opts->state_dir != NULL ? NULL : "0");
     own->dead_letters = or_default(graph, opts->dead_letters, "dead-letters");
     if (own->buffer_bytes == 0)
         own->buffer_bytes = LEAT__EPOCH_BYTES_MAX; /* R9 */
     if (own->cache_bytes == 0)
         own->cache_bytes = default_cache_bytes;
+    if (own->transaction_timeout_ms == 0)
+        own->transaction_timeout_ms = default_transaction_timeout_ms;
     if (own->restart_limit == 0)
         own->restart_limit = default_restart_limit;
 }
@@ -34,7 +38,8 @@ static bool check_opts(leat__graph *graph)
 {
     const leat_job_opts *opts = &graph->opts;
     if (!leat__build_name_ok(graph, "job", "job (leat_job_opts.name)", opts->name) ||
-        !leat__build_name_ok(graph, opts->name, "instance", opts->instance))
+        (opts->instance != NULL &&
+         !leat__build_name_ok(graph, opts->name, "instance", opts->instance)))
         return false;
     leat__draft draft = {.graph = graph, .node = {.name = opts->name}};
     if (opts->log != NULL && opts->log_handle != NULL)
@@ -45,8 +50,12 @@ static bool check_opts(leat__graph *graph)
     if (opts->exchange == LEAT_EXCHANGE_LOG && opts->log == NULL && opts->log_handle == NULL)
         return leat__build_fail(&draft, LEAT_EINVAL,
                                 "exchanges through the log but has none; set .log");
+    if ((uint32_t)opts->guarantee > LEAT_AT_MOST_ONCE)
+        return leat__build_fail(&draft, LEAT_EINVAL, "guarantee is none of leat_guarantee");
     return leat__build_topic_ok(&draft, opts->dead_letters) &&
            leat__build_not_negative(&draft, "epoch_ms", opts->epoch_ms) &&
+           leat__build_not_negative(&draft, "transaction_timeout_ms",
+                                    opts->transaction_timeout_ms) &&
            leat__build_partitions_ok(&draft, opts->partition_count);
 }
 

@@ -113,6 +113,7 @@ struct leat_job {
     const leat_env *env;            /* the outside world; NULL: the real one */
     _Atomic bool stop_before_start; /* leat_job_stop came first */
     leat_job_stats last_stats;      /* when it does not run */
+    _Atomic uint64_t violations;    /* of exactly-once, found (R2, R16) */
 };
 
 /* An empty graph, ready for the build functions of leat/job.h. A mistake in the options is its

@@ -422,6 +422,8 @@ leat_status leat_log_join(leat_log *log, const leat_log_group *group, leat__wake
     }
     if (status == LEAT_OK && group->transaction_timeout_ms < 0)
         status = invalid(error, group->group, "transaction_timeout_ms is negative");
+    if (status == LEAT_OK && (uint32_t)group->guarantee > LEAT_AT_MOST_ONCE)
+        status = invalid(error, group->group, "the guarantee is none of leat_guarantee");
     if (status != LEAT_OK)
         return status;
     leat_log_group wanted = *group;

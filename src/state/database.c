@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "state/internal.h"
 
-enum { POSITION_FORMAT = 1 };
+enum { POSITION_FORMAT = 2 }; /* 1 had no time */
 
 static void memory_close(leat__database *database)
 {
@@ -39,12 +39,14 @@ static leat_str position_key(const leat__store *store, char key[5])
     return (leat_str){key, 5};
 }
 
-void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position)
+void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position,
+                                 int64_t at_ms)
 {
     char key[5];
     leat__buffer value = {0};
     leat__buffer_u8(&value, POSITION_FORMAT);
     leat__buffer_u64(&value, (uint64_t)position);
+    leat__buffer_u64(&value, (uint64_t)at_ms);
     store->database->ops->put(batch, position_key(store, key),
                               (leat_str){value.data, value.length});
     leat__buffer_free(&value);
@@ -60,12 +62,14 @@ leat_status leat__database_get_position(leat__store *store, leat_error *error)
     leat_status status =
         store->database->ops->get(store->database, position_key(store, key), &value, error);
     leat__reader reader = leat__reader_of((leat_str){value.data, value.length});
-    if (status == LEAT_OK && leat__read_u8(&reader) != POSITION_FORMAT)
+    uint8_t format = status == LEAT_OK ? leat__read_u8(&reader) : 0;
+    if (status == LEAT_OK && format != 1 && format != POSITION_FORMAT)
         status = leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, "state",
                             "the state was written by a newer version of leat (position format)");
     int64_t position = (int64_t)leat__read_u64(&reader);
     if (status == LEAT_OK && !reader.failed)
         atomic_store(&store->position, position);
+    store->position_ms = format == POSITION_FORMAT ? (int64_t)leat__read_u64(&reader) : 0;
     leat__buffer_free(&value);
     return status == LEAT_ENOTFOUND ? LEAT_OK : status;
 }
@@ -128,7 +132,7 @@ static void put_changes(leat__batch *batch, const leat__apply *apply, leat__buff
     }
     leat__free(all);
     if (apply->changelog_position >= 0)
-        leat__database_put_position(store, batch, apply->changelog_position);
+        leat__database_put_position(store, batch, apply->changelog_position, apply->at_ms);
 }
 
 leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,

@@ -184,6 +184,7 @@ struct leat__store {
     size_t dirty_count, dirty_capacity, dirty_bytes;
     _Atomic uint64_t applied; /* 1 + last epoch that the database has */
     _Atomic int64_t position;
+    int64_t position_ms; /* as it was found or restored */
 
     leat__heap heaps[2];
     leat__buffer timer_key; /* lent by timer_pop */
@@ -437,7 +438,8 @@ void leat__directory_free(leat__cells *cells);
 leat__cells *leat__cells_by_id(const leat__store *store, leat__row_kind kind, uint32_t id);
 
 /* ---------------------------------------------------------------- database.c */
-void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position);
+void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position,
+                                 int64_t at_ms);
 leat_status leat__database_get_position(leat__store *store,
                                         leat_error *error); /* into store->position */
 

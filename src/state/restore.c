@@ -235,13 +235,14 @@ leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value
     return into_memory(store, cells, &row, key, value, error);
 }
 
-leat_status leat__store_restored(leat__store *store, int64_t position, leat_error *error)
+leat_status leat__store_restored(leat__store *store, int64_t position, int64_t at_ms,
+                                 leat_error *error)
 {
     leat_status status = LEAT_OK;
     if (store->restored == NULL)
         begin(store);
     if (store->durable) {
-        leat__database_put_position(store, store->batch, position);
+        leat__database_put_position(store, store->batch, position, at_ms);
         status = store->database->ops->write(store->batch, error);
     } else {
         status = decode_held(store, error);
@@ -250,6 +251,7 @@ leat_status leat__store_restored(leat__store *store, int64_t position, leat_erro
     if (status != LEAT_OK)
         return status;
     atomic_store(&store->position, position);
+    store->position_ms = at_ms;
     if (!store->durable)
         return LEAT_OK;
     leat__store_drop_all(store);

@@ -371,6 +371,11 @@ int64_t leat__store_position(const leat__store *store)
     return atomic_load(&store->position);
 }
 
+int64_t leat__store_position_ms(const leat__store *store)
+{
+    return store->position_ms;
+}
+
 leat_status leat__store_check(const leat__store *store, leat_error *error)
 {
     if (store->failure.status != LEAT_OK && error != NULL)

@@ -147,9 +147,9 @@ leat_status leat__store_check(const leat__store *store, leat_error *error);
 typedef struct leat__apply {
     leat__store *store;
     const leat__changes *changes;
-    int64_t changelog_position; /* one past the last changelog record of this epoch; -1: unknown,
-                                   keep */
+    int64_t changelog_position; /* of the seal of this epoch; -1: unknown, keep */
     uint64_t epoch;
+    int64_t at_ms; /* wall clock: the age of the copy (R13); 0: not said */
 } leat__apply;
 leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,
                                  leat_error *error);
@@ -157,9 +157,10 @@ leat_status leat__database_apply(leat__database *database, const leat__apply *ap
 /* Restore: the stored changelog position of this task (-1: none: from the beginning), then each
  * record in order. */
 int64_t leat__store_position(const leat__store *store);
+int64_t leat__store_position_ms(const leat__store *store); /* when it was written; 0: not known */
 leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value,
                                 leat_error *error);
-leat_status leat__store_restored(leat__store *store, int64_t position,
+leat_status leat__store_restored(leat__store *store, int64_t position, int64_t at_ms,
                                  leat_error *error); /* flush, load timers */
 /* Drops everything not applied (R10). ROCKSDB: the cache; MEMORY: everything; restore from the
  * changelog again. */

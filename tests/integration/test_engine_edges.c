@@ -344,7 +344,7 @@ static void a_rewind_that_finds_damage_ends_the_job_with_all_its_threads(void **
     inject(log, &fault);
     append_event(log, "ann", "");
     leat_error error = {0};
-    assert_int_equal(leat_job_wait(job, &error), LEAT_ECORRUPT);
+    assert_int_equal(leat_job_wait(job, &error), LEAT_EVIOLATION);
     leat_job_free(job);
     leat_log_close(log);
 }

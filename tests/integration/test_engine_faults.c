@@ -382,7 +382,7 @@ static void a_torn_epoch_in_the_changelog_is_found(void **state)
     send(test, 1, 2000);
     assert_int_equal(leat_test_run(test), LEAT_OK); /* the running job can't know */
     leat_test_crash(test);
-    assert_int_equal(leat_test_run(test), LEAT_ECORRUPT);
+    assert_int_equal(leat_test_run(test), LEAT_EVIOLATION);
     assert_string_equal(leat_test_error(test)->where, changelog);
     leat_log_close(log);
     leat_test_free(test);

@@ -58,7 +58,7 @@ class CommandLine(ExampleCase):
         for name, topic in JOBS.items():
             text = tool.run(name, "--help").stdout
             for word in ("--log", "--input", "--output", "--state-dir", "--workers", "--epoch-ms",
-                         "--until-end", "--explain", topic):
+                         "--instance", "--guarantee", "--until-end", "--explain", topic):
                 self.assertIn(word, text)
 
     def test_explain_prints_the_plan_and_touches_nothing(self):
@@ -72,6 +72,7 @@ class CommandLine(ExampleCase):
         for name in JOBS:
             for arguments in (("--wokers", "3"), ("--workers", "x"), ("--workers",), ("x",), (),
                               ("--log", self.log, "--epoch-ms", "-1"), ("--log", "nowhere"),
+                              ("--log", self.log, "--guarantee", "twice"),
                               ("--log", "embeded:x")):
                 done = tool.run(name, *arguments, expect=64)
                 self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
@@ -85,7 +86,7 @@ class CommandLine(ExampleCase):
             until = time.monotonic() + tool.TIMEOUT_S
             while not os.path.exists(os.path.join(self.dir, "log", "CURRENT")):
                 self.assertLess(time.monotonic(), until)
-            done = tool.run(second, "--log", self.log, expect=75)
+            done = tool.run(second, "--log", self.log, expect=83)
             self.assertIn(f"held by process {job.pid} ({first})", done.stderr)
             self.assertIn(tool.end(job), (0, -signal.SIGTERM))
             shutil.rmtree(os.path.join(self.dir, "log"))
@@ -96,7 +97,7 @@ class CommandLine(ExampleCase):
         while not os.path.exists(os.path.join(self.state, "CURRENT")):
             self.assertLess(time.monotonic(), until)
         done = tool.run("user_counts", "--log", self.log + "2", "--state-dir", self.state,
-                        expect=75)
+                        expect=83)
         self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
         tool.end(job)
 

@@ -136,11 +136,11 @@ class Life(unittest.TestCase):
         with recommender.Server(self.dir) as server:
             pid = str(server.process.pid)
             self.assert_fails(run("serve", "--data-dir", self.dir, "--listen", "127.0.0.1:0"),
-                              75, pid)
+                              83, pid)
             file = os.path.join(self.dir, "e.jsonl")
             with open(file, "w") as out:
                 out.write('{"user_id":"u","item_id":"i"}\n')
-            self.assert_fails(run("replay", file, "--data-dir", self.dir), 75)
+            self.assert_fails(run("replay", file, "--data-dir", self.dir), 83)
 
     def test_a_directory_that_cannot_be(self):
         file = os.path.join(self.dir, "file")

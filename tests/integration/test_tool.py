@@ -351,7 +351,7 @@ class WithAJob(ToolCase):
     def test_writing_says_who_holds_the_log(self):
         for arguments in (("produce", "--log", self.log, "t"),
                           ("topics", "--log", self.log, "--create", "x")):
-            done = self.leat(*arguments, stdin=b'{"a":1}', expect=75)
+            done = self.leat(*arguments, stdin=b'{"a":1}', expect=83)
             self.says_no(done, f"process {self.job.pid} (user_counts)")
 
     def test_unknown_jobs(self):

@@ -50,7 +50,7 @@ def check_file(problems, name):
     content = text(name).splitlines()
     if len(content) > FILE_LINES:
         problems.add(name, FILE_LINES, f"{len(content)} lines, at most {FILE_LINES}")
-    if name.startswith("examples/") and len(content) > EXAMPLE_LINES:
+    if re.match(r"examples/.*\.c$", name) and len(content) > EXAMPLE_LINES:
         problems.add(name, EXAMPLE_LINES, f"{len(content)} lines, an example has at most "
                                           f"{EXAMPLE_LINES}")
     if name.endswith(".c") and len(content) > OPENING_LINES and not content[0].startswith("/*"):

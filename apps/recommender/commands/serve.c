@@ -3,7 +3,22 @@
 #include "apps/recommender/commands/commands.h"
 #include "apps/recommender/serve/server.h"
 
-enum { OWN_FLAGS = 5 };
+enum { OWN_FLAGS = 7 };
+
+static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
+
+static leat_status guarantee_read(const char *text, leat_guarantee *guarantee, leat_error *error)
+{
+    for (int i = 0; i < 3; i++) {
+        *guarantee = (leat_guarantee)i;
+        if (strcmp(text, guarantees[i]) == 0)
+            return LEAT_OK;
+    }
+    *error = (leat_error){.status = LEAT_EINVAL, .where = "--guarantee"};
+    snprintf(error->message, sizeof error->message,
+             "'%.60s' is none of exactly-once, at-least-once, at-most-once", text);
+    return LEAT_EINVAL;
+}
 
 static void print_help(const flags *parsed)
 {
@@ -18,6 +33,7 @@ int serve_main(int argc, char **argv)
 {
     server_options options = {
         .listen = "127.0.0.1:8080", .http_threads = 2, .settings = recommender_defaults()};
+    const char *guarantee = guarantees[0];
     flag table[OWN_FLAGS + SETTINGS_FLAGS] = {
         {"data-dir", FLAG_TEXT, &options.settings.data_dir, 0, 0, "DIR",
          "where everything is kept; made if missing"},
@@ -27,6 +43,10 @@ int serve_main(int argc, char **argv)
          "threads that answer requests"},
         {"allow-any-origin", FLAG_BOOL, &options.allow_any_origin, 0, 0, NULL,
          "let web pages of other origins write events"},
+        {"instance", FLAG_TEXT, &options.settings.instance, 0, 0, "NAME",
+         "this process's own name; stable, and no other process's"},
+        {"guarantee", FLAG_TEXT, &guarantee, 0, 0, NULL,
+         "exactly-once, at-least-once or at-most-once"},
         {"no-sync", FLAG_BOOL, &options.no_sync, 0, 0, NULL,
          "tests only: do not wait for the disk"},
     };
@@ -34,6 +54,8 @@ int serve_main(int argc, char **argv)
     flags parsed = {.table = table, .count = OWN_FLAGS + SETTINGS_FLAGS};
     leat_error error = {0};
     leat_status status = flags_parse(&parsed, argc, argv, &error);
+    if (status == LEAT_OK && !parsed.help)
+        status = guarantee_read(guarantee, &options.settings.guarantee, &error);
     if (status == LEAT_OK && parsed.help) {
         print_help(&parsed);
     } else if (status == LEAT_OK && options.settings.data_dir == NULL) {

@@ -225,6 +225,8 @@ leat_status recommender_job_new(recommender_job **out, leat_log *log,
         .state_dir = settings->data_dir == NULL ? NULL : self->readers->state_dir,
         .worker_count = settings->worker_count,
         .epoch_ms = settings->epoch_ms,
+        .instance = settings->instance,
+        .guarantee = settings->guarantee,
         .buffer_bytes = EPOCH_BYTES,
         .dead_letters = TOPIC_DEAD_LETTERS,
     });

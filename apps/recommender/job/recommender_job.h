@@ -29,6 +29,8 @@ typedef struct recommender_settings {
     uint32_t partition_count;
     uint32_t worker_count;
     int64_t epoch_ms;
+    const char *instance; /* NULL: the job's own default */
+    leat_guarantee guarantee;
     int64_t gap_ms, ttl_ms, lateness_ms, out_of_order_ms, interactions_retention_ms;
     uint32_t session_items_max;
     uint32_t count; /* items in a recommendation */

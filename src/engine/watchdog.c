@@ -1,0 +1,161 @@
+/* engine/watchdog.c - no call into the log lasts for ever (R3).
+ *
+ *   coordinator   begin ─ phase ─ phase ─ end      begin ─ phase ─ ...
+ *                   │ since, limit
+ *   watchdog      ──┴── looks twice a second ── older than its limit? ─► dump ─► _exit(75)
+ *
+ * A client's call can block for ever, whatever its time-out says. A process that hangs holds its
+ * partitions and serves old answers; one that ends is started again and goes on at the last commit.
+ * Nothing is cleaned up: what hangs may hold any lock.
+ */
+#include "base/error.h"
+#include "base/log_line.h"
+#include "base/mem.h"
+#include "engine/run.h"
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOOK_MS = 500, TASKS_TOLD_MAX = 64 };
+
+struct leat__watchdog {
+    leat__run *run;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t ended_changed;
+    bool ended;
+    _Atomic(const char *) call, phase; /* call NULL: nothing is watched */
+    _Atomic int64_t since_us, limit_us;
+};
+
+/* Of the real clock: a simulated one does not move while a call hangs. */
+static int64_t now_us(void)
+{
+    const leat_env *env = leat__env_system();
+    return env->monotonic_us(env->arg);
+}
+
+static void tell_task(const leat__task *task)
+{
+    const leat__bundle *sealed = task->sealed;
+    char source[160] = "no source of its own";
+    if (task->source != NULL && task->source->topic != NULL)
+        (void)snprintf(source, sizeof(source), "%.80s at %" PRId64 ", committed %" PRId64,
+                       task->source->topic, task->source->offset,
+                       (int64_t)atomic_load(&task->committed_offset));
+    leat__log_line(LEAT__ERROR, "watchdog",
+                   "  %s partition %u: open epoch %" PRIu64 "; sealed: epoch %" PRIu64
+                   ", %zu outputs, %zu changes; %s",
+                   task->stage->name, task->partition, task->epoch,
+                   sealed == NULL ? 0 : sealed->epoch, sealed == NULL ? 0 : sealed->count,
+                   sealed == NULL ? 0 : sealed->change_count, source);
+}
+
+/* The tasks belong to the thread that hangs, so nobody changes them. */
+static _Noreturn void end_process(const leat__watchdog *dog, const char *call, int64_t took_us)
+{
+    const leat__run *run = dog->run;
+    const char *phase = atomic_load(&dog->phase);
+    leat__log_line(LEAT__ERROR, "watchdog",
+                   "job '%s': the log does not answer: %s, phase %s, since %.1f s (limit %.1f s); "
+                   "epoch %" PRIu64 ", generation %" PRId64
+                   ", %zu bytes buffered; the process ends "
+                   "with exit code %d (R3), start it again: nothing committed is lost",
+                   run->graph->opts.name, call, phase, (double)took_us / 1e6,
+                   (double)atomic_load(&dog->limit_us) / 1e6, run->epoch, run->generation,
+                   atomic_load(&run->buffered_bytes), leat_status_exit_code(LEAT_ETIMEOUT));
+    for (size_t i = 0; i < run->task_count && i < TASKS_TOLD_MAX; i++)
+        tell_task(run->tasks[i]);
+    _exit(leat_status_exit_code(LEAT_ETIMEOUT));
+}
+
+static void look(const leat__watchdog *dog)
+{
+    const char *call = atomic_load(&dog->call);
+    int64_t since_us = atomic_load(&dog->since_us);
+    if (call == NULL || since_us == 0)
+        return;
+    int64_t took_us = now_us() - since_us;
+    bool same = atomic_load(&dog->since_us) == since_us; /* not another call by now */
+    if (same && took_us > atomic_load(&dog->limit_us))
+        end_process(dog, call, took_us);
+}
+
+static void *watch(void *arg)
+{
+    leat__watchdog *dog = arg;
+    pthread_mutex_lock(&dog->lock);
+    while (!dog->ended) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOOK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        (void)pthread_cond_timedwait(&dog->ended_changed, &dog->lock, &until);
+        look(dog);
+    }
+    pthread_mutex_unlock(&dog->lock);
+    return NULL;
+}
+
+leat_status leat__watchdog_start(leat__run *run, leat_error *error)
+{
+    leat__watchdog *dog = leat__calloc(1, sizeof(*dog));
+    dog->run = run;
+    pthread_mutex_init(&dog->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&dog->ended_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&dog->thread, NULL, watch, dog) == 0) {
+        run->watchdog = dog;
+        return LEAT_OK;
+    }
+    pthread_mutex_destroy(&dog->lock);
+    pthread_cond_destroy(&dog->ended_changed);
+    leat__free(dog);
+    return leat__fail(error, LEAT_EINTERNAL, LEAT_RECOVERY_FATAL, "job",
+                      "threads could not be started; raise the process limit");
+}
+
+void leat__watchdog_stop(leat__run *run)
+{
+    leat__watchdog *dog = run->watchdog;
+    if (dog == NULL)
+        return;
+    pthread_mutex_lock(&dog->lock);
+    dog->ended = true;
+    pthread_cond_signal(&dog->ended_changed);
+    pthread_mutex_unlock(&dog->lock);
+    pthread_join(dog->thread, NULL);
+    pthread_mutex_destroy(&dog->lock);
+    pthread_cond_destroy(&dog->ended_changed);
+    leat__free(dog);
+    run->watchdog = NULL;
+}
+
+void leat__watch(leat__run *run, const char *call, int64_t limit_ms)
+{
+    leat__watchdog *dog = run->watchdog;
+    if (dog == NULL)
+        return;
+    atomic_store(&dog->since_us, 0);
+    atomic_store(&dog->phase, call);
+    atomic_store(&dog->limit_us, limit_ms * 1000);
+    atomic_store(&dog->call, call);
+    atomic_store(&dog->since_us, now_us());
+}
+
+void leat__watch_phase(leat__run *run, const char *phase)
+{
+    if (run->watchdog != NULL)
+        atomic_store(&run->watchdog->phase, phase);
+}
+
+void leat__watch_end(leat__run *run)
+{
+    if (run->watchdog != NULL)
+        atomic_store(&run->watchdog->call, NULL);
+}
