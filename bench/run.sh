@@ -9,6 +9,14 @@
 #   recommend_ingest  events per CPU second through the whole job, with fsync
 #   server            size, start, memory, ingest of leat-recommender
 #
+# By name only, with a Kafka broker of their own (docs/benchmarks.md); the first two beside Kafka
+# Streams and Flink:
+#
+#   e2e               event -> count readable, 1,000 and 20,000 events/s (about 45 minutes)
+#   cost              CPU and memory on a backlog, at the start, at a trickle
+#   recovery          after kill -9, by another instance, from the changelog alone
+#   recommend_kafka   event produced -> recommendation readable
+#
 # One after the other, never two at once. Each checks its results before it prints a speed, and
 # fails if they are wrong. BENCH_ARGS is handed to each (--json, --quick where known).
 set -euo pipefail
@@ -33,6 +41,10 @@ for name in "${names[@]}"; do
     # shellcheck disable=SC2086
     if [ "$name" = server ]; then
         LEAT_BIN_DIR=$bin bench/server.py ${BENCH_ARGS:-} || failed=1
+    elif [ "$name" = recommend_kafka ]; then
+        LEAT_BIN_DIR=$bin bench/e2e/recommend.py ${BENCH_ARGS:-} || failed=1
+    elif [ -x "bench/$name/run.py" ]; then
+        LEAT_BIN_DIR=$bin "bench/$name/run.py" ${BENCH_ARGS:-} || failed=1
     elif [ "$name" = engine ] || [ "$name" = log ]; then
         "$bin/bench/$name" ${BENCH_ARGS:-} || failed=1
     elif [ -x "$bin/bench/$name" ]; then

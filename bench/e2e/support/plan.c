@@ -1,0 +1,93 @@
+#include "bench/e2e/support/plan.h"
+
+#include "base/random.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *zeroed(uint64_t count, size_t size)
+{
+    void *memory = calloc(count == 0 ? 1 : count, size);
+    if (memory == NULL) {
+        fprintf(stderr, "bench/e2e: no memory for the plan\n");
+        exit(1);
+    }
+    return memory;
+}
+
+void plan_build(event_plan *plan, uint64_t seed)
+{
+    leat__random random = {.state = seed};
+    plan->user_of_event = zeroed(plan->event_count, sizeof *plan->user_of_event);
+    plan->first_of_user = zeroed(plan->user_count + 1, sizeof *plan->first_of_user);
+    plan->events_by_user = zeroed(plan->event_count, sizeof *plan->events_by_user);
+    plan->intended_ns = zeroed(plan->event_count, sizeof *plan->intended_ns);
+    for (uint64_t i = 0; i < plan->event_count; i++) {
+        uint64_t user =
+            seed == 0 ? i % plan->user_count : leat__random_below(&random, plan->user_count);
+        plan->user_of_event[i] = (uint32_t)user;
+        plan->first_of_user[user + 1]++;
+    }
+    for (uint64_t user = 0; user < plan->user_count; user++)
+        plan->first_of_user[user + 1] += plan->first_of_user[user];
+    uint64_t *next = zeroed(plan->user_count, sizeof *next);
+    for (uint64_t i = 0; i < plan->event_count; i++) {
+        uint32_t user = plan->user_of_event[i];
+        plan->events_by_user[plan->first_of_user[user] + next[user]++] = (uint32_t)i;
+    }
+    free(next);
+}
+
+void plan_free(event_plan *plan)
+{
+    free(plan->user_of_event);
+    free(plan->first_of_user);
+    free(plan->events_by_user);
+    free(plan->intended_ns);
+}
+
+size_t plan_user(const event_plan *plan, uint32_t user, char out[PLAN_USER_BYTES])
+{
+    return (size_t)snprintf(out, PLAN_USER_BYTES, "u%0*" PRIu32, (int)plan->user_bytes - 1, user);
+}
+
+size_t plan_event(const event_plan *plan, uint64_t event, int64_t timestamp_ms,
+                  char out[PLAN_EVENT_BYTES])
+{
+    static const char *const types[] = {"view", "click", "add_to_cart", "purchase"};
+    char user[PLAN_USER_BYTES];
+    plan_user(plan, plan->user_of_event[event], user);
+    return (size_t)snprintf(
+        out, PLAN_EVENT_BYTES,
+        "{\"user_id\":\"%s\",\"product_id\":\"p%05" PRIu64 "\",\"category\":\"c%02" PRIu64
+        "\",\"event_type\":\"%s\",\"timestamp_ms\":%" PRId64 "}",
+        user, event * 7919 % 100000, event % 50, types[event % 4], timestamp_ms);
+}
+
+/* The digits after `name`, wherever it stands. */
+static bool number_after(const char *text, size_t length, const char *name, uint64_t *number)
+{
+    const char *at = memmem(text, length, name, strlen(name));
+    const char *end = text + length;
+    if (at == NULL)
+        return false;
+    at += strlen(name);
+    const char *digits = at;
+    for (*number = 0; at < end && *at >= '0' && *at <= '9'; at++)
+        *number = *number * 10 + (uint64_t)(*at - '0');
+    return at > digits;
+}
+
+uint32_t plan_parse_user(const char *text, size_t length)
+{
+    uint64_t user;
+    bool found = number_after(text, length, "\"user_id\":\"u", &user);
+    return found && user < UINT32_MAX ? (uint32_t)user : UINT32_MAX;
+}
+
+bool plan_parse_count(const char *text, size_t length, uint32_t *user, uint64_t *count)
+{
+    *user = plan_parse_user(text, length);
+    return *user != UINT32_MAX && number_after(text, length, "\"event_count\":", count);
+}

@@ -1,0 +1,297 @@
+"""What the benchmarks through a Kafka broker share: the broker, the engines, their cost, the load.
+
+An engine is a process that reads user_events and writes user_recommendations, a count per user,
+exactly once.  `engines()` lists them with their settings; Load runs bin/bench/e2e/load, which
+produces, reads, checks and tells in lines of JSON when it does what.
+"""
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.abspath(os.environ.get("LEAT_BIN_DIR", os.path.join(ROOT, "build", "release", "bin")))
+DEPS = os.path.join(ROOT, "build", "deps")
+LOAD = os.path.join(BIN, "bench", "e2e", "load")
+BARE = os.path.join(BIN, "bench", "e2e", "bare")
+USER_COUNTS = os.path.join(BIN, "examples", "user_counts")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+STOP_S = 20
+INPUT, OUTPUT = "user_events", "user_recommendations"
+# What engines leave on the broker: topics that begin so go before each run.
+OWN_TOPICS = "user-counts,user_counts,bench-,dead-letters,leat-"
+
+# A small deployment's heap; G1 is what Java takes on a machine of two cores and 2 GiB.
+JAVA = ["java", "-Xmx512m", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+FLINK_OPENS = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in (
+    "java.lang", "java.util", "java.util.concurrent", "java.time", "java.net", "java.nio")]
+
+
+class Wrong(Exception):
+    """A result is wrong or an engine failed: no figure is printed."""
+
+
+class Process:
+    """A running process: its CPU seconds and its resident megabytes, from /proc."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def cpu_s(self):
+        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    def _status_mb(self, name):
+        with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
+            line = next(line for line in file if line.startswith(name))
+        return int(line.split()[1]) * 1024 / 1e6
+
+    def resident_mb(self):
+        return self._status_mb("VmRSS")
+
+    def peak_mb(self):
+        return self._status_mb("VmHWM")
+
+
+class Broker(Process):
+    """The project's own broker in a temporary folder, or one that is there already (its topics
+    user_events, user_recommendations and those of OWN_TOPICS are deleted)."""
+
+    def __init__(self, address=None, pid=None):
+        self.folder = None
+        if address is None:
+            self.folder = tempfile.mkdtemp(prefix="leat-bench-kafka-")
+            told = subprocess.run(
+                [os.path.join(ROOT, "tools", "kafka"), "start", "--port", "0", "--json", "--dir",
+                 os.path.join(self.folder, "kafka")], stdout=subprocess.PIPE, check=True)
+            known = json.loads(told.stdout)
+            address = known["log"].partition(":")[2]
+            pid = known["brokers"][0]["pid"]
+        super().__init__(pid)
+        self.address = address
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.folder is not None:
+            subprocess.run([os.path.join(ROOT, "tools", "kafka"), "destroy", "--dir",
+                            os.path.join(self.folder, "kafka")], check=False)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def fresh_topics(self):
+        subprocess.run([LOAD, "topics", f"broker={self.address}", f"remove={OWN_TOPICS}"],
+                       check=True)
+
+
+class Engine:
+    """One engine with one setting.  `command(broker, folder, name)` is its argv; name is another
+    one each run, so that no group waits for a member of the run before."""
+
+    def __init__(self, kind, setting, command):
+        self.kind, self.setting, self.command = kind, setting, command
+        self.name = f"{kind} {setting}".strip()
+
+
+class Running(Process):
+    """An engine's process; its state and its words are in a temporary folder."""
+    number = 0
+
+    def __init__(self, engine, broker, folder=None):
+        Running.number += 1
+        self.engine, self.owned = engine, folder is None
+        self.folder = folder or tempfile.mkdtemp(prefix="leat-bench-engine-")
+        os.makedirs(os.path.join(self.folder, "local"), exist_ok=True)
+        self.words = os.path.join(self.folder, "words")
+        argv = engine.command(broker.address, self.folder,
+                              f"bench-{os.getpid()}-{Running.number}")
+        self.started_ns = time.monotonic_ns()
+        with open(self.words, "ab") as words:
+            self.child = subprocess.Popen(argv, stdout=words, stderr=words, cwd=self.folder)
+        super().__init__(self.child.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.stop()
+        if kind is not None:
+            self.tell()
+        if self.owned:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.terminate()
+        try:
+            self.child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self):
+        self.child.send_signal(signal.SIGKILL)
+        self.child.wait()
+
+    def tell(self):
+        with open(self.words, encoding="utf-8", errors="replace") as words:
+            sys.stderr.write(f"the last words of {self.engine.name}:\n{words.read()[-3000:]}\n")
+
+
+class Load:
+    """bin/bench/e2e/load: `for line in load` gives what it tells; `result` is its last line."""
+
+    def __init__(self, command, broker, **settings):
+        words = [f"{name}={value}" for name, value in settings.items()]
+        self.child = subprocess.Popen([LOAD, command, f"broker={broker.address}", *words],
+                                      stdout=subprocess.PIPE, text=True)
+        self.result = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+
+    def __iter__(self):
+        for text in self.child.stdout:
+            line = json.loads(text)
+            if line["phase"] == "result":
+                self.result = line
+            yield line
+
+    def until(self, phase):
+        for line in self:
+            if line["phase"] == phase:
+                return line["at_ns"]
+        raise Wrong(f"the load ended before '{phase}'")
+
+    def finish(self):
+        for _ in self:
+            pass
+        if self.child.wait() != 0 or (self.result and not self.result["right"]):
+            raise Wrong(f"WRONG RESULT: {self.result}")
+        return self.result
+
+
+def _bare(**settings):
+    def command(broker, _folder, name):
+        return [BARE, f"broker={broker}", f"group={name}",
+                *[f"{key}={value}" for key, value in settings.items()]]
+    return command
+
+
+def _leat(epoch_ms, instance=None):
+    def command(broker, folder, _name):
+        state = os.path.join(folder, "state" if instance is None else f"state-{instance}")
+        return [USER_COUNTS, "--log", f"kafka:{broker}", "--state-dir", state,
+                *(["--epoch-ms", str(epoch_ms)] if epoch_ms is not None else [])]
+    return command
+
+
+def _java(peer, main, opens, settings):
+    def command(broker, folder, name):
+        jars = os.path.join(DEPS, "peers", peer, "*")
+        return [*JAVA, *opens, "-cp", jars, main, broker, folder, name, INPUT, OUTPUT, *settings]
+    return command
+
+
+def _streams(interval_ms):
+    return _java("streams", "leat.bench.StreamsCount", [], [f"commit.interval.ms={interval_ms}"])
+
+
+def _flink(interval_ms):
+    return _java("flink", "leat.bench.FlinkCount", FLINK_OPENS, [
+        f"execution.checkpointing.interval={interval_ms}ms",
+        "execution.buffer-timeout.interval=5ms"])
+
+
+def engines(wanted):
+    """All engines whose kind, or "kind setting", is in `wanted`, in the order of measuring."""
+    known = [
+        Engine("bare", "10 ms", _bare(epoch_ms=10)),
+        Engine("bare", "5 ms", _bare(epoch_ms=5)),
+        Engine("leat", "", _leat(None)),
+        *[Engine("streams", f"{ms} ms", _streams(ms)) for ms in (10, 20, 100)],
+        *[Engine("flink", f"{ms} ms", _flink(ms)) for ms in (50, 100, 1000)],
+    ]
+    chosen = [e for e in known if e.kind in wanted or e.name in wanted]
+    unknown = [w for w in wanted if w not in {n for e in known for n in (e.kind, e.name)}]
+    if unknown:
+        raise SystemExit(f"there is no engine {unknown}; there are {[e.name for e in known]}")
+    if any(e.kind in ("streams", "flink") for e in chosen):
+        subprocess.run([os.path.join(ROOT, "bench", "peers", "build.sh")], check=True)
+    return chosen
+
+
+def medians(rows):
+    """One dictionary of the medians of every number in them."""
+    return {key: statistics.median(row[key] for row in rows) for key in rows[0]
+            if isinstance(rows[0][key], (int, float)) and not isinstance(rows[0][key], bool)}
+
+
+def _first_line(path, pattern):
+    with open(path, encoding="utf-8") as file:
+        found = (re.match(pattern, line) for line in file)
+        return next((match.group(1) for match in found if match), "unknown")
+
+
+def _jar_version(folder, name):
+    jars = glob.glob(os.path.join(DEPS, folder, name + "-[0-9]*.jar"))
+    return os.path.basename(jars[0])[len(name) + 1:-4] if jars else None
+
+
+def _printed(*argv):
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return (done.stdout or done.stderr).splitlines()[0]
+
+
+def machine():
+    """Where and with what the figures were measured."""
+    memory_kb = int(_first_line("/proc/meminfo", r"MemTotal:\s+(\d+)"))
+    with open("/proc/loadavg", encoding="ascii") as file:
+        load = file.read().split()[0]
+    return {
+        "machine": f"{_first_line('/proc/cpuinfo', r'model name[^:]*: (.*)')}, {os.cpu_count()} "
+                   f"cores, {memory_kb / 2**20:.0f} GiB, Linux {os.uname().release}",
+        "load_before": float(load),
+        "commit": _printed("git", "rev-parse", "--short", "HEAD"),
+        "java": _printed("java", "-version"),
+        "kafka": _jar_version("kafka/libs", "kafka_2.13"),
+        "kafka_streams": _jar_version("peers/streams", "kafka-streams"),
+        "flink": _jar_version("peers/flink", "flink-core"),
+        "flink_kafka": _jar_version("peers/flink", "flink-connector-kafka"),
+        "librdkafka": _printed("cat", os.path.join(DEPS, "rdkafka", "version")),
+    }
+
+
+def write_json(path, result):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=1)
+        file.write("\n")
+
+
+def add_common_options(parser, runs, out):
+    parser.add_argument("--runs", type=int, default=runs, help=f"of each engine ({runs})")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: no figure")
+    parser.add_argument("--json", action="store_true", help="JSON instead of the table")
+    parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench", out),
+                        help=f"where the JSON goes (build/bench/{out})")
+    parser.add_argument("--broker", metavar="HOST:PORT",
+                        help="a broker that is there, instead of one of its own; its topics "
+                             f"{INPUT} and {OUTPUT} are deleted")
+    parser.add_argument("--broker-pid", type=int, metavar="PID", help="its process")
