@@ -64,6 +64,9 @@ typedef struct leat_job_opts {
     /* stable name of this process within the job, no other process's (R25); NULL: a name kept in
      * state_dir, without one "0" */
     const char *instance;
+    /* "HOST:PORT" at which other processes of the job reach this one: told to them through the
+     * topic JOB-members, for leat_job_owner; NULL: nothing is told */
+    const char *advertise;
     uint32_t worker_count; /* threads; 0: one per core, never more than tasks */
     /* tasks of stages behind a key_by exchange; 0: as the widest source */
     uint32_t partition_count;
@@ -415,6 +418,32 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *o
                                                     const char *state, leat_str key, void *record,
                                                     void **memory, leat_error *error);
 LEAT_API void leat_memory_free(void *memory); /* NULL is allowed */
+
+/* ------------------------------------------------------------------ several processes */
+
+typedef enum leat_owner_kind {
+    LEAT_OWNER_UNKNOWN = 0, /* nobody has it now, or nobody who answers */
+    LEAT_OWNER_HERE,
+    LEAT_OWNER_ELSEWHERE,
+} leat_owner_kind;
+
+typedef struct leat_owner { /* a copy; all but kind only if known */
+    leat_owner_kind kind;
+    bool ready; /* its state is restored */
+    char instance[256], address[256];
+    int64_t generation;
+    uint64_t incarnation;
+} leat_owner;
+
+/* Which process of the job has the key's partition of an operator (or of the stage of that name),
+ * as far as it was told (leat_job_opts.advertise; without it only LEAT_OWNER_HERE is ever known).
+ * It may have moved a moment ago: who is asked in vain is to answer so. LEAT_ENOTFOUND: there is no
+ * such operator; LEAT_EAGAIN: the job is starting. Never waits. Any thread. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_job_owner(leat_job *job, const char *op, leat_str key,
+                                                    leat_owner *owner, leat_error *error);
+/* The owner was asked, and answered or did not. One that did not is not named for a second, then
+ * named once, and so on, until it answers or tells something new. */
+LEAT_API void leat_job_owner_report(leat_job *job, const leat_owner *owner, bool answered);
 
 #ifdef __cplusplus
 }

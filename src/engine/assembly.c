@@ -9,6 +9,7 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/members.h"
 #include "engine/run.h"
 #include "record/codec.h"
 
@@ -332,6 +333,7 @@ static void give_to_workers(leat__run *run)
 leat_status leat__assemble(leat__run *run, leat_error *error)
 {
     const leat__plan *plan = &run->graph->plan;
+    leat__members_tell(run, LEAT__MEMBER_RESTORING);
     pthread_rwlock_wrlock(&run->assembly_lock);
     for (size_t s = 0; s < plan->stage_count; s++)
         for (uint32_t p = 0; p < run->stage_partitions[s]; p++)
@@ -360,8 +362,10 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
     run->phase = LEAT__OPEN;
     give_to_workers(run);
     pthread_rwlock_unlock(&run->assembly_lock);
-    if (status == LEAT_OK)
+    if (status == LEAT_OK) {
         atomic_store(&run->restoring, false);
+        leat__members_tell(run, LEAT__MEMBER_READY); /* R20 */
+    }
     return status;
 }
 

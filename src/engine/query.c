@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "engine/members.h"
 #include "engine/run.h"
 #include "record/codec.h"
 
@@ -101,6 +102,85 @@ leat_status leat_job_query(leat_job *job, const char *op, const char *state, lea
     leat_status status = query(job->run, op, state, key, record, memory, error);
     pthread_rwlock_unlock(&job->run_lock);
     return status;
+}
+
+/* ------------------------------------------------------------------ owners */
+
+static const leat__stage *stage_named(const leat__run *run, const char *name)
+{
+    const leat__plan *plan = &run->graph->plan;
+    for (size_t s = 0; s < plan->stage_count; s++) {
+        const leat__stage *stage = &plan->stages[s];
+        if (strcmp(stage->name, name) == 0)
+            return stage;
+        for (size_t i = 0; i < stage->node_count; i++)
+            if (strcmp(run->graph->nodes[stage->nodes[i]].name, name) == 0)
+                return stage;
+    }
+    return NULL;
+}
+
+/* The topic whose partitions decide where the stage's tasks are; NULL: they all are here. */
+static const char *home_topic(const leat__run *run, const leat__stage *stage)
+{
+    for (size_t i = 0; i < stage->node_count; i++) {
+        const leat__node *node = &run->graph->nodes[stage->nodes[i]];
+        if (node->kind <= LEAT__NODE_SOURCE_ARRAY)
+            return leat__source_topic(run, node);
+    }
+    return NULL;
+}
+
+/* The partition is here, whatever others say. */
+static void find_here(leat__run *run, const leat__stage *stage, uint32_t partition,
+                      leat_owner *owner)
+{
+    if (pthread_rwlock_tryrdlock(&run->assembly_lock) != 0) {
+        owner->kind = LEAT_OWNER_HERE; /* being restored: it was here, and may come back */
+        return;
+    }
+    if (task_at(run, stage, partition) != NULL)
+        *owner = (leat_owner){.kind = LEAT_OWNER_HERE, .ready = true};
+    pthread_rwlock_unlock(&run->assembly_lock);
+}
+
+static leat_status find_owner(leat__run *run, const char *op, leat_str key, leat_owner *owner,
+                              leat_error *error)
+{
+    if (run == NULL)
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op, "the job is not running");
+    if (!atomic_load(&run->open)) /* R20 */
+        return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "the job is starting");
+    const leat__stage *stage = stage_named(run, op);
+    if (stage == NULL)
+        return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op,
+                          "is no operator of this job");
+    uint32_t partition = leat__partition_of(key, run->stage_partitions[stage->number]);
+    const char *topic = home_topic(run, stage);
+    if (topic == NULL || run->members == NULL)
+        find_here(run, stage, partition, owner);
+    else
+        leat__members_find(run, topic, partition, owner);
+    return LEAT_OK;
+}
+
+leat_status leat_job_owner(leat_job *job, const char *op, leat_str key, leat_owner *owner,
+                           leat_error *error)
+{
+    *owner = (leat_owner){0};
+    pthread_rwlock_rdlock(&job->run_lock);
+    leat_status status = find_owner(job->run, op, key, owner, error);
+    pthread_rwlock_unlock(&job->run_lock);
+    return status;
+}
+
+void leat_job_owner_report(leat_job *job, const leat_owner *owner, bool answered)
+{
+    pthread_rwlock_rdlock(&job->run_lock);
+    leat__run *run = job->run;
+    if (run != NULL && atomic_load(&run->open) && run->members != NULL)
+        leat__members_report(run, owner, answered);
+    pthread_rwlock_unlock(&job->run_lock);
 }
 
 void leat_memory_free(void *memory)

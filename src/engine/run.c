@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "engine/members.h"
 #include "log/driver.h"
 #include "state/identity.h"
 #include <errno.h>
@@ -316,7 +317,7 @@ static leat_status join(leat__run *run, leat_error *error)
         leat_log_join(run->log, &group, wake_coordinator, run, &run->member, error);
     leat__watch_end(run);
     leat__free(topics);
-    return status;
+    return status == LEAT_OK ? leat__members_open(run, instance, error) : status;
 }
 
 static void make_workers(leat__run *run)
@@ -367,6 +368,7 @@ void leat__run_close(leat_job *job)
     job->last_stats.state = LEAT_DRAINING;
     job->run = NULL;
     pthread_rwlock_unlock(&job->run_lock);
+    leat__members_close(run);
     leat__tables_close(run);
     if (run->stage_partitions != NULL)
         leat__disassemble(run);
@@ -552,6 +554,8 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
     }
     leat__run *run = job->run;
     *busy = !run->finished && leat__tables_step(run);
+    if (!run->finished)
+        *busy |= leat__members_step(run);
     for (size_t i = 0; i < run->task_count && !run->finished; i++)
         *busy |= leat__task_run(run->tasks[i]);
     leat__phase before = run->phase;

@@ -225,6 +225,7 @@ struct leat__run {
 
     /* tables */
     struct leat__tables *tables;
+    struct leat__members *members; /* NULL: no address is advertised */
 
     /* statistics, under lock */
     leat_job_stats stats;

@@ -270,6 +270,7 @@ static void write_options(json *j, const leat__graph *graph)
     text(j, "log", opts->log);
     text(j, "state_dir", opts->state_dir);
     text(j, "instance", opts->instance);
+    text(j, "advertise", opts->advertise);
     number(j, "worker_count", opts->worker_count);
     number(j, "partition_count", opts->partition_count);
     text(j, "exchange", log ? "log" : "memory");

@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "graph/builder.h"
 #include "log/driver.h"
+#include <stdlib.h>
+#include <string.h>
 
 static const size_t default_cache_bytes = (size_t)64 << 20; /* of decoded state, all tasks */
 static const uint32_t default_restart_limit = 10;           /* R30 */
@@ -23,6 +25,7 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
     own->state_dir = leat__build_text(graph, opts->state_dir);
     /* R25: with a state directory the engine takes the name that is kept there */
     own->instance = or_default(graph, opts->instance, opts->state_dir != NULL ? NULL : "0");
+    own->advertise = leat__build_text(graph, opts->advertise);
     own->dead_letters = or_default(graph, opts->dead_letters, "dead-letters");
     if (own->buffer_bytes == 0)
         own->buffer_bytes = LEAT__EPOCH_BYTES_MAX; /* R9 */
@@ -34,6 +37,20 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
         own->restart_limit = default_restart_limit;
 }
 
+/* HOST:PORT; an IPv6 host in brackets. */
+static bool is_address(const char *text)
+{
+    enum { ADDRESS_BYTES_MAX = 255 };
+    const char *colon = strrchr(text, ':');
+    size_t length = strlen(text);
+    if (colon == NULL || colon == text || length > ADDRESS_BYTES_MAX ||
+        strcspn(text, " /\t\r\n\"") != length)
+        return false;
+    size_t digits = strspn(colon + 1, "0123456789");
+    long port = digits == 0 || digits > 5 ? 0 : strtol(colon + 1, NULL, 10);
+    return colon[1 + digits] == '\0' && port > 0 && port <= 65535;
+}
+
 static bool check_opts(leat__graph *graph)
 {
     const leat_job_opts *opts = &graph->opts;
@@ -42,6 +59,9 @@ static bool check_opts(leat__graph *graph)
          !leat__build_name_ok(graph, opts->name, "instance", opts->instance)))
         return false;
     leat__draft draft = {.graph = graph, .node = {.name = opts->name}};
+    if (opts->advertise != NULL && !is_address(opts->advertise))
+        return leat__build_fail(&draft, LEAT_EINVAL, "advertise '%.80s' is no HOST:PORT",
+                                opts->advertise);
     if (opts->log != NULL && opts->log_handle != NULL)
         return leat__build_fail(&draft, LEAT_EINVAL, "has both .log and .log_handle; set one");
     if ((unsigned)opts->exchange > LEAT_EXCHANGE_LOG)
