@@ -53,17 +53,6 @@ static void get_health(http_exchange *exchange, void *arg)
     leat__buffer_text(exchange->out, "{\"status\":\"alive\"}\n");
 }
 
-static void get_ready(http_exchange *exchange, void *arg)
-{
-    const api *self = arg;
-    if (!api_is_ready(self, exchange))
-        return;
-    if (atomic_load_explicit(&self->phase, memory_order_acquire) == API_STOPPING)
-        http_problem(exchange, 503, "stopping", "the server is stopping");
-    else
-        leat__buffer_text(exchange->out, "{\"status\":\"ready\"}\n");
-}
-
 /* What the live server holds, to be compared with a build from the log. */
 static void get_debug_index(http_exchange *exchange, void *arg)
 {
@@ -115,7 +104,7 @@ const http_route api_routes[] = {
     {"trending", HTTP_GET, "/v1/trending", NULL, 0, api_trending, NULL},
     {"debug_index", HTTP_GET, "/v1/debug/index", NULL, 0, get_debug_index, NULL},
     {"health", HTTP_GET, "/healthz", NULL, 0, get_health, NULL},
-    {"ready", HTTP_GET, "/readyz", NULL, 0, get_ready, NULL},
+    {"ready", HTTP_GET, "/readyz", NULL, 0, api_ready, NULL},
     {"metrics", HTTP_GET, "/metrics", NULL, 0, api_metrics, NULL},
     {"openapi", HTTP_GET, "/openapi.yaml", NULL, 0, get_openapi, NULL},
     {"root", HTTP_GET, "/", NULL, 0, get_root, NULL},

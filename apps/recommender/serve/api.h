@@ -1,9 +1,10 @@
 /* serve/api.h - the HTTP API: what its handlers share.
  *
- *   serve/api.c            routes, health, readiness, the OpenAPI file, the index for diagnosis
+ *   serve/api.c            routes, health, the OpenAPI file, the index for diagnosis
  *   serve/api_events.c     POST /v1/events
  *   serve/api_recommend.c  recommendations, similar items, trending
  *   serve/answer_json.c    lists of items as JSON
+ *   serve/api_state.c      /readyz, metrics of partitions
  *   serve/metrics.c        /metrics
  *   serve/server.c         the process: start, signals, stop */
 #ifndef RECOMMENDER_API_H
@@ -58,6 +59,8 @@ void api_session_recommendations(http_exchange *exchange, void *api);
 void api_similar_items(http_exchange *exchange, void *api);
 void api_trending(http_exchange *exchange, void *api);
 void api_metrics(http_exchange *exchange, void *api);
+void api_ready(http_exchange *exchange, void *api);
+void api_state_metrics(leat__buffer *out, const api *self); /* R20 */
 
 /* answer_json.c: "items":[...] */
 void answer_items(leat__buffer *out, const recommend_item *items, size_t count,

@@ -28,23 +28,23 @@ static bool read_arguments(http_exchange *exchange, recommend_request *request)
     return http_bool_argument(exchange, "exclude_seen", &request->exclude_seen);
 }
 
+typedef enum session_found { SESSION_NONE, SESSION_HERE, SESSION_RESTORING } session_found;
+
 /* The user's committed session; false: a problem was written.  Its strings live in
  * *memory, for leat_memory_free. */
 static bool read_session(const api *self, http_exchange *exchange, session_state *session,
-                         bool *found, void **memory)
+                         session_found *found, void **memory)
 {
     leat_error error;
     leat_status status = leat_job_query(self->job->job, SESSION_OP_NAME, SESSION_STATE_NAME,
                                         exchange->parameter, session, memory, &error);
-    *found = status == LEAT_OK;
-    if (status == LEAT_OK || status == LEAT_ENOTFOUND)
+    *found = status == LEAT_OK       ? SESSION_HERE
+             : status == LEAT_EAGAIN ? SESSION_RESTORING /* R20: popular items, and it is said */
+                                     : SESSION_NONE;
+    if (status == LEAT_OK || status == LEAT_ENOTFOUND || status == LEAT_EAGAIN)
         return true;
     leat_memory_free(*memory);
-    if (status == LEAT_EAGAIN)
-        http_problem(exchange, 503, "restoring", "%s", error.message);
-    else
-        http_problem(exchange, 500, "state", "the user's session could not be read: %s",
-                     error.message);
+    http_problem(exchange, 500, "state", "the user's session could not be read: %s", error.message);
     return false;
 }
 
@@ -75,7 +75,7 @@ void api_user_recommendations(http_exchange *exchange, void *arg)
     const api_worker *worker = exchange->worker;
     recommend_request request = {0};
     session_state session = {0};
-    bool found = false;
+    session_found found = SESSION_NONE;
     void *memory = NULL;
     if (!api_is_ready(self, exchange) || !id_is_valid(exchange, "user") ||
         !read_arguments(exchange, &request) ||
@@ -95,8 +95,10 @@ void api_user_recommendations(http_exchange *exchange, void *arg)
     leat__buffer_json_str(exchange->out, exchange->parameter);
     leat__buffer_text(exchange->out, ",");
     answer_items(exchange->out, items, count, clicks, request.click_count);
-    if (found)
+    if (found == SESSION_HERE)
         append_session(exchange->out, &session);
+    if (found == SESSION_RESTORING)
+        leat__buffer_text(exchange->out, ",\"fallback\":\"restoring\"");
     leat__buffer_text(exchange->out, ",\"model_version\":\"" MODEL_VERSION "\"}\n");
     leat_memory_free(memory);
 }

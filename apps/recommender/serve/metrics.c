@@ -210,6 +210,7 @@ void api_metrics(http_exchange *exchange, void *arg)
     event_metrics(exchange->out, self);
     if (atomic_load_explicit(&self->phase, memory_order_acquire) != API_STARTING)
         job_metrics(exchange->out, self);
+    api_state_metrics(exchange->out, self);
     index_metrics(exchange->out, self, exchange->worker);
     http_metrics(exchange->out, self);
     process_metrics(exchange->out, self);

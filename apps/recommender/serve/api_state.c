@@ -1,0 +1,104 @@
+/* serve/api_state.c - what the job's partitions are doing (R20): /readyz and its metrics.
+ *
+ *   STARTING, RESTORING ─► 503 "restoring", how far ─► READY 200 ─► DRAINING ─► 503 "draining"
+ */
+#include "apps/recommender/serve/api.h"
+
+#include <inttypes.h>
+
+static leat_partition_state state_of(const api *self, leat_job_stats *stats)
+{
+    int phase = atomic_load_explicit(&self->phase, memory_order_acquire);
+    leat_job_get_stats(self->job->job, stats);
+    if (phase == API_STOPPING)
+        return LEAT_DRAINING;
+    if (phase == API_STARTING && stats->state == LEAT_READY)
+        return LEAT_RESTORING; /* it is about to tell */
+    return stats->state;
+}
+
+static void restoring(http_exchange *exchange, const leat_job_stats *stats)
+{
+    uint32_t all = stats->partitions_ready + stats->partitions_restoring;
+    if (all == 0) {
+        http_problem(exchange, 503, "restoring",
+                     "restoring: the tables, or waiting for partitions");
+        return;
+    }
+    http_problem_begin(exchange, 503, "restoring",
+                       "restoring: %" PRIu32 " of %" PRIu32 " partitions are ready, %" PRIu64
+                       " of %" PRIu64 " records read",
+                       stats->partitions_ready, all, stats->restore_done, stats->restore_total);
+    if (stats->restore_left_ms >= 0)
+        leat__buffer_format(exchange->out, ",\"seconds_left\":%.1f",
+                            (double)stats->restore_left_ms / 1e3);
+    http_problem_end(exchange);
+}
+
+void api_ready(http_exchange *exchange, void *arg)
+{
+    leat_job_stats stats = {0};
+    leat_partition_state state = state_of(arg, &stats);
+    if (state == LEAT_READY)
+        leat__buffer_text(exchange->out, "{\"status\":\"ready\"}\n");
+    else if (state == LEAT_RESTORING)
+        restoring(exchange, &stats);
+    else
+        http_problem(exchange, 503, "draining", "draining: the server is stopping");
+}
+
+/* ------------------------------------------------------------------ metrics */
+
+static void family(leat__buffer *out, const char *name, const char *type, const char *help)
+{
+    leat__buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static bool partition_state(void *out, const leat_partition_stats *stats)
+{
+    leat__buffer_format(
+        out, "leat_partition_state{stage=\"%s\",partition=\"%" PRIu32 "\",state=\"%s\"} 1\n",
+        stats->stage, stats->partition, leat_partition_state_name(stats->state));
+    return true;
+}
+
+static bool partition_restored(void *out, const leat_partition_stats *stats)
+{
+    leat__buffer_format(out,
+                        "leat_partition_restored_records{stage=\"%s\",partition=\"%" PRIu32
+                        "\"} %" PRIu64 "\n",
+                        stats->stage, stats->partition, stats->restored_records);
+    return true;
+}
+
+static bool partition_lag(void *out, const leat_partition_stats *stats)
+{
+    leat__buffer_format(
+        out, "leat_partition_restore_lag{stage=\"%s\",partition=\"%" PRIu32 "\"} %" PRIu64 "\n",
+        stats->stage, stats->partition, stats->lag);
+    return true;
+}
+
+void api_state_metrics(leat__buffer *out, const api *self)
+{
+    leat_job *job = self->job->job;
+    leat_job_stats stats = {0};
+    leat_partition_state state = state_of(self, &stats);
+    family(out, "leat_job_state", "gauge", "What the job is doing: restoring, ready or draining.");
+    leat__buffer_format(out, "leat_job_state{state=\"%s\"} 1\n", leat_partition_state_name(state));
+    family(out, "leat_partition_state", "gauge", "The same of each partition that is here.");
+    leat_job_each_partition(job, partition_state, out);
+    family(out, "leat_partition_restored_records", "gauge",
+           "Changelog records read when its state was restored.");
+    leat_job_each_partition(job, partition_restored, out);
+    family(out, "leat_partition_restore_lag", "gauge", "Changelog offsets still to be read.");
+    leat_job_each_partition(job, partition_lag, out);
+    family(out, "leat_restore_ratio", "gauge", "How much of the restore is done.");
+    leat__buffer_format(out, "leat_restore_ratio %.4f\n",
+                        stats.restore_total == 0
+                            ? state == LEAT_RESTORING ? 0.0 : 1.0
+                            : (double)stats.restore_done / (double)stats.restore_total);
+    family(out, "leat_eos_violations_total", "counter",
+           "Contradictions between the changelog, its seals and the committed positions.");
+    leat__buffer_format(out, "leat_eos_violations_total %" PRIu64 "\n", stats.eos_violations);
+}
