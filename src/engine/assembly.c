@@ -9,8 +9,8 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/exchange.h"
 #include "engine/members.h"
-#include "engine/run.h"
 #include "record/codec.h"
 
 static const leat__node *node_of(const leat__run *run, uint32_t id)
@@ -39,6 +39,14 @@ static void collect_state(leat__task *task, leat__op *op)
     }
 }
 
+static void make_source(leat__task *task, const leat__node *node)
+{
+    task->source = leat__calloc(1, sizeof(*task->source));
+    task->source->node = node;
+    task->source->topic = leat__source_topic(task->run, node);
+    task->source->sealed_timestamp_ms = LEAT_TIME_MIN;
+}
+
 static void make_ops(leat__task *task)
 {
     const leat__stage *stage = task->stage;
@@ -52,10 +60,7 @@ static void make_ops(leat__task *task)
             op->ctx.spec = op->spec;
             collect_state(task, op);
         } else if (node->kind <= LEAT__NODE_SOURCE_ARRAY) {
-            task->source = leat__calloc(1, sizeof(*task->source));
-            task->source->node = node;
-            task->source->topic = leat__source_topic(task->run, node);
-            task->source->sealed_timestamp_ms = LEAT_TIME_MIN;
+            make_source(task, node);
         }
     }
 }
@@ -69,6 +74,7 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
     task->worker = partition % run->worker_count;
     task->epoch = run->epoch;
     task->bundle = &task->bundles[0];
+    task->kept_watermark_ms = LEAT_TIME_MIN;
     task->face = (leat__task_face){.partition = partition,
                                    .watermark_ms = LEAT_TIME_MIN,
                                    .scratch = &task->scratch,
@@ -78,6 +84,11 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
     make_ops(task);
     if (stage->has_state && !run->forgetful)
         task->changelog = leat__format("%s-%s-changelog", run->graph->opts.name, stage->name);
+    const leat__repartition *from = leat__repartition_of(run, stage->number);
+    if (from != NULL) {
+        make_source(task, &from->node);
+        task->source->inlet = leat__inlet_new(from, partition);
+    }
     run->tasks = leat__realloc(run->tasks, run->task_count + 1, sizeof(leat__task *));
     run->tasks[run->task_count++] = task;
     return task;
@@ -127,6 +138,7 @@ static void free_task(leat__task *task)
     leat__free(task->slots);
     leat__free(task->inputs);
     leat__free(task->outputs);
+    leat__outlets_free(task);
     leat__valve_free(&task->valve);
     leat__arena_free(&task->scratch);
     leat__bundle_free(&task->bundles[0]);
@@ -228,6 +240,13 @@ static void wire_edge(leat__task *from, uint32_t edge_number)
                                  .edge_number = edge_number,
                                  .flat = leat__type_is_flat(edge->type),
                                  .channel_count = run->stage_partitions[edge->to_stage]};
+    const leat__repartition *through = leat__repartition_of(run, edge->to_stage);
+    if (through != NULL) {
+        delivery->outlet = leat__outlet_to(from, through);
+        add_target(output_of(from, edge->from),
+                   (leat__target){.deliver = leat__outlet_deliver, .arg = delivery});
+        return;
+    }
     delivery->channels = leat__calloc(delivery->channel_count, sizeof(leat__channel *));
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *to = run->tasks[i];
@@ -281,7 +300,9 @@ static void inherit_time(leat__task *task)
 
 static leat_status open_task(leat__task *task, leat_error *error)
 {
-    leat__valve_init(&task->valve, task->input_count);
+    bool from_log = task->source != NULL && task->source->inlet != NULL;
+    leat__valve_init(&task->valve,
+                     from_log ? leat__inlet_inputs(task->source->inlet) : task->input_count);
     leat_status status = open_store(task, error);
     if (status != LEAT_OK)
         return status;
@@ -292,6 +313,7 @@ static leat_status open_task(leat__task *task, leat_error *error)
     } else {
         inherit_time(task);
     }
+    task->kept_watermark_ms = task->face.watermark_ms;
     if (task->face.store != NULL)
         leat__store_set_watermark(task->face.store, task->face.watermark_ms);
     for (size_t i = 0; i < task->stage->node_count; i++)
@@ -304,18 +326,11 @@ static leat_status open_task(leat__task *task, leat_error *error)
 
 static bool assigned(const leat__run *run, const leat__stage *stage, uint32_t partition)
 {
-    for (size_t i = 0; i < stage->node_count; i++) {
-        const leat__node *node = node_of(run, stage->nodes[i]);
-        if (node->kind > LEAT__NODE_SOURCE_ARRAY)
-            continue;
-        const char *topic = leat__source_topic(run, node);
-        for (size_t k = 0; k < run->assigned_count; k++)
-            if (run->assigned[k].partition == partition &&
-                strcmp(run->assigned[k].topic, topic) == 0)
-                return true;
-        return false;
-    }
-    return true; /* behind an exchange: this process runs all partitions of the stage */
+    const char *topic = leat__home_topic(run, stage);
+    for (size_t k = 0; topic != NULL && k < run->assigned_count; k++)
+        if (run->assigned[k].partition == partition && strcmp(run->assigned[k].topic, topic) == 0)
+            return true;
+    return topic == NULL; /* behind an exchange in memory: all partitions are here */
 }
 
 static void give_to_workers(leat__run *run)

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "engine/run.h"
+#include "engine/exchange.h"
 #include "log/driver.h"
 #include "record/codec.h"
 #include <errno.h>
@@ -41,6 +41,8 @@ static const char *topic_of(const leat__run *run, const leat__out_record *record
 {
     if (record->node == LEAT__SINK_DEAD_LETTERS)
         return run->graph->opts.dead_letters;
+    if (record->node >= LEAT__SINK_STAGE)
+        return leat__repartition_of(run, record->node - LEAT__SINK_STAGE)->topic;
     const leat__node *node = &run->graph->nodes[record->node];
     return node->kind == LEAT__NODE_SINK_LOG ? node->as.sink.topic : NULL;
 }
@@ -58,7 +60,7 @@ static leat_log_record out_record(const leat__bundle *bundle, const leat__out_re
                                   const char *topic)
 {
     leat_log_record out = {.topic = topic,
-                           .partition = LEAT_PARTITION_BY_KEY,
+                           .partition = record->partition,
                            .offset = -1,
                            .timestamp_ms = record->timestamp_ms,
                            .value = at(&bundle->bytes, record->value_at, record->value_length)};
@@ -87,7 +89,7 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
     for (size_t i = 0; i < bundle->change_count; i++)
         batch[i] = (leat_log_record){.topic = task->changelog,
                                      .partition = task->partition,
-                                     .timestamp_ms = bundle->watermark_ms,
+                                     .timestamp_ms = bundle->kept_watermark_ms,
                                      .key = bundle->changes.changes[i].key,
                                      .value = bundle->changes.changes[i].value};
     size_t seal_at = c->seals.length;
@@ -95,7 +97,7 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
     batch[bundle->change_count] =
         (leat_log_record){.topic = task->changelog,
                           .partition = task->partition,
-                          .timestamp_ms = bundle->watermark_ms,
+                          .timestamp_ms = bundle->kept_watermark_ms,
                           .key = leat__seal_key,
                           .value = at(&c->seals, seal_at, c->seals.length - seal_at)};
     return leat_log_txn_add(c->txn, batch, bundle->change_count + 1, error);
@@ -108,11 +110,16 @@ static leat_status add_offset(commit *c, const leat__task *task, const leat__bun
     bool changed = bundle->change_count != 0; /* R16: what the changelog must have from now on */
     int length = leat__offset_metadata(text, bundle->max_timestamp_ms,
                                        changed ? bundle->epoch : task->sealed_epoch_before);
+    leat__buffer metadata = {0};
+    leat__buffer_bytes(&metadata, text, (size_t)length);
+    leat__buffer_bytes(&metadata, bundle->senders.data, bundle->senders.length);
     const leat_log_offset offset = {.topic = task->source->topic,
                                     .partition = task->partition,
                                     .offset = bundle->offset,
-                                    .metadata = {text, (size_t)length}};
-    return leat_log_txn_offsets(c->txn, &offset, 1, error);
+                                    .metadata = {metadata.data, metadata.length}};
+    leat_status status = leat_log_txn_offsets(c->txn, &offset, 1, error);
+    leat__buffer_free(&metadata);
+    return status;
 }
 
 static void written(void *arg, const char *topic, uint32_t partition, int64_t first, int64_t next)
@@ -214,7 +221,7 @@ static void deliver(const leat__run *run, const leat__bundle *bundle, leat__aren
 {
     for (size_t i = 0; i < bundle->count; i++) {
         const leat__out_record *record = &bundle->records[i];
-        if (record->node == LEAT__SINK_DEAD_LETTERS)
+        if (record->node >= LEAT__SINK_STAGE) /* and dead letters */
             continue;
         const leat__node *node = &run->graph->nodes[record->node];
         leat_str value = at(&bundle->bytes, record->value_at, record->value_length);
@@ -314,7 +321,7 @@ static bool writes_to_log(const leat__run *run)
     for (size_t n = 0; n < run->graph->node_count; n++)
         if (run->graph->nodes[n].kind == LEAT__NODE_SINK_LOG)
             return true;
-    return false;
+    return run->repartitions != NULL;
 }
 
 leat_status leat__commit(leat__run *run, bool force, leat_error *error)

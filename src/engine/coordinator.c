@@ -89,9 +89,11 @@ void *leat__worker_main(void *arg)
     return NULL;
 }
 
-/* An exchange stays inside the process: records of one key must not meet in two of them. */
+/* An exchange in memory stays inside the process: records of one key must not meet in two. */
 static bool waits_for_the_others(const leat__run *run)
 {
+    if (run->repartitions != NULL)
+        return false;
     bool exchange = false;
     for (size_t e = 0; e < run->graph->plan.edge_count; e++)
         exchange |= run->graph->plan.edges[e].exchange == LEAT__EXCHANGE_HASH;
@@ -203,8 +205,9 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
 static leat_status not_alone(const leat__run *run, leat_error *error)
 {
     return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, run->graph->opts.name,
-                      "another instance of this job is running, and a job with an exchange (key_by "
-                      "on another field than partitioned_by) runs in one process: stop the other");
+                      "another instance of this job is running, and a job with an exchange in "
+                      "memory (key_by on another field than partitioned_by) runs in one process: "
+                      "stop the other, or set .exchange to LEAT_EXCHANGE_LOG");
 }
 
 static leat_status first_assignment(leat__run *run, leat_error *error)

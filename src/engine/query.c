@@ -3,8 +3,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "engine/exchange.h"
 #include "engine/members.h"
-#include "engine/run.h"
 #include "record/codec.h"
 
 typedef struct place {
@@ -120,17 +120,6 @@ static const leat__stage *stage_named(const leat__run *run, const char *name)
     return NULL;
 }
 
-/* The topic whose partitions decide where the stage's tasks are; NULL: they all are here. */
-static const char *home_topic(const leat__run *run, const leat__stage *stage)
-{
-    for (size_t i = 0; i < stage->node_count; i++) {
-        const leat__node *node = &run->graph->nodes[stage->nodes[i]];
-        if (node->kind <= LEAT__NODE_SOURCE_ARRAY)
-            return leat__source_topic(run, node);
-    }
-    return NULL;
-}
-
 /* The partition is here, whatever others say. */
 static void find_here(leat__run *run, const leat__stage *stage, uint32_t partition,
                       leat_owner *owner)
@@ -156,7 +145,7 @@ static leat_status find_owner(leat__run *run, const char *op, leat_str key, leat
         return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op,
                           "is no operator of this job");
     uint32_t partition = leat__partition_of(key, run->stage_partitions[stage->number]);
-    const char *topic = home_topic(run, stage);
+    const char *topic = leat__home_topic(run, stage);
     if (topic == NULL || run->members == NULL)
         find_here(run, stage, partition, owner);
     else

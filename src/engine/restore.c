@@ -177,7 +177,7 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
     /* what state was thrown away as over stays over, also where an idle input had let time pass */
-    if (record->timestamp_ms > task->face.watermark_ms)
+    if (record->timestamp_ms > task->face.watermark_ms && record->timestamp_ms != LEAT_TIME_MAX)
         task->face.watermark_ms = record->timestamp_ms;
     take_position(task, &s);
     return LEAT_OK;

@@ -6,10 +6,10 @@
  * Everything that can be wrong with the outside (a log held by somebody else, a topic of another
  * shape, a damaged store) is found before the first record is touched.
  */
-#include "engine/run.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "engine/exchange.h"
 #include "engine/members.h"
 #include "log/driver.h"
 #include "state/identity.h"
@@ -255,6 +255,8 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
     if (status == LEAT_OK) {
         count_partitions(run, counts);
         status = other_topics(run, error);
+        if (status == LEAT_OK)
+            status = leat__repartitions_open(run, error);
     }
     run->topics_checked_us = run->env->monotonic_us(run->env->arg);
     return status;
@@ -303,7 +305,8 @@ static leat_status join(leat__run *run, leat_error *error)
             return status;
         instance = kept;
     }
-    const char **topics = leat__calloc(graph->node_count + 1, sizeof(char *));
+    const char **topics =
+        leat__calloc(graph->node_count + graph->plan.stage_count + 1, sizeof(char *));
     leat_log_group group = {.group = graph->opts.name,
                             .instance = instance,
                             .topics = topics,
@@ -312,6 +315,9 @@ static leat_status join(leat__run *run, leat_error *error)
     for (size_t n = 0; n < graph->node_count; n++)
         if (graph->nodes[n].kind <= LEAT__NODE_SOURCE_ARRAY)
             topics[group.topic_count++] = leat__source_topic(run, &graph->nodes[n]);
+    for (uint32_t s = 0; s < graph->plan.stage_count; s++)
+        if (leat__repartition_of(run, s) != NULL)
+            topics[group.topic_count++] = leat__repartition_of(run, s)->topic;
     leat__watch(run, "joining the group", LEAT__LOG_CALL_MS);
     leat_status status =
         leat_log_join(run->log, &group, wake_coordinator, run, &run->member, error);
@@ -372,6 +378,7 @@ void leat__run_close(leat_job *job)
     leat__tables_close(run);
     if (run->stage_partitions != NULL)
         leat__disassemble(run);
+    leat__repartitions_close(run);
     leat__watch(run, "leaving the group", LEAT__LOG_CALL_MS);
     leat_log_leave(run->member);
     leat__watch_end(run);

@@ -27,14 +27,21 @@
 
 typedef struct leat__run leat__run;
 typedef struct leat__task leat__task;
+/* the exchange through the log (engine/exchange.h) */
+typedef struct leat__repartition leat__repartition;
+typedef struct leat__outlet leat__outlet;
+typedef struct leat__inlet leat__inlet;
 
 /* ------------------------------------------------------------------ bundle: one task's part of
  * one epoch */
 
-#define LEAT__SINK_DEAD_LETTERS UINT32_MAX /* instead of a sink's node id */
+/* instead of a sink's node id */
+#define LEAT__SINK_DEAD_LETTERS UINT32_MAX
+#define LEAT__SINK_STAGE UINT32_C(0x80000000) /* + number of the stage: through its topic */
 
 typedef struct leat__out_record {
-    uint32_t node;           /* the sink's node id, or LEAT__SINK_DEAD_LETTERS */
+    uint32_t node;           /* the sink's node id, or one of the above */
+    uint32_t partition;      /* LEAT_PARTITION_BY_KEY, or where it has to go */
     size_t key_at, value_at; /* into bytes */
     uint32_t key_length, value_length;
     bool has_key;
@@ -55,7 +62,8 @@ typedef struct leat__bundle {
     /* source tasks: where the next epoch begins, and the highest event time seen */
     bool has_offset;
     int64_t offset, max_timestamp_ms;
-    int64_t watermark_ms;
+    leat__buffer senders; /* behind an exchange through the log: what they have told, as text */
+    int64_t watermark_ms, kept_watermark_ms;
     leat__counters counters; /* since the task was made */
     leat__store_stats store_stats;
     size_t accounted_bytes; /* what of it is in run->buffered_bytes */
@@ -81,6 +89,7 @@ typedef struct leat__source {
     leat__partition_time time;
     bool ended;
     const leat_field *key_field; /* the only target is a key_by on it: keys are found ahead */
+    leat__inlet *inlet;          /* behind an exchange through the log; else NULL */
 } leat__source;
 
 /* ------------------------------------------------------------------ task */
@@ -93,6 +102,7 @@ typedef struct leat__delivery { /* where elements leave the chain: a sink or an 
     bool flat;
     leat__channel **channels; /* per receiving partition */
     uint32_t channel_count;
+    leat__outlet *outlet; /* instead of channels: through the log */
 } leat__delivery;
 
 struct leat__task {
@@ -101,12 +111,16 @@ struct leat__task {
     const leat__stage *stage;
     uint32_t partition, worker;
     leat__op **ops;            /* by place in stage->nodes; NULL for sources and sinks */
-    leat__source *source;      /* NULL behind an exchange */
+    leat__source *source;      /* NULL behind an exchange in memory */
     leat__output root;         /* where the source's records go */
     leat__target *edge_target; /* by edge number: where received records go */
     leat__channel **inputs, **outputs;
     size_t input_count, output_count, barriers;
+    leat__outlet **outlets;
+    size_t outlet_count;
     leat__valve valve;
+    /* face.watermark_ms without the end of the input (W5): a later run goes on from it */
+    int64_t kept_watermark_ms;
     bool told_idle;      /* what the stages behind were told last */
     leat__arena scratch; /* reset after each input record or timer */
     uint64_t epoch;      /* open */
@@ -174,9 +188,12 @@ struct leat__run {
     size_t task_count;
     leat__worker *workers;
     uint32_t worker_count, workers_started;
-    uint32_t *stage_partitions;   /* by stage number */
-    uint32_t widest;              /* source, in partitions */
-    size_t partition_total;       /* of all sources */
+    uint32_t *stage_partitions; /* by stage number */
+    uint32_t widest;            /* source, in partitions */
+    size_t partition_total;     /* of all sources */
+    /* by number of the stage that is fed through it; NULL: the job's exchange is in memory */
+    leat__repartition **repartitions;
+    bool tells_at_once;           /* tests: a watermark is not held back to save records */
     char **position_topics;       /* by node id; NULL but for generators and arrays */
     int64_t **until_end;          /* by node id, then partition: ends as of the start; or NULL */
     char *private_log;            /* name in the simulator, to be forgotten; or NULL */
@@ -276,10 +293,14 @@ extern const leat_str leat__seal_key;
 bool leat__task_run(leat__task *task); /* true: it did something */
 void leat__task_touch(leat__task *task);
 int64_t leat__task_next_due_us(leat__task *task);
+/* How time stands in the task now. */
+bool leat__pass_time(leat__task *task, int64_t watermark_ms, bool idle);
 leat_status leat__task_failed(void *task, leat__op *op, const leat__element *element,
                               const leat_error *error);
 void leat__task_late(void *task, leat__op *op);
 /* source.c */
+/* Where to go on: what the group committed, or what the state was sealed with (R16). */
+leat_status leat__source_position(leat__task *task, leat_error *error);
 leat_status leat__source_open(leat__task *task, leat_error *error);
 void leat__source_close(leat__source *source);
 leat_status leat__source_committed(leat__task *task, leat_error *error);
@@ -294,6 +315,9 @@ leat_status leat__exchange_deliver(void *delivery, const leat__element *element)
 /* What failed goes to the dead-letter topic with this epoch (R19); element NULL: a timer. */
 void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element *element,
                        const leat_error *error);
+leat__out_record *leat__bundle_record(leat__bundle *bundle); /* a new one, to be filled */
+/* The job ends: the log takes no record of that size. */
+leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t bytes);
 void leat__bundle_reset(leat__bundle *bundle);
 void leat__bundle_free(leat__bundle *bundle);
 /* commit.c */

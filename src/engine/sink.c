@@ -9,7 +9,7 @@
 #include "record/codec.h"
 #include "record/keys.h"
 
-static leat__out_record *new_record(leat__bundle *bundle)
+leat__out_record *leat__bundle_record(leat__bundle *bundle)
 {
     if (bundle->count == bundle->capacity) {
         bundle->capacity = bundle->capacity == 0 ? 256 : bundle->capacity * 2;
@@ -19,10 +19,10 @@ static leat__out_record *new_record(leat__bundle *bundle)
     return &bundle->records[bundle->count++];
 }
 
-static leat_status too_big(leat__task *task, const leat__node *sink, size_t bytes)
+leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t bytes)
 {
     leat_error error = {.status = LEAT_ETOOBIG};
-    (void)snprintf(error.where, sizeof(error.where), "%s", sink->name);
+    (void)snprintf(error.where, sizeof(error.where), "%s", where);
     (void)snprintf(error.message, sizeof(error.message),
                    "a record of %zu bytes is over the log's bound of %d; emit smaller records",
                    bytes, LEAT__RECORD_BYTES_MAX);
@@ -43,6 +43,7 @@ leat_status leat__sink_deliver(void *arg, const leat__element *element)
         key = sink->key_field != NULL ? leat__key_of(sink->key_field, element->record, text)
                                       : element->key;
     leat__out_record record = {.node = sink->id,
+                               .partition = LEAT_PARTITION_BY_KEY,
                                .has_key = key.data != NULL,
                                .key_at = bytes->length,
                                .key_length = (uint32_t)key.length,
@@ -58,8 +59,9 @@ leat_status leat__sink_deliver(void *arg, const leat__element *element)
     record.value_length = (uint32_t)(bytes->length - record.value_at);
     if (record.key_length + (size_t)record.value_length > LEAT__RECORD_BYTES_MAX &&
         sink->kind == LEAT__NODE_SINK_LOG)
-        return too_big(task, sink, record.key_length + (size_t)record.value_length);
-    *new_record(bundle) = record;
+        return leat__bundle_too_big(task, sink->name,
+                                    record.key_length + (size_t)record.value_length);
+    *leat__bundle_record(bundle) = record;
     task->counters.out++;
     return LEAT_OK;
 }
@@ -92,8 +94,8 @@ static leat_str failed_value(leat__task *task, const leat__op *op, const leat__e
 
 /* {"topic":..,"partition":..,"offset":..,"operator":..,"error":..,"reason":..,"value":..} under the
  * record's key: enough to look at the record and to send it again. Without an origin (timers,
- * behind an exchange) topic is "" and offset -1. Bytes that are not UTF-8 appear as replacement
- * characters; the offset leads to the original. */
+ * behind an exchange in memory) topic is "" and offset -1. Bytes that are not UTF-8 appear as
+ * replacement characters; the offset leads to the original. */
 void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element *element,
                        const leat_error *error)
 {
@@ -101,6 +103,7 @@ void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element
     leat__buffer *bytes = &bundle->bytes;
     const leat_log_record *origin = element != NULL ? element->origin : NULL;
     leat__out_record record = {.node = LEAT__SINK_DEAD_LETTERS,
+                               .partition = LEAT_PARTITION_BY_KEY,
                                .timestamp_ms = task->face.clock_ms};
     leat_str value = failed_value(task, op, element);
     leat_str key = origin != NULL ? origin->key : op->ctx.key;
@@ -131,7 +134,7 @@ void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element
         leat__buffer_text(bytes, "null");
     leat__buffer_u8(bytes, '}');
     record.value_length = (uint32_t)(bytes->length - record.value_at);
-    *new_record(bundle) = record;
+    *leat__bundle_record(bundle) = record;
 }
 
 void leat__bundle_reset(leat__bundle *bundle)
@@ -146,6 +149,7 @@ void leat__bundle_reset(leat__bundle *bundle)
 void leat__bundle_free(leat__bundle *bundle)
 {
     leat__buffer_free(&bundle->bytes);
+    leat__buffer_free(&bundle->senders);
     leat__free(bundle->records);
     leat__changes_free(&bundle->changes);
 }

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "engine/run.h"
+#include "engine/exchange.h"
 #include "record/codec.h"
 #include "record/keys.h"
 #include <assert.h>
@@ -48,16 +48,17 @@ static void wake_worker(void *worker)
     leat__doorbell_ring(&((leat__worker *)worker)->bell);
 }
 
-/* The metadata of an offset: "2 TIME EPOCH"; what was written before, or by somebody else, is a
- * time alone, or nothing that we know. */
+/* The metadata of an offset: "2 TIME EPOCH", behind an exchange with what the senders have told;
+ * what was written before, or by somebody else, is a time alone, or nothing that we know. */
 static void read_metadata(leat__source *source, leat_str metadata)
 {
-    char text[64] = "", *next = text;
+    char text[LEAT__OFFSET_METADATA_BYTES] = "", *next = text;
+    size_t length = metadata.length < sizeof(text) ? metadata.length : sizeof(text) - 1;
     source->committed_timestamp_ms = LEAT_TIME_MIN;
     source->committed_epoch = 0;
-    if (metadata.length == 0 || metadata.length >= sizeof(text))
+    if (length == 0)
         return;
-    memcpy(text, metadata.data, metadata.length);
+    memcpy(text, metadata.data, length);
     int64_t first = strtoll(text, &next, 10);
     if (next == text)
         return;
@@ -88,6 +89,8 @@ leat_status leat__source_committed(leat__task *task, leat_error *error)
         return status;
     source->committed_offset = committed.offset;
     read_metadata(source, committed.metadata);
+    if (source->inlet != NULL)
+        leat__inlet_committed(source->inlet, committed.metadata);
     return LEAT_OK;
 }
 
@@ -107,7 +110,7 @@ static leat_status ahead_of_state(const leat__task *task, leat_error *error)
 
 /* Where to go on: what the group committed, or what the state was sealed with (R16). Without
  * either at the beginning. */
-static leat_status find_position(leat__task *task, leat_error *error)
+leat_status leat__source_position(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
     leat_guarantee guarantee = task->run->graph->opts.guarantee;
@@ -196,8 +199,10 @@ leat_status leat__source_open(leat__task *task, leat_error *error)
         source->source_spec.on_error = node->as.log.on_error;
     source->decode_op.spec = &source->source_spec;
     source->decode_op.ctx = (struct leat_ctx){.task = &task->face, .spec = &source->source_spec};
+    leat_status status = leat__source_position(task, error);
+    if (status == LEAT_OK && source->inlet != NULL)
+        return leat__inlet_open(task, error);
     look_ahead(task);
-    leat_status status = find_position(task, error);
     if (status != LEAT_OK || !is_log(source))
         return status;
     return open_log(task, error);
@@ -208,6 +213,7 @@ void leat__source_close(leat__source *source)
     if (source == NULL)
         return;
     leat_log_reader_free(source->reader);
+    leat__inlet_free(source->inlet);
     leat_json_decoder_free(source->json);
     leat__free(source->decode_op.ctx.emitted);
     leat__free(source);
@@ -437,7 +443,9 @@ static bool run_generator(leat__task *task)
 bool leat__source_run(leat__task *task)
 {
     leat__source *source = task->source;
-    bool busy = is_log(source) ? run_log(task) : run_generator(task);
+    bool busy = source->inlet != NULL ? leat__inlet_run(task)
+                : is_log(source)      ? run_log(task)
+                                      : run_generator(task);
     if (source->ended) {
         leat__watermark_end(&source->time.watermark); /* W5 */
         atomic_fetch_add(&task->run->ended_sources, 1);

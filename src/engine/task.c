@@ -8,7 +8,7 @@
  */
 #include "base/log_line.h"
 #include "base/mem.h"
-#include "engine/run.h"
+#include "engine/exchange.h"
 
 /* The first thing that an epoch does in this task fixes the epoch's clock (R21) and tells the
  * coordinator. */
@@ -92,11 +92,13 @@ static void send_control(leat__task *task, uint8_t kind, int64_t value)
 
 /* How time stands now; the watermark is passed on first, then idleness (W3, W4). A watermark that
  * did not move is passed on only to say that an idle input is awake. */
-static bool pass_time(leat__task *task, int64_t watermark_ms, bool idle)
+bool leat__pass_time(leat__task *task, int64_t watermark_ms, bool idle)
 {
     bool moved = watermark_ms > task->face.watermark_ms;
     if (moved) {
         task->face.watermark_ms = watermark_ms;
+        if (watermark_ms != LEAT_TIME_MAX)
+            task->kept_watermark_ms = watermark_ms;
         /* W5: before it is passed on */
         if (!fire_timers(task, LEAT__EVENT_TIME, watermark_ms))
             return false;
@@ -148,6 +150,7 @@ static void seal_epoch(leat__task *task)
     leat__run *run = task->run;
     leat__bundle *bundle = task->bundle;
     bundle->epoch = task->epoch;
+    leat__outlets_seal(task);
     if (task->face.store != NULL) {
         leat_error error = {0};
         if (leat__store_check(task->face.store, &error) != LEAT_OK)
@@ -160,8 +163,13 @@ static void seal_epoch(leat__task *task)
     if (bundle->has_offset) {
         bundle->offset = task->source->offset;
         bundle->max_timestamp_ms = task->source->time.watermark.highest_ms;
+        if (task->source->inlet != NULL) {
+            bundle->max_timestamp_ms = task->kept_watermark_ms;
+            leat__inlet_senders(task, &bundle->senders);
+        }
     }
     bundle->watermark_ms = task->face.watermark_ms;
+    bundle->kept_watermark_ms = task->kept_watermark_ms;
     bundle->counters = task->counters;
     send_control(task, LEAT__ITEM_BARRIER, (int64_t)task->epoch);
     task->sealed = bundle;
@@ -197,10 +205,10 @@ static bool receive_item(leat__task *task, leat__channel *channel, const leat__i
     }
     case LEAT__ITEM_WATERMARK:
         return !leat__valve_watermark(&task->valve, channel->input, item->timestamp_ms) ||
-               pass_time(task, task->valve.output_ms, task->valve.idle);
+               leat__pass_time(task, task->valve.output_ms, task->valve.idle);
     case LEAT__ITEM_IDLE:
         return !leat__valve_idle(&task->valve, channel->input) ||
-               pass_time(task, task->valve.output_ms, task->valve.idle);
+               leat__pass_time(task, task->valve.output_ms, task->valve.idle);
     default: /* LEAT__ITEM_BARRIER (R23): nothing of this channel until all have arrived */
         channel->barriered = true;
         task->barriers++;
@@ -250,9 +258,10 @@ static bool run_source(leat__task *task)
     if (atomic_load(&run->failed))
         return false;
     leat__time_signal signal;
-    if (leat__partition_time_signal(&task->source->time, run->env->now_ms(run->env->arg),
+    if (task->source->inlet == NULL &&
+        leat__partition_time_signal(&task->source->time, run->env->now_ms(run->env->arg),
                                     &signal) &&
-        !pass_time(task, signal.watermark_ms, signal.idle))
+        !leat__pass_time(task, signal.watermark_ms, signal.idle))
         return false;
     /* W5: the end of bounded input has fired everything; the job may end now */
     if (task->source->ended) {
@@ -290,6 +299,7 @@ bool leat__task_run(leat__task *task)
     if (atomic_load(&task->run->failed))
         return false;
     busy |= processing_timers(task);
+    leat__outlets_look(task);
     if (busy)
         account(task);
     (void)flush(task);
@@ -300,6 +310,12 @@ bool leat__task_run(leat__task *task)
 int64_t leat__task_next_due_us(leat__task *task)
 {
     int64_t due_us = 200000; /* W2: time moves at least every 200 ms of the clock */
+    int64_t told_us = leat__outlets_due_us(task);
+    if (told_us != INT64_MAX && told_us > 0) {
+        int64_t left_us = told_us - task->run->env->monotonic_us(task->run->env->arg);
+        if (left_us < due_us)
+            due_us = left_us < 500 ? 500 : left_us;
+    }
     if (task->face.store != NULL) {
         int64_t next = leat__store_timer_next(task->face.store, LEAT__PROCESSING_TIME);
         if (next != LEAT_TIME_MAX) {

@@ -101,3 +101,22 @@ bool leat__valve_idle(leat__valve *valve, size_t number)
     valve->idle = true;
     return true;
 }
+
+void leat__valve_begin_at(leat__valve *valve, int64_t watermark_ms)
+{
+    for (size_t i = 0; i < valve->input_count; i++)
+        valve->inputs[i] =
+            (leat__valve_input){.watermark_ms = watermark_ms, .idle = false, .aligned = true};
+    valve->output_ms = watermark_ms;
+    valve->idle = false;
+}
+
+void leat__valve_restore(leat__valve *valve, size_t number, int64_t watermark_ms, bool idle)
+{
+    LEAT_ASSERT(number < valve->input_count);
+    valve->inputs[number] =
+        (leat__valve_input){.watermark_ms = watermark_ms,
+                            .idle = idle,
+                            .aligned = !idle && watermark_ms >= valve->output_ms};
+    valve->idle = all_idle(valve);
+}

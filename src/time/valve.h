@@ -31,4 +31,10 @@ void leat__valve_free(leat__valve *valve);
 bool leat__valve_watermark(leat__valve *valve, size_t input, int64_t watermark_ms);
 bool leat__valve_idle(leat__valve *valve, size_t input);
 bool leat__valve_active(leat__valve *valve, size_t input);
+
+/* After a restart. All inputs and the output stand at watermark_ms: each holds it until heard. */
+void leat__valve_begin_at(leat__valve *valve, int64_t watermark_ms);
+/* An input as it was told to be before; one behind the output has to catch up (W4). It may be put
+ * back by this, the output never is. */
+void leat__valve_restore(leat__valve *valve, size_t input, int64_t watermark_ms, bool idle);
 #endif

@@ -216,10 +216,12 @@ static const leat_process_op page_counting = {
     .on_record = count_page,
 };
 
+static leat_exchange exchange_kind;
+
 static leat_job *page_job(void)
 {
-    leat_job *job =
-        leat_job_new(&(leat_job_opts){.name = "page-counts", .log = url, .partition_count = 3});
+    leat_job *job = leat_job_new(&(leat_job_opts){
+        .name = "page-counts", .log = url, .partition_count = 3, .exchange = exchange_kind});
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = "events",
                                                           .time_field = "timestamp_ms",
@@ -268,5 +270,8 @@ int main(void)
         cmocka_unit_test_setup(an_exchange_brings_equal_keys_together_and_survives_crashes,
                                fresh_log),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (exchange_kind = LEAT_EXCHANGE_MEMORY; exchange_kind <= LEAT_EXCHANGE_LOG; exchange_kind++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }

@@ -91,6 +91,8 @@ static const leat_process_op counting = {
     .on_record = count_by_key,
 };
 
+static leat_exchange exchange_kind;
+
 /* Counts per user (no exchange) and per page (exchange) from the same events. */
 static leat_job *job_on(leat_log *log, uint32_t workers, bool until_end, size_t buffer_bytes)
 {
@@ -98,7 +100,8 @@ static leat_job *job_on(leat_log *log, uint32_t workers, bool until_end, size_t 
                                                   .log_handle = log,
                                                   .state_dir = state_dir,
                                                   .worker_count = workers,
-                                                  .buffer_bytes = buffer_bytes});
+                                                  .buffer_bytes = buffer_bytes,
+                                                  .exchange = exchange_kind});
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = "events",
                                                           .time_field = "timestamp_ms",
@@ -234,5 +237,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(committed_state_can_be_queried_from_outside, fresh_dir,
                                         remove_dir),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (exchange_kind = LEAT_EXCHANGE_MEMORY; exchange_kind <= LEAT_EXCHANGE_LOG; exchange_kind++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }

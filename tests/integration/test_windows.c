@@ -56,6 +56,8 @@ static int sequence;
 static char url[64];
 static leat_test *test;
 
+static leat_exchange exchange_kind; /* what comes out is the same */
+
 static int fresh_log(void **state)
 {
     (void)state;
@@ -75,8 +77,8 @@ static void start_job(const leat_window *window, leat_log_source source)
 {
     source.topic = "events";
     source.time_field = "ts_ms";
-    leat_job *job =
-        leat_job_new(&(leat_job_opts){.name = "windows", .log = url, .partition_count = 3});
+    leat_job *job = leat_job_new(&(leat_job_opts){
+        .name = "windows", .log = url, .partition_count = 3, .exchange = exchange_kind});
     leat_stream events = leat_from_log(job, "events", &event_type, &source);
     leat_stream counts =
         leat_window_aggregate(leat_key_by(events, "user"), "per-user", window, &counting);
@@ -345,5 +347,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(W5_at_the_end_of_the_input_every_window_fires, fresh_log,
                                         end_test),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (exchange_kind = LEAT_EXCHANGE_MEMORY; exchange_kind <= LEAT_EXCHANGE_LOG; exchange_kind++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }

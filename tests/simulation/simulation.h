@@ -28,6 +28,9 @@ typedef struct sim_event { /* as it was sent, in this order */
     int64_t ts_ms;
     uint64_t amount;
     bool bad; /* does not decode */
+    /* time may have passed it: what came before it in its partition says so (W1, W3), or an idle
+     * partition does not (W4) */
+    bool may_be_late;
 } sim_event;
 
 typedef struct sim_input {
@@ -37,7 +40,8 @@ typedef struct sim_input {
 } sim_input;
 
 typedef struct sim_setting {
-    bool exchange; /* the branch by page; a job with it is one process */
+    bool exchange;  /* the branch by page */
+    bool in_memory; /* the exchange; a job with it is one process */
     int64_t idle_ms;
     size_t buffer_bytes;
     const char *state_dir; /* NULL: memory */

@@ -238,6 +238,15 @@ static size_t window_of(int64_t ts_ms)
     return (size_t)(ts_ms / SIM_WINDOW_MS) % WINDOWS_MAX;
 }
 
+/* Some record of this id may be late: the first or a duplicate. */
+static bool may_be_late(const sim_input *input, long long id)
+{
+    for (int i = 0; i < input->count; i++)
+        if (input->events[i].id == (uint64_t)id && input->events[i].may_be_late)
+            return true;
+    return false;
+}
+
 static const char *check_windows(leat_log *log, const sim_input *input)
 {
     static int all[SIM_PAGES][WINDOWS_MAX], last[SIM_PAGES][WINDOWS_MAX],
@@ -258,8 +267,11 @@ static const char *check_windows(leat_log *log, const sim_input *input)
         *count = (int)number(topic.text, "count");
     }
     open_topic(&topic, log, "late");
-    while (next(&topic))
+    while (next(&topic)) {
         late[named(topic.text, "page")][window_of(number(topic.text, "ts_ms"))]++;
+        if (!may_be_late(input, number(topic.text, "id")))
+            return fail("time overtook %s", topic.text);
+    }
     for (int page = 0; page < SIM_PAGES; page++)
         for (int w = 0; w < WINDOWS_MAX; w++)
             if (last[page][w] + late[page][w] != all[page][w])

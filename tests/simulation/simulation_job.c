@@ -166,12 +166,14 @@ static void by_page(leat_stream events)
 
 leat_job *sim_job(leat_log *log, const sim_setting *setting, sim_input *input)
 {
-    leat_job *job = leat_job_new(&(leat_job_opts){.name = "sim",
-                                                  .log_handle = log,
-                                                  .instance = setting->instance,
-                                                  .state_dir = setting->state_dir,
-                                                  .buffer_bytes = setting->buffer_bytes,
-                                                  .partition_count = 2});
+    leat_job *job = leat_job_new(
+        &(leat_job_opts){.name = "sim",
+                         .log_handle = log,
+                         .instance = setting->instance,
+                         .state_dir = setting->state_dir,
+                         .buffer_bytes = setting->buffer_bytes,
+                         .exchange = setting->in_memory ? LEAT_EXCHANGE_MEMORY : LEAT_EXCHANGE_LOG,
+                         .partition_count = 2});
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = "events",
                                                           .time_field = "ts_ms",

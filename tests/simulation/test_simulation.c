@@ -28,6 +28,7 @@ typedef struct world {
     leat__random random;
     leat_env env;
     int64_t now_us, time_ms; /* the clock; event time */
+    int64_t highest_ms[SIM_PARTITIONS];
     leat_log *log;
     sim_input input;
     sim_setting setting;
@@ -89,7 +90,9 @@ static void open_world(world *w, uint64_t seed)
     w->setting.exchange = below(w, 2) == 0;
     w->setting.idle_ms = below(w, 3) == 0 ? 50 : 0;
     w->setting.buffer_bytes = below(w, 4) == 0 ? 2000 : 0;
-    w->instances = w->setting.exchange ? 1 : 1 + below(w, INSTANCES_MAX);
+    w->setting.in_memory = below(w, 2) == 0;
+    bool alone = w->setting.exchange && w->setting.in_memory;
+    w->instances = alone ? 1 : 1 + below(w, INSTANCES_MAX);
     if (below(w, 16) == 0 && w->instances == 1) {
         (void)snprintf(w->dir, sizeof(w->dir), "/tmp/leat-sim-XXXXXX");
         assert_non_null(mkdtemp(w->dir));
@@ -150,6 +153,12 @@ static void send(world *w)
     input->count++;
     char user[8], json[200];
     (void)snprintf(user, sizeof(user), "u%d", event->user);
+    int64_t *highest_ms = &w->highest_ms[leat__partition_of(leat_str_from(user), SIM_PARTITIONS)];
+    int64_t over_ms =
+        event->ts_ms - event->ts_ms % SIM_WINDOW_MS + SIM_WINDOW_MS - 1 + SIM_LATENESS_MS;
+    event->may_be_late = w->setting.idle_ms != 0 || over_ms <= *highest_ms - SIM_DELAY_MS - 1;
+    if (!event->bad && event->ts_ms > *highest_ms)
+        *highest_ms = event->ts_ms;
     (void)snprintf(
         json, sizeof(json),
         event->bad
@@ -264,8 +273,10 @@ static const char *simulate(uint64_t seed)
         w.wrong[0] != '\0' ? w.wrong : sim_check(w.log, &w.input, w.setting.exchange);
     if (wrong != NULL)
         print_error("seed %llu (%d instances%s%s): %s\n", (unsigned long long)seed, w.instances,
-                    w.setting.exchange ? ", exchange" : "", w.dir[0] != '\0' ? ", rocksdb" : "",
-                    wrong);
+                    !w.setting.exchange   ? ""
+                    : w.setting.in_memory ? ", exchange in memory"
+                                          : ", exchange in the log",
+                    w.dir[0] != '\0' ? ", rocksdb" : "", wrong);
     close_world(&w);
     return wrong;
 }

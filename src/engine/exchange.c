@@ -1,0 +1,196 @@
+/* engine/exchange.c - which stages are fed through the log, and their topics. exchange.h has the
+ * picture. */
+#include "engine/exchange.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+    /* Long enough for a job that stands still over the holidays; what is deleted before it was read
+     * stops the receiver, it is never skipped. */
+    RETENTION_DAYS = 7,
+    METADATA_BYTES_MAX = 4096, /* leat_log_offset */
+    METADATA_HEAD_BYTES = LEAT__OFFSET_METADATA_BYTES,
+    METADATA_STAGE_BYTES = 10,
+    METADATA_SENDER_BYTES = 15,
+};
+
+const leat__repartition *leat__repartition_of(const leat__run *run, uint32_t stage)
+{
+    return run->repartitions == NULL ? NULL : run->repartitions[stage];
+}
+
+const char *leat__home_topic(const leat__run *run, const leat__stage *stage)
+{
+    const leat__plan *plan = &run->graph->plan;
+    for (size_t i = 0; i < stage->node_count; i++)
+        if (run->graph->nodes[stage->nodes[i]].kind <= LEAT__NODE_SOURCE_ARRAY)
+            return leat__source_topic(run, &run->graph->nodes[stage->nodes[i]]);
+    if (run->repartitions == NULL)
+        return NULL;
+    if (run->repartitions[stage->number] != NULL)
+        return run->repartitions[stage->number]->topic;
+    for (size_t e = 0; e < plan->edge_count; e++) /* as many partitions as all of its inputs */
+        if (plan->edges[e].to_stage == stage->number)
+            return leat__home_topic(run, &plan->stages[plan->edges[e].from_stage]);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ what a topic is made of */
+
+static bool fed_in_memory(const leat__run *run, uint32_t stage)
+{
+    const leat__plan *plan = &run->graph->plan;
+    for (size_t e = 0; e < plan->edge_count; e++)
+        if (plan->edges[e].to_stage == stage &&
+            (plan->edges[e].exchange == LEAT__EXCHANGE_HASH ||
+             run->stage_partitions[plan->edges[e].from_stage] != run->stage_partitions[stage]))
+            return false;
+    return true; /* also a stage with a source */
+}
+
+/* A stage ends when everything that feeds it does. */
+static bool stage_ends(const leat__run *run, uint32_t number)
+{
+    const leat__plan *plan = &run->graph->plan;
+    const leat__stage *stage = &plan->stages[number];
+    for (size_t i = 0; i < stage->node_count; i++) {
+        const leat__node *node = &run->graph->nodes[stage->nodes[i]];
+        if (node->kind == LEAT__NODE_SOURCE_LOG && !node->as.log.until_end)
+            return false;
+    }
+    for (size_t e = 0; e < plan->edge_count; e++)
+        if (plan->edges[e].to_stage == number && !stage_ends(run, plan->edges[e].from_stage))
+            return false;
+    return true;
+}
+
+/* The same in every process and after other operators came or went; another type is another edge,
+ * so that records under way are never read as what they are not. Never 0. */
+static uint32_t edge_id(const leat__run *run, const leat__edge *edge)
+{
+    char *layout = leat_type_layout(edge->type);
+    char *text = leat__format("%s/%" PRIu32 ">%s %s", run->graph->nodes[edge->from.node].name,
+                              edge->from.output, run->graph->nodes[edge->to_node].name, layout);
+    uint32_t id = leat__crc32c(0, text, strlen(text));
+    leat__free(text);
+    free(layout);
+    return id == 0 ? 1 : id;
+}
+
+static void add_sender(const leat__run *run, leat__repartition *to, const leat__edge *edge)
+{
+    for (size_t i = 0; i < to->sender_count; i++)
+        if (to->senders[i].stage == edge->from_stage)
+            return;
+    const char *name = run->graph->plan.stages[edge->from_stage].name;
+    to->senders = leat__realloc(to->senders, to->sender_count + 1, sizeof(*to->senders));
+    to->senders[to->sender_count++] =
+        (leat__sender_stage){.stage = edge->from_stage,
+                             .id = leat__crc32c(0, name, strlen(name)),
+                             .partition_count = run->stage_partitions[edge->from_stage],
+                             .forward = edge->exchange == LEAT__EXCHANGE_FORWARD,
+                             .ends = stage_ends(run, edge->from_stage)};
+}
+
+static leat__repartition *make_repartition(const leat__run *run, const leat__stage *stage)
+{
+    const leat__plan *plan = &run->graph->plan;
+    leat__repartition *made = leat__calloc(1, sizeof(*made));
+    made->topic = leat__format("%s-%s-repartition", run->graph->opts.name, stage->name);
+    made->stage = stage->number;
+    made->partition_count = run->stage_partitions[stage->number];
+    made->node = (leat__node){.id = UINT32_MAX,
+                              .kind = LEAT__NODE_SOURCE_LOG,
+                              .name = made->topic,
+                              .as.log.topic = made->topic};
+    made->edge_ids = leat__calloc(plan->edge_count + 1, sizeof(*made->edge_ids));
+    for (size_t e = 0; e < plan->edge_count; e++) {
+        if (plan->edges[e].to_stage != stage->number)
+            continue;
+        made->edge_ids[e] = edge_id(run, &plan->edges[e]);
+        add_sender(run, made, &plan->edges[e]);
+    }
+    return made;
+}
+
+/* ------------------------------------------------------------------ the topic in the log */
+
+static leat_status check_size(const leat__repartition *of, leat_error *error)
+{
+    size_t bytes = METADATA_HEAD_BYTES, senders = 0;
+    for (size_t i = 0; i < of->sender_count; i++) {
+        senders += of->senders[i].partition_count;
+        bytes += METADATA_STAGE_BYTES + of->senders[i].partition_count * METADATA_SENDER_BYTES;
+    }
+    if (bytes <= METADATA_BYTES_MAX)
+        return LEAT_OK;
+    return leat__fail(
+        error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
+        "%zu partitions send into this exchange, at most about %d can be kept with "
+        "its offsets; read topics with fewer partitions, or partition them by the key",
+        senders, METADATA_BYTES_MAX / METADATA_SENDER_BYTES - 3);
+}
+
+static leat_status open_topic(leat__run *run, const leat__repartition *of, leat_error *error)
+{
+    const leat_topic_opts wanted = {.partition_count = of->partition_count,
+                                    .retention_ms = LEAT_DAYS(RETENTION_DAYS)};
+    leat_topic_opts opts;
+    leat_status status = leat_topic_describe(run->log, of->topic, &opts, NULL);
+    if (status == LEAT_ENOTFOUND) {
+        status = leat_topic_create(run->log, of->topic, &wanted, error);
+        opts = wanted;
+        if (status == LEAT_EEXISTS) /* another process was quicker */
+            status = leat_topic_describe(run->log, of->topic, &opts, error);
+    } else if (status != LEAT_OK) {
+        return leat_topic_describe(run->log, of->topic, &opts, error);
+    }
+    if (status != LEAT_OK)
+        return status;
+    if (opts.partition_count != of->partition_count)
+        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
+                          "has %" PRIu32 " partitions but the stage behind it %" PRIu32
+                          ": equal keys would meet in two places; use a new job name",
+                          opts.partition_count, of->partition_count);
+    if (opts.compacted)
+        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
+                          "is compacted: records under way would go missing; delete it while the "
+                          "job stands still, or use a new job name");
+    return LEAT_OK;
+}
+
+leat_status leat__repartitions_open(leat__run *run, leat_error *error)
+{
+    const leat__plan *plan = &run->graph->plan;
+    leat_status status = LEAT_OK;
+    if (leat__graph_exchange(run->graph) != LEAT_EXCHANGE_LOG)
+        return LEAT_OK;
+    run->repartitions = leat__calloc(plan->stage_count + 1, sizeof(*run->repartitions));
+    for (uint32_t s = 0; s < plan->stage_count && status == LEAT_OK; s++) {
+        if (fed_in_memory(run, s))
+            continue;
+        leat__repartition *made = run->repartitions[s] = make_repartition(run, &plan->stages[s]);
+        status = check_size(made, error);
+        if (status == LEAT_OK)
+            status = open_topic(run, made, error);
+    }
+    return status;
+}
+
+void leat__repartitions_close(leat__run *run)
+{
+    for (size_t s = 0; run->repartitions != NULL && s < run->graph->plan.stage_count; s++) {
+        leat__repartition *each = run->repartitions[s];
+        if (each == NULL)
+            continue;
+        leat__free(each->topic);
+        leat__free(each->edge_ids);
+        leat__free(each->senders);
+        leat__free(each);
+    }
+    leat__free(run->repartitions);
+    run->repartitions = NULL;
+}
