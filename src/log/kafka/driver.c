@@ -2,6 +2,7 @@
 
 const leat__log_driver leat__kafka_driver = {
     .scheme = "kafka",
+    .shared = true,
     .open = leat__kafka_open,
     .close = leat__kafka_close,
     .topic_create = leat__kafka_topic_create,
