@@ -41,7 +41,8 @@ endfunction()
 function(leat_kafka_fixture)
   set(tool ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/kafka)
   set(folder ${CMAKE_BINARY_DIR}/test-kafka)
-  add_test(NAME fixture_kafka_start COMMAND ${tool} start --fresh --port 0 --dir ${folder})
+  add_test(NAME fixture_kafka_start COMMAND ${tool} start --fresh --port 0 --compiler quick
+                   --dir ${folder})
   add_test(NAME fixture_kafka_end COMMAND ${tool} destroy --dir ${folder})
   set_tests_properties(fixture_kafka_start PROPERTIES FIXTURES_SETUP kafka SKIP_RETURN_CODE 69
                        TIMEOUT 120)

@@ -5,6 +5,7 @@
 # Idempotent: asks dpkg once, looks at stamps, and does nothing when all is there.  What cannot be
 # had costs one line that says what is lost; the exit status is 1 only if leat cannot be built
 # without it.  LIBRDKAFKA=system: the distribution's librdkafka instead of a newer one built here.
+# setup.sh --needed: only what the build cannot do without (for images).
 set -uo pipefail
 here=$(dirname "$0")
 
@@ -28,7 +29,7 @@ libbz2-dev              | needed: compression inside RocksDB
 liblz4-dev              | needed: compression inside RocksDB
 libsnappy-dev           | needed: compression inside RocksDB
 libgflags-dev           | needed: RocksDB inside the programs
-python3                 | needed: the lint, crash and integration tests
+python3                 | needed: the tools, and the lint, crash and integration tests
 clang-14                | make check (sanitizers, second compiler) and make fuzz
 libclang-rt-14-dev      | make check (ASan, UBSan, TSan) and make fuzz
 clang-tidy-14           | clang-tidy step of make check
@@ -37,6 +38,8 @@ universal-ctags         | lint test of function lengths
 curl                    | test of the documents' HTTP examples
 git                     | list of files for make fmt and make check
 openssl                 | TLS listener of tools/kafka
+prometheus              | test of the alert rules in deploy/
+python3-yaml            | test of deploy/
 default-jre-headless unless java | Kafka broker for tests (tools/kafka)
 maven unless mvn        | Kafka broker for tests (tools/kafka)
 "
@@ -47,6 +50,13 @@ else
     packages+="npm unless npm | needed: the sources of librdkafka (or LIBRDKAFKA=system)
 "
 fi
+
+only=${1:-}
+if [ -n "$only" ] && [ "$only" != --needed ]; then
+    echo "setup: unknown argument $only; there is --needed"
+    exit 64
+fi
+[ -z "$only" ] || packages=$(grep '| needed:' <<<"$packages")
 
 wanted_packages() {
     while read -r name word command _; do
@@ -85,6 +95,7 @@ install_packages() {
 # The folder setup.d: librdkafka is needed, the broker is not.
 fetch_dependencies() {
     "$here/setup.d/librdkafka.sh" || status=1
+    [ -z "$only" ] || return 0
     "$here/setup.d/kafka.sh" || echo "setup: without the broker, tests that need Kafka are skipped"
 }
 

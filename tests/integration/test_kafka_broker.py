@@ -156,7 +156,8 @@ class Errors(Case):
 class Security(Case):
     def test_sasl_and_tls_listeners_let_in_who_knows_the_password_and_prove_who_they_are(self):
         known = self.started("--sasl", "ada:secret", "--tls")
-        self.assertEqual(set(known["listeners"]), {"PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"})
+        self.assertEqual(set(known["listeners"]),
+                         {"PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"})
         trust = ssl.create_default_context(cafile=known["tls"]["ca"])
         for listener, tls in (("SASL_PLAINTEXT", None), ("SASL_SSL", trust)):
             with client(known["listeners"][listener], tls=tls) as one:

@@ -35,13 +35,14 @@ def shared():
 class Broker:
     """A cluster of its own in a temporary folder: started on entry, gone after exit.  Without Java
     or the jars the test is skipped.  `asked` is what tools/kafka start takes: brokers,
-    heap, transaction_version, delay_rebalance_ms, settings={}, sasl, tls, advertise=[port]."""
+    heap, compiler, transaction_version, delay_rebalance_ms, settings={}, sasl, tls,
+    advertise=[port]."""
 
     def __init__(self, folder=None, port=0, **asked):
         self.owned = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="leat-kafka-")
         self.cluster = kafka_cluster.Cluster(self.folder)
-        self.port, self.asked = port, asked
+        self.port, self.asked = port, {"compiler": "quick", **asked}
 
     def __enter__(self):
         try:

@@ -26,12 +26,13 @@ import kafka_settings
 from kafka_process import Missing, Problem
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-KAFKA = os.path.join(ROOT, "build", "deps", "kafka")
+KAFKA = os.path.realpath(os.path.join(ROOT, "build", "deps", "kafka"))
 DEFAULT_DIR = os.path.join(ROOT, "build", "kafka")
-DEFAULTS = {"brokers": 1, "heap": "512m", "transaction_version": 2, "delay_rebalance_ms": 0,
-            "settings": {}, "sasl": None, "tls": False, "advertise": []}
+DEFAULTS = {"brokers": 1, "heap": "512m", "compiler": "full", "transaction_version": 2,
+            "delay_rebalance_ms": 0, "settings": {}, "sasl": None, "tls": False, "advertise": []}
 # Measured: docs/kafka.md.
 JVM = ["-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true"]
+QUICK = "-XX:TieredStopAtLevel=1"
 LOGGING = ["-Dorg.slf4j.simpleLogger.showDateTime=true",
            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
            "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn"]
@@ -186,7 +187,7 @@ class Cluster:
             if os.path.exists(self.file_of(broker, "data/meta.properties")):
                 continue
             log = self.file_of(broker, "format.log")
-            command = java_command("128m", "kafka.tools.StorageTool", *arguments, "--config",
+            command = java_command("128m", QUICK, "kafka.tools.StorageTool", *arguments, "--config",
                                    self.file_of(broker, "server.properties"))
             with open(log, "wb") as output:
                 runs.append((log, subprocess.Popen(command, stdin=subprocess.DEVNULL,
@@ -247,7 +248,8 @@ class Cluster:
             log = self.file_of(broker, "log")
             with contextlib.suppress(OSError):
                 os.replace(log, log + ".before")
-            command = java_command(self.plan["heap"], "kafka.Kafka",
+            quick = [QUICK] if self.plan["compiler"] == "quick" else []
+            command = java_command(self.plan["heap"], *quick, "kafka.Kafka",
                                    self.file_of(broker, "server.properties"))
             pids[broker["id"]] = kafka_process.daemon(command, log)
             kafka_process.write_pid(self.file_of(broker, "pid"), pids[broker["id"]])
