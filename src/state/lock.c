@@ -1,6 +1,7 @@
 #include "state/lock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -56,4 +57,42 @@ void leat__lock_release(int lock)
 {
     if (lock >= 0)
         close(lock);
+}
+
+/* RocksDB's names and our own; a log is a RocksDB too, and has files of its own beside it. */
+static bool is_ours(const char *name)
+{
+    static const char *const known[] = {"CURRENT",   "IDENTITY", "LOCK",  "LOG",  "LOG.old.",
+                                        "MANIFEST-", "OPTIONS-", "leat.", "lost", "archive"};
+    if (name[0] == '.')
+        return true;
+    if (strcmp(name, "leat.owner") == 0 || strcmp(name, "leat.mark") == 0)
+        return false;
+    size_t digits = strspn(name, "0123456789");
+    if (digits != 0)
+        return strcmp(name + digits, ".sst") == 0 || strcmp(name + digits, ".log") == 0 ||
+               strcmp(name + digits, ".blob") == 0 || strcmp(name + digits, ".dbtmp") == 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(name, known[i], strlen(known[i])) == 0)
+            return true;
+    return false;
+}
+
+leat_status leat__state_dir_check(const char *dir, leat_error *error)
+{
+    DIR *listing = opendir(dir);
+    leat_status status = LEAT_OK;
+    for (struct dirent *entry; listing != NULL && status == LEAT_OK;) {
+        entry = readdir(listing);
+        if (entry == NULL)
+            break;
+        if (!is_ours(entry->d_name))
+            status = leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, dir,
+                                "state: the directory holds '%.80s', which is no state: name an "
+                                "empty or a new directory",
+                                entry->d_name);
+    }
+    if (listing != NULL)
+        closedir(listing);
+    return status;
 }

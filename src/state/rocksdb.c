@@ -344,7 +344,9 @@ leat_status leat__rocksdb_open(leat__database **database, const leat__database_o
     if (opts->dir == NULL || opts->dir[0] == '\0')
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "state",
                           "the rocksdb backend needs a directory");
-    leat_status status = make_dir(opts->dir, error);
+    leat_status status = leat__state_dir_check(opts->dir, error);
+    if (status == LEAT_OK)
+        status = make_dir(opts->dir, error);
     if (status != LEAT_OK)
         return status;
     rocks_database *rocks = new_rocks(opts);

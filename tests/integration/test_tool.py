@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -278,6 +279,28 @@ class Consume(ToolCase):
             self.assertEqual(tool.end(follower, signal.SIGINT), 0)
             out.seek(0)
             self.assertEqual(out.read(), b'{"k":8}\n{"k":9}\n{"k":10}\n')
+
+    def test_what_a_killed_reader_leaves_is_removed_by_a_later_one(self):
+        scratch = os.path.join(self.dir, "scratch")
+        os.mkdir(scratch)
+        with unittest.mock.patch.dict(os.environ, {"TMPDIR": scratch}):
+            readers = [tool.start("leat", "consume", "--log", self.log, "t",
+                                  stdout=subprocess.PIPE) for _ in range(2)]
+            for reader in readers:
+                reader.stdout.readline()
+            left = os.listdir(scratch)
+            self.assertEqual(len(left), 2)
+            for name in left:
+                os.utime(os.path.join(scratch, name), (1, 1))
+            readers[0].kill()
+            readers[0].wait()
+            self.leat("consume", "--log", self.log, "t", "--until-end")
+            self.assertEqual(len(os.listdir(scratch)), 1)  # the other one still reads
+            self.assertEqual(tool.end(readers[1], signal.SIGINT), 0)
+            self.assertEqual(os.listdir(scratch), [])
+        for reader in readers:
+            reader.stdout.close()
+            reader.stderr.close()
 
     def test_a_reader_that_goes_away_is_no_error(self):
         self.produce(['{"k":%d}' % n for n in range(100_000)])

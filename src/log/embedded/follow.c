@@ -13,14 +13,23 @@
 #include "log/embedded/store.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     FOLLOW_EVERY_US = 3000,
     FOLLOW_SHARE = 10,   /* at most a tenth of the time goes into catching up */
     FOLLOW_RETRIES = 20, /* R30: files may go away while we look */
+    YOUNG_S = 10,
+    OLD_S = 86400,
 };
+
+static const char scratch_prefix[] = "leat-follow-";
 
 /* A writer that opens the log moves what the last one left in its WAL to other files. Who looks
  * just then may find neither: everything that was acknowledged before must be there, and the
@@ -45,21 +54,111 @@ static leat_status not_whole(const embedded_log *log, uint64_t acknowledged, lea
                       "there is no log in %.200s", log->dir);
 }
 
+/* ------------------------------------------------------------------ scratch directories */
+
+static void remove_scratch(const char *dir)
+{
+    DIR *listing = opendir(dir);
+    for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char *path = leat__format("%s/%s", dir, entry->d_name);
+        unlink(path);
+        leat__free(path);
+    }
+    if (listing != NULL)
+        closedir(listing);
+    rmdir(dir);
+}
+
+/* A lock that the kernel drops with the process says that the directory is in use. */
+static int hold_scratch(const char *dir, int flags)
+{
+    char *path = leat__format("%s/leat.reader", dir);
+    int fd = open(path, flags | O_RDWR | O_CLOEXEC, 0600);
+    leat__free(path);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        fd = -1;
+        errno = EWOULDBLOCK;
+    }
+    return fd;
+}
+
+/* Our own, and no link to somewhere else: the folder is open to everybody. */
+static bool is_our_scratch(const char *dir, time_t *age_s)
+{
+    struct stat info;
+    if (lstat(dir, &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid())
+        return false;
+    *age_s = time(NULL) - info.st_mtime;
+    return true;
+}
+
+/* What readers that were killed have left. A young one may be just being made; one without a lock
+ * file is of a version that had none: a day decides. */
+static void remove_left_over(const char *base)
+{
+    DIR *listing = opendir(base);
+    for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;) {
+        if (strncmp(entry->d_name, scratch_prefix, sizeof scratch_prefix - 1) != 0)
+            continue;
+        char *dir = leat__format("%s/%s", base, entry->d_name);
+        time_t age_s = 0;
+        bool ours = is_our_scratch(dir, &age_s) && age_s >= YOUNG_S;
+        int fd = ours ? hold_scratch(dir, 0) : -1;
+        if (fd >= 0 || (ours && errno == ENOENT && age_s > OLD_S))
+            remove_scratch(dir);
+        if (fd >= 0)
+            close(fd);
+        leat__free(dir);
+    }
+    if (listing != NULL)
+        closedir(listing);
+}
+
+static leat_status make_scratch(embedded_log *log, leat_error *error)
+{
+    const char *base = getenv("TMPDIR");
+    base = base != NULL ? base : "/tmp";
+    remove_left_over(base);
+    log->follow_dir = leat__format("%s/%sXXXXXX", base, scratch_prefix);
+    bool made = mkdtemp(log->follow_dir) != NULL;
+    if (made && (log->follow_lock_fd = hold_scratch(log->follow_dir, O_CREAT)) >= 0)
+        return LEAT_OK;
+    leat_status status =
+        leat__embedded_errno(error, log->follow_dir, "create a scratch directory", errno);
+    if (made)
+        rmdir(log->follow_dir);
+    leat__free(log->follow_dir);
+    log->follow_dir = NULL;
+    return status;
+}
+
+void leat__embedded_follow_close(embedded_log *log)
+{
+    if (log->follow_dir == NULL)
+        return;
+    if (log->db != NULL)
+        rocksdb_close(log->db);
+    log->db = NULL;
+    remove_scratch(log->follow_dir);
+    close(log->follow_lock_fd);
+    leat__free(log->follow_dir);
+    log->follow_dir = NULL;
+}
+
+/* ------------------------------------------------------------------ following */
+
 leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
 {
     uint64_t acknowledged;
     leat_status marked = leat__embedded_mark_open(log, &acknowledged, error);
     if (marked != LEAT_OK)
         return marked;
-    const char *base = getenv("TMPDIR");
-    log->follow_dir = leat__format("%s/leat-follow-XXXXXX", base != NULL ? base : "/tmp");
-    if (mkdtemp(log->follow_dir) == NULL) {
-        leat_status status =
-            leat__embedded_errno(error, log->follow_dir, "create a scratch directory", errno);
-        leat__free(log->follow_dir);
-        log->follow_dir = NULL;
-        return status;
-    }
+    leat_status made = make_scratch(log, error);
+    if (made != LEAT_OK)
+        return made;
     rocksdb_options_set_max_open_files(log->options, -1); /* so that deleted files stay readable */
     for (int tries = 0;; tries++) {
         char *message = NULL;
@@ -76,28 +175,6 @@ leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
         rocksdb_free(message);
         usleep(1000U << (tries < 6 ? tries : 6));
     }
-}
-
-void leat__embedded_follow_close(embedded_log *log)
-{
-    if (log->follow_dir == NULL)
-        return;
-    if (log->db != NULL)
-        rocksdb_close(log->db);
-    log->db = NULL;
-    DIR *listing = opendir(log->follow_dir);
-    for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;) {
-        if (entry->d_name[0] == '.')
-            continue;
-        char *path = leat__format("%s/%s", log->follow_dir, entry->d_name);
-        unlink(path);
-        leat__free(path);
-    }
-    if (listing != NULL)
-        closedir(listing);
-    rmdir(log->follow_dir);
-    leat__free(log->follow_dir);
-    log->follow_dir = NULL;
 }
 
 static int64_t now_us(const embedded_log *log)

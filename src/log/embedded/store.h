@@ -147,6 +147,7 @@ struct embedded_log {
     pthread_mutex_t follow_lock; /* read-only logs, follow.c */
     int64_t follow_next_us;
     unsigned follow_failures;
+    int follow_lock_fd; /* of follow_dir, as long as it is used */
     char *follow_dir;
 };
 

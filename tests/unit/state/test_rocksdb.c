@@ -2,6 +2,7 @@
  * eviction (R6 R17 R25 R26). */
 #include "conformance.h"
 #include "state/backend.h"
+#include "state/identity.h"
 #include <fcntl.h>
 #include <glob.h>
 #include <pthread.h>
@@ -16,7 +17,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     world *w = *state;
-    char *small = strstr(w->dir, "/small");
+    char *small = strstr(w->dir, "/leat.small");
     if (small != NULL) { /* the full disk of a test that failed */
         (void)umount2(w->dir, MNT_DETACH);
         *small = '\0';
@@ -50,6 +51,49 @@ static void a_second_opener_is_told_who_holds_it(void **state)
     assert_string_equal(error.where, w->dir);
     world_close(w);
     assert_int_equal(try_open(w->dir, &error), LEAT_OK);
+}
+
+static void touch(const char *dir, const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+}
+
+static void a_directory_of_something_else_is_refused(void **state)
+{
+    world *w = *state;
+    leat_error error;
+    char dir[280], path[300];
+    static const char *const names[] = {"notes.txt", "leat.mark", "12.jpg"};
+    world_close(w);
+    assert_int_equal(try_open(w->dir, &error), LEAT_OK); /* its own files are fine */
+    snprintf(dir, sizeof dir, "%s/other", w->dir);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(mkdir(dir, 0700), 0);
+        touch(dir, names[i]);
+        assert_int_equal(try_open(dir, &error), LEAT_EINVAL);
+        assert_non_null(strstr(error.message, names[i]));
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(rmdir(dir), 0); /* nothing was written there */
+    }
+}
+
+static void an_instance_keeps_its_name(void **state)
+{
+    world *w = *state; /* R25 */
+    leat_error error;
+    char first[LEAT__IDENTITY_BYTES], again[LEAT__IDENTITY_BYTES];
+    assert_int_equal(leat__identity(w->dir, 0x123456789abcdef0, first, &error), LEAT_OK);
+    assert_string_equal(first, "i-123456789abc");
+    assert_int_equal(leat__identity(w->dir, 7, again, &error), LEAT_OK);
+    assert_string_equal(again, first);
+    touch(w->dir, "leat.instance"); /* emptied */
+    assert_int_equal(leat__identity(w->dir, 7, again, &error), LEAT_ECORRUPT);
+    assert_int_equal(leat__identity("/nowhere/at/all", 7, again, &error), LEAT_EIO);
 }
 
 static void a_directory_that_cannot_be_is_refused(void **state)
@@ -171,11 +215,11 @@ static void a_full_disk_is_said_and_nothing_is_lost(void **state)
     world *w = *state;
     char small[96], key[32];
     world_close(w);
-    snprintf(small, sizeof small, "%s/small", w->dir);
+    snprintf(small, sizeof small, "%s/leat.small", w->dir);
     assert_int_equal(mkdir(small, 0700), 0);
     if (mount("tmpfs", small, "tmpfs", 0, "size=2m") != 0)
         skip(); /* needs root */
-    snprintf(w->dir + strlen(w->dir), sizeof w->dir - strlen(w->dir), "/small");
+    snprintf(w->dir + strlen(w->dir), sizeof w->dir - strlen(w->dir), "/leat.small");
     world_open(w);
     leat_status status = LEAT_OK;
     leat_error error = {0};
@@ -509,6 +553,9 @@ int main(void)
         OWN(a_second_opener_is_told_who_holds_it,
             "R25 a second opener is told who holds the directory"),
         OWN(a_directory_that_cannot_be_is_refused, "a directory that cannot be is refused"),
+        OWN(a_directory_of_something_else_is_refused,
+            "a directory of something else is refused and left as it is"),
+        OWN(an_instance_keeps_its_name, "R25 an instance keeps its name"),
         OWN(a_garbled_store_is_damaged, "a garbled store is reported as damaged, with a remedy"),
         OWN(a_truncated_store_is_damaged, "a truncated store is reported as damaged"),
         OWN(a_failed_read_stops_the_commit, "R17 a failed read is fatal before the next commit"),
