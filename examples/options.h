@@ -23,7 +23,7 @@ static const struct {
     {"--input", "TOPIC", "read this topic", offsetof(options, input)},
     {"--output", "TOPIC", "write this topic", offsetof(options, output)},
     {"--state-dir", "DIR", "keep state on disk; else in memory", offsetof(options, state_dir)},
-    {"--instance", "NAME", "this process's own name", offsetof(options, instance)},
+    {"--instance", "ID", "this process's own name", offsetof(options, instance)},
     {"--guarantee", "G", "exactly-once, at-least-once, at-most-once", offsetof(options, guarantee)},
     {"--workers", "N", "threads (one per core)", offsetof(options, workers)},
     {"--epoch-ms", "N", "how often to commit (1)", offsetof(options, epoch_ms)},

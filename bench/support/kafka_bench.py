@@ -93,8 +93,8 @@ class Broker(Process):
 
 
 class Engine:
-    """One engine with one setting.  `command(broker, folder, name)` is its argv; name is another
-    one each run, so that no group waits for a member of the run before."""
+    """One engine with one setting.  `command(broker, folder, name, instance)` is its argv; name is
+    another one each run, so that no group waits for a member of the run before."""
 
     def __init__(self, kind, setting, command):
         self.kind, self.setting, self.command = kind, setting, command
@@ -105,14 +105,14 @@ class Running(Process):
     """An engine's process; its state and its words are in a temporary folder."""
     number = 0
 
-    def __init__(self, engine, broker, folder=None):
+    def __init__(self, engine, broker, folder=None, name=None, instance="one"):
         Running.number += 1
         self.engine, self.owned = engine, folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="leat-bench-engine-")
         os.makedirs(os.path.join(self.folder, "local"), exist_ok=True)
         self.words = os.path.join(self.folder, "words")
         argv = engine.command(broker.address, self.folder,
-                              f"bench-{os.getpid()}-{Running.number}")
+                              name or f"bench-{os.getpid()}-{Running.number}", instance)
         self.started_ns = time.monotonic_ns()
         with open(self.words, "ab") as words:
             self.child = subprocess.Popen(argv, stdout=words, stderr=words, cwd=self.folder)
@@ -184,23 +184,21 @@ class Load:
         return self.result
 
 
-def _bare(**settings):
-    def command(broker, _folder, name):
-        return [BARE, f"broker={broker}", f"group={name}",
-                *[f"{key}={value}" for key, value in settings.items()]]
+def _bare(epoch_ms):
+    def command(broker, _folder, name, instance):
+        return [BARE, f"broker={broker}", f"group={name}-{instance}", f"epoch_ms={epoch_ms}"]
     return command
 
 
-def _leat(epoch_ms, instance=None):
-    def command(broker, folder, _name):
-        state = os.path.join(folder, "state" if instance is None else f"state-{instance}")
-        return [USER_COUNTS, "--log", f"kafka:{broker}", "--state-dir", state,
-                *(["--epoch-ms", str(epoch_ms)] if epoch_ms is not None else [])]
+def _leat():
+    def command(broker, folder, _name, instance):
+        return [USER_COUNTS, "--log", f"kafka:{broker}", "--instance", instance, "--state-dir",
+                os.path.join(folder, "state")]
     return command
 
 
 def _java(peer, main, opens, settings):
-    def command(broker, folder, name):
+    def command(broker, folder, name, _instance):
         jars = os.path.join(DEPS, "peers", peer, "*")
         return [*JAVA, *opens, "-cp", jars, main, broker, folder, name, INPUT, OUTPUT, *settings]
     return command
@@ -219,9 +217,9 @@ def _flink(interval_ms):
 def engines(wanted):
     """All engines whose kind, or "kind setting", is in `wanted`, in the order of measuring."""
     known = [
-        Engine("bare", "10 ms", _bare(epoch_ms=10)),
-        Engine("bare", "5 ms", _bare(epoch_ms=5)),
-        Engine("leat", "", _leat(None)),
+        Engine("bare", "10 ms", _bare(10)),
+        Engine("bare", "5 ms", _bare(5)),
+        Engine("leat", "", _leat()),
         *[Engine("streams", f"{ms} ms", _streams(ms)) for ms in (10, 20, 100)],
         *[Engine("flink", f"{ms} ms", _flink(ms)) for ms in (50, 100, 1000)],
     ]

@@ -49,7 +49,12 @@ void plan_free(event_plan *plan)
 
 size_t plan_user(const event_plan *plan, uint32_t user, char out[PLAN_USER_BYTES])
 {
-    return (size_t)snprintf(out, PLAN_USER_BYTES, "u%0*" PRIu32, (int)plan->user_bytes - 1, user);
+    leat__random filler = {.state = user};
+    size_t length = (size_t)snprintf(out, PLAN_USER_BYTES, "u%08" PRIu32, user);
+    while (length < plan->user_bytes && length + 8 < PLAN_USER_BYTES)
+        length += (size_t)snprintf(out + length, PLAN_USER_BYTES - length, "-%07" PRIx64,
+                                   leat__random_next(&filler) >> 36);
+    return length;
 }
 
 size_t plan_event(const event_plan *plan, uint64_t event, int64_t timestamp_ms,

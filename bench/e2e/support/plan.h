@@ -14,12 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PLAN_EVENT_BYTES = 256, PLAN_USER_BYTES = 64 };
+enum { PLAN_EVENT_BYTES = 384, PLAN_USER_BYTES = 160 };
 
 typedef struct event_plan {
     uint64_t event_count, user_count;
     uint64_t counted_before; /* events that each user had before event 0 */
-    uint64_t user_bytes;     /* length of a user's name, 9 or more */
+    uint64_t user_bytes;     /* of a user's name at least: u00000007-3f2a91c-... */
     uint32_t *user_of_event;
     uint64_t *first_of_user; /* place in events_by_user; user_count + 1 of them */
     uint32_t *events_by_user;

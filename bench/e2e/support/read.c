@@ -7,6 +7,16 @@
 
 enum { METADATA_MS = 10000, BATCH = 1000 };
 
+static int64_t end_of(reader *rd, const char *topic, int32_t partition)
+{
+    int64_t low = 0, high = 0;
+    rd_kafka_resp_err_t err =
+        rd_kafka_query_watermark_offsets(rd->consumer, topic, partition, &low, &high, METADATA_MS);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        client_fail("the end of a partition", rd_kafka_err2str(err));
+    return high;
+}
+
 static void assign_all(reader *rd, const char *topic, bool from_end)
 {
     const struct rd_kafka_metadata *metadata;
@@ -16,11 +26,8 @@ static void assign_all(reader *rd, const char *topic, bool from_end)
         client_fail(topic, "there is no such topic");
     rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(4);
     for (int32_t i = 0; i < metadata->topics[0].partition_cnt; i++) {
-        int64_t low = 0, high = 0;
-        err = rd_kafka_query_watermark_offsets(rd->consumer, topic, i, &low, &high, METADATA_MS);
-        if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            client_fail("the ends of a partition", rd_kafka_err2str(err));
-        rd_kafka_topic_partition_list_add(all, topic, i)->offset = from_end ? high : 0;
+        rd_kafka_topic_partition_list_add(all, topic, i)->offset =
+            from_end ? end_of(rd, topic, i) : 0;
     }
     err = rd_kafka_assign(rd->consumer, all);
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -68,11 +75,20 @@ static void note_time(reader *rd, uint32_t user, uint64_t count, int64_t now_ns)
         leat__histogram_record(&rd->latency_ns, (uint64_t)(now_ns - intended_ns));
     if (rd->first_ns == 0)
         rd->first_ns = now_ns;
-    else if (now_ns - rd->last_ns > rd->gap_until_ns - rd->gap_from_ns) {
-        rd->gap_from_ns = rd->last_ns;
+    rd->last_ns = now_ns;
+}
+
+/* Of counts that come one after the other in a partition. */
+static void note_gap(reader *rd, int32_t partition, int64_t now_ns)
+{
+    if (partition >= READER_PARTITIONS_MAX)
+        return;
+    int64_t last_ns = rd->last_of_partition_ns[partition];
+    rd->last_of_partition_ns[partition] = now_ns;
+    if (last_ns != 0 && now_ns - last_ns > rd->gap_until_ns - rd->gap_from_ns) {
+        rd->gap_from_ns = last_ns;
         rd->gap_until_ns = now_ns;
     }
-    rd->last_ns = now_ns;
 }
 
 static void take(reader *rd, const rd_kafka_message_t *message, int64_t now_ns)
@@ -96,6 +112,7 @@ static void take(reader *rd, const rd_kafka_message_t *message, int64_t now_ns)
     }
     rd->next_count[user]++;
     note_time(rd, user, count, now_ns);
+    note_gap(rd, message->partition, now_ns);
     atomic_fetch_add_explicit(&rd->correct, 1, memory_order_relaxed);
 }
 

@@ -8,6 +8,8 @@
 #include "bench/e2e/support/client.h"
 #include "bench/e2e/support/plan.h"
 
+enum { READER_PARTITIONS_MAX = 64 };
+
 typedef struct reader {
     const event_plan *plan;
     rd_kafka_t *consumer;
@@ -16,8 +18,9 @@ typedef struct reader {
     uint64_t repeated, skipped, foreign;
     char first_wrong[160];
     leat__histogram latency_ns;
-    int64_t first_ns, last_ns;         /* first and last count */
-    int64_t gap_from_ns, gap_until_ns; /* the longest time without one */
+    int64_t first_ns, last_ns; /* first and last count */
+    int64_t last_of_partition_ns[READER_PARTITIONS_MAX];
+    int64_t gap_from_ns, gap_until_ns; /* the longest time without one of some partition */
     _Atomic uint64_t correct;
 } reader;
 
