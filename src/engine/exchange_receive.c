@@ -173,7 +173,6 @@ static void read_senders(leat__task *task)
 {
     char *next = task->source->inlet->metadata.data;
     int64_t base_ms = task->source->committed_timestamp_ms;
-    leat__valve_begin_at(&task->valve, base_ms);
     for (int column = 0; column < 3; column++) {
         next += strcspn(next, " ");
         next += *next == ' ';
@@ -194,12 +193,11 @@ static void read_senders(leat__task *task)
 static void load_time(leat__task *task)
 {
     leat__inlet *inlet = task->source->inlet;
-    leat__valve_begin_at(&task->valve, task->face.watermark_ms); /* of the seal */
+    if (task->source->committed_timestamp_ms > task->face.watermark_ms) /* of the seal */
+        task->face.watermark_ms = task->source->committed_timestamp_ms;
+    leat__valve_begin_at(&task->valve, task->face.watermark_ms);
     if (inlet->metadata.length != 0)
         read_senders(task);
-    if (task->valve.output_ms < task->face.watermark_ms)
-        task->valve.output_ms = task->face.watermark_ms;
-    task->face.watermark_ms = task->kept_watermark_ms = task->valve.output_ms;
     for (size_t i = 0; i < inlet->input_count; i++)
         if (inlet->inputs[i].watermark_ms == LEAT_TIME_MIN)
             inlet->inputs[i].watermark_ms = task->valve.inputs[i].watermark_ms;
@@ -417,7 +415,8 @@ bool leat__inlet_run(leat__task *task)
     }
     if (!push_group(task, &g))
         return false;
-    if (task->valve.idle != task->told_idle && /* as it was before the start */
+    bool moved = task->valve.output_ms > task->face.watermark_ms;
+    if ((moved || task->valve.idle != task->told_idle) && /* as the senders had told before */
         !leat__pass_time(task, task->valve.output_ms, task->valve.idle))
         return false;
     return count != 0;

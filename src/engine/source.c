@@ -447,6 +447,9 @@ bool leat__source_run(leat__task *task)
                 : is_log(source)      ? run_log(task)
                                       : run_generator(task);
     if (source->ended) {
+        int64_t reached_ms = leat__watermark_now(&source->time.watermark);
+        if (reached_ms > task->kept_watermark_ms)
+            task->kept_watermark_ms = reached_ms;
         leat__watermark_end(&source->time.watermark); /* W5 */
         atomic_fetch_add(&task->run->ended_sources, 1);
     }

@@ -119,4 +119,5 @@ void leat__valve_restore(leat__valve *valve, size_t number, int64_t watermark_ms
                             .idle = idle,
                             .aligned = !idle && watermark_ms >= valve->output_ms};
     valve->idle = all_idle(valve);
+    (void)pass_minimum(valve); /* all the others may be further */
 }

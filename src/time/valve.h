@@ -35,6 +35,6 @@ bool leat__valve_active(leat__valve *valve, size_t input);
 /* After a restart. All inputs and the output stand at watermark_ms: each holds it until heard. */
 void leat__valve_begin_at(leat__valve *valve, int64_t watermark_ms);
 /* An input as it was told to be before; one behind the output has to catch up (W4). It may be put
- * back by this, the output never is. */
+ * back by this, the output never is; read both as after the calls above. */
 void leat__valve_restore(leat__valve *valve, size_t input, int64_t watermark_ms, bool idle);
 #endif

@@ -175,6 +175,30 @@ static void W3_in_any_sequence_the_output_rises_to_the_least_aligned_input_and_n
     }
 }
 
+static void W3_W4_a_restored_valve_goes_on_as_the_one_before(void **state)
+{
+    (void)state;
+    leat__valve valve;
+    leat__valve_init(&valve, 3);
+    leat__valve_begin_at(&valve, 10);
+    assert_int_equal(valve.output_ms, 10);
+    assert_false(leat__valve_watermark(&valve, 0, 20)); /* the others hold it until heard */
+    leat__valve_begin_at(&valve, 10);
+    leat__valve_restore(&valve, 0, 15, false);
+    leat__valve_restore(&valve, 1, LEAT_TIME_MIN, false); /* behind: it has to catch up */
+    leat__valve_restore(&valve, 2, 12, true);
+    assert_int_equal(valve.output_ms, 15);
+    assert_false(valve.idle);
+    assert_false(leat__valve_watermark(&valve, 1, 14));
+    assert_true(leat__valve_watermark(&valve, 0, 18));
+    assert_int_equal(valve.output_ms, 18);
+    leat__valve_restore(&valve, 0, 16, true); /* back */
+    leat__valve_restore(&valve, 1, 14, true);
+    assert_true(valve.idle);
+    assert_int_equal(valve.output_ms, 18);
+    leat__valve_free(&valve);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +212,7 @@ int main(void)
         cmocka_unit_test(W4_a_task_whose_inputs_were_all_idle_wakes_with_the_first_of_them),
         cmocka_unit_test(
             W4_an_input_idle_ahead_of_the_others_is_the_minimum_when_it_alone_is_aligned),
+        cmocka_unit_test(W3_W4_a_restored_valve_goes_on_as_the_one_before),
         cmocka_unit_test(W5_the_end_of_all_inputs_is_the_end_of_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
