@@ -10,8 +10,10 @@ import socket
 import struct
 import time
 
-PRODUCE, LIST_OFFSETS, METADATA, SASL_HANDSHAKE, API_VERSIONS, CREATE_TOPICS = 0, 2, 3, 17, 18, 19
-SASL_AUTHENTICATE = 36
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, SASL_HANDSHAKE, API_VERSIONS = 0, 1, 2, 3, 17, 18
+FIND_COORDINATOR, CREATE_TOPICS, INIT_PRODUCER_ID, ADD_PARTITIONS = 10, 19, 22, 24
+END_TRANSACTION, SASL_AUTHENTICATE = 26, 36
+TRANSACTIONAL = 0x10  # attribute of a record batch
 
 
 class Refused(Exception):
@@ -62,10 +64,12 @@ def record(offset_delta, value):
     return varint(len(body)) + body
 
 
-def record_batch(values):
-    """Without keys, without a producer id, not compressed."""
+def record_batch(values, producer=None, sequence=-1):
+    """Without keys, not compressed; with `producer`, part of its transaction."""
     now_ms = int(time.time() * 1000)
-    body = struct.pack(">hiqqqhi", 0, len(values) - 1, now_ms, now_ms, -1, -1, -1)
+    number, epoch = (producer.number, producer.epoch) if producer else (-1, -1)
+    body = struct.pack(">hiqqqhi", TRANSACTIONAL if producer else 0, len(values) - 1, now_ms,
+                       now_ms, number, epoch, sequence)
     body += array([record(delta, value) for delta, value in enumerate(values)])
     tail = struct.pack(">ibI", -1, 2, crc32c(body)) + body
     return struct.pack(">qi", 0, len(tail)) + tail
@@ -102,6 +106,66 @@ class Reader:
             shift += 7
             if byte < 0x80:
                 return value
+
+    def zigzag(self):
+        number = self.compact()
+        return (number >> 1) ^ -(number & 1)
+
+
+def batches(data):
+    """(base offset, attributes, producer id, number of records, their bytes), complete ones."""
+    at = 0
+    while len(data) - at > 61:
+        base, size = struct.unpack_from(">qi", data, at)
+        if len(data) - at < 12 + size:
+            return
+        attributes, = struct.unpack_from(">h", data, at + 21)
+        producer, = struct.unpack_from(">q", data, at + 43)
+        count, = struct.unpack_from(">i", data, at + 57)
+        yield base, attributes, producer, count, data[at + 61:at + 12 + size]
+        at += 12 + size
+
+
+def values_of(count, data):
+    reader = Reader(data)
+    for _ in range(count):
+        reader.zigzag(), reader.take("b"), reader.zigzag(), reader.zigzag()
+        reader.bytes(max(0, reader.zigzag()))
+        yield reader.bytes(max(0, reader.zigzag()))
+        for _ in range(reader.zigzag()):
+            reader.bytes(reader.zigzag()), reader.bytes(max(0, reader.zigzag()))
+
+
+def visible_values(data, aborted, stable):
+    """An aborted transaction of a producer begins at the offset named, and ends with a marker."""
+    begins, inside, found = {}, set(), []
+    for producer, first in aborted:
+        begins.setdefault(producer, []).append(first)
+    for base, attributes, producer, count, records in batches(data):
+        if base >= stable:
+            break
+        if attributes & 0x20:  # a marker
+            inside.discard(producer)
+        elif attributes & TRANSACTIONAL and base in begins.get(producer, ()):
+            inside.add(producer)
+        if not attributes & 0x20 and producer not in inside:
+            found += values_of(count, records)
+    return found
+
+
+class Producer:
+    """A transactional producer as the broker knows it: name, number, epoch, sequences."""
+
+    def __init__(self, name, number, epoch):
+        self.name, self.number, self.epoch, self.sequences = name, number, epoch, {}
+
+    def bytes(self):
+        return string(self.name) + struct.pack(">qh", self.number, self.epoch)
+
+    def next_sequence(self, topic, partition, count):
+        first = self.sequences.get((topic, partition), 0)
+        self.sequences[topic, partition] = first + count
+        return first
 
 
 # -- the client -----------------------------------------------------------------------------------
@@ -200,14 +264,14 @@ class Client:
             topics[name] = [(row[0][2], row[2]) for row in sorted(rows)]
         return brokers, topics
 
-    @staticmethod
-    def produce_body(topic, partition, values, acks=-1):
-        rows = array([struct.pack(">i", partition) + blob(record_batch(values))])
-        return struct.pack(">hhi", -1, acks, 10_000) + array([string(topic) + rows])
-
-    def produce(self, topic, partition, values):
+    def produce(self, topic, partition, values, producer=None):
         """Returns the offset of the first."""
-        reader = self.request(PRODUCE, 3, self.produce_body(topic, partition, values))
+        sequence = producer.next_sequence(topic, partition, len(values)) if producer else -1
+        batch = blob(record_batch(values, producer, sequence))
+        name = string(producer.name) if producer else struct.pack(">h", -1)
+        rows = array([struct.pack(">i", partition) + batch])
+        reader = self.request(PRODUCE, 3, name + struct.pack(">hi", -1, 10_000)
+                              + array([string(topic) + rows]))
         reader.take("i")
         reader.string()
         reader.take("ii")
@@ -223,6 +287,38 @@ class Client:
         reader.take("ii")
         check(reader.take("h"))
         return reader.take("qq")[1]
+
+    def committed(self, topic, partition):
+        """(last stable offset, values that a read_committed reader sees from the beginning)"""
+        rows = array([struct.pack(">iqi", partition, 0, 1 << 20)])
+        body = struct.pack(">iiiib", -1, 0, 0, 1 << 20, 1) + array([string(topic) + rows])
+        reader = self.request(FETCH, 4, body)
+        reader.take("ii"), reader.string(), reader.take("ii")
+        check(reader.take("h"))
+        _, stable = reader.take("qq")
+        aborted = reader.array(lambda: reader.take("qq"))
+        return stable, visible_values(reader.bytes(reader.take("i")), aborted, stable)
+
+    # -- transactions, as clients do them that know nothing of KIP-890 ----------------------------
+
+    def init_producer(self, name, timeout_ms=60_000):
+        """Of one broker, which is the coordinator of all; asking for it makes its topic."""
+        self.request(FIND_COORDINATOR, 1, string(name) + b"\1")
+        reader = self.request(INIT_PRODUCER_ID, 0, string(name) + struct.pack(">i", timeout_ms))
+        reader.take("i")
+        check(reader.take("h"))
+        return Producer(name, *reader.take("qh"))
+
+    def add_partition(self, producer, topic, partition):
+        rows = array([string(topic) + array([struct.pack(">i", partition)])])
+        reader = self.request(ADD_PARTITIONS, 0, producer.bytes() + rows)
+        reader.take("ii"), reader.string(), reader.take("ii")
+        check(reader.take("h"))
+
+    def end_transaction(self, producer, commit=True):
+        reader = self.request(END_TRANSACTION, 0, producer.bytes() + struct.pack(">?", commit))
+        reader.take("i")
+        check(reader.take("h"))
 
     def log_in(self, user, password):
         """SASL PLAIN."""
