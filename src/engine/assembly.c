@@ -178,6 +178,7 @@ static leat__target target_of(leat__task *task, uint32_t node)
     if (op != NULL)
         return (leat__target){.op = op};
     return (leat__target){.deliver = leat__sink_deliver,
+                          .check = leat__sink_check,
                           .arg = make_sink(task, node_of(task->run, node))};
 }
 
@@ -243,8 +244,9 @@ static void wire_edge(leat__task *from, uint32_t edge_number)
     const leat__repartition *through = leat__repartition_of(run, edge->to_stage);
     if (through != NULL) {
         delivery->outlet = leat__outlet_to(from, through);
-        add_target(output_of(from, edge->from),
-                   (leat__target){.deliver = leat__outlet_deliver, .arg = delivery});
+        add_target(output_of(from, edge->from), (leat__target){.deliver = leat__outlet_deliver,
+                                                               .check = leat__outlet_check,
+                                                               .arg = delivery});
         return;
     }
     delivery->channels = leat__calloc(delivery->channel_count, sizeof(leat__channel *));

@@ -88,20 +88,37 @@ static void end_record(leat__task *task, leat__out_record *record)
     record->value_length = (uint32_t)(task->bundle->bytes.length - record->value_at);
 }
 
+static void append_data(const leat__delivery *delivery, const leat__element *element)
+{
+    leat__buffer *bytes = &delivery->task->bundle->bytes;
+    leat__buffer_u8(bytes, LEAT__EXCHANGE_DATA);
+    leat__buffer_u32(bytes, delivery->outlet->to->edge_ids[delivery->edge_number]);
+    leat__buffer_zigzag(bytes, element->timestamp_ms);
+    leat__binary_append(bytes, delivery->edge->type, element->record);
+}
+
+leat_status leat__outlet_check(void *arg, const leat__element *element, leat_error *error)
+{
+    const leat__delivery *delivery = arg;
+    leat__buffer *bytes = &delivery->task->bundle->bytes;
+    size_t before = bytes->length;
+    append_data(delivery, element);
+    size_t size = bytes->length - before + 1 + element->key.length;
+    bytes->length = before;
+    return size <= LEAT__RECORD_BYTES_MAX ? LEAT_OK
+                                          : leat__too_big(delivery->outlet->to->topic, size, error);
+}
+
 leat_status leat__outlet_deliver(void *arg, const leat__element *element)
 {
     leat__delivery *delivery = arg;
     leat__task *task = delivery->task;
     const leat__repartition *to = delivery->outlet->to;
-    leat__buffer *bytes = &task->bundle->bytes;
     uint32_t partition = delivery->edge->exchange == LEAT__EXCHANGE_HASH
                              ? leat__partition_of(element->key, to->partition_count)
                              : task->partition % to->partition_count;
     leat__out_record *record = begin_record(task, to, partition, element->key);
-    leat__buffer_u8(bytes, LEAT__EXCHANGE_DATA);
-    leat__buffer_u32(bytes, to->edge_ids[delivery->edge_number]);
-    leat__buffer_zigzag(bytes, element->timestamp_ms);
-    leat__binary_append(bytes, delivery->edge->type, element->record);
+    append_data(delivery, element);
     end_record(task, record);
     delivery->outlet->told[partition].data = true;
     if (record->key_length + (size_t)record->value_length > LEAT__RECORD_BYTES_MAX)

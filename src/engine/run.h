@@ -311,6 +311,8 @@ int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timest
 bool leat__source_run(leat__task *task);
 /* sink.c */
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);
+leat_status leat__sink_check(void *delivery, const leat__element *element, leat_error *error);
+leat_status leat__too_big(const char *where, size_t bytes, leat_error *error);
 leat_status leat__exchange_deliver(void *delivery, const leat__element *element);
 /* What failed goes to the dead-letter topic with this epoch (R19); element NULL: a timer. */
 void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element *element,

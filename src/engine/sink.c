@@ -3,7 +3,9 @@
  *
  * Nothing of a bundle is seen by anybody before its epoch is committed.
  */
+#include "base/error.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/run.h"
 #include "record/codec.h"
@@ -19,24 +21,25 @@ leat__out_record *leat__bundle_record(leat__bundle *bundle)
     return &bundle->records[bundle->count++];
 }
 
-leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t bytes)
+leat_status leat__too_big(const char *where, size_t bytes, leat_error *error)
 {
-    leat_error error = {.status = LEAT_ETOOBIG};
-    (void)snprintf(error.where, sizeof(error.where), "%s", where);
-    (void)snprintf(error.message, sizeof(error.message),
-                   "a record of %zu bytes is over the log's bound of %d; emit smaller records",
-                   bytes, LEAT__RECORD_BYTES_MAX);
-    leat__run_fail(task->run, &error);
-    return LEAT_ETOOBIG;
+    return leat__fail(error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, where,
+                      "a record of %zu bytes is over the log's bound of %d; emit smaller records",
+                      bytes, LEAT__RECORD_BYTES_MAX);
 }
 
-leat_status leat__sink_deliver(void *arg, const leat__element *element)
+leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t bytes)
 {
-    leat__delivery *delivery = arg;
-    leat__task *task = delivery->task;
-    const leat__node *sink = delivery->sink;
-    leat__bundle *bundle = task->bundle;
-    leat__buffer *bytes = &bundle->bytes;
+    leat_error error;
+    leat_status status = leat__too_big(where, bytes, &error);
+    leat__run_fail(task->run, &error);
+    return status;
+}
+
+/* Appends key and value, and says where they lie. */
+static leat__out_record encode(const leat__node *sink, const leat__element *element,
+                               leat__buffer *bytes)
+{
     leat_str key = {0};
     char text[LEAT__KEY_TEXT_BYTES];
     if (sink->kind == LEAT__NODE_SINK_LOG)
@@ -57,10 +60,33 @@ leat_status leat__sink_deliver(void *arg, const leat__element *element)
     else
         leat__binary_append(bytes, sink->type, element->record);
     record.value_length = (uint32_t)(bytes->length - record.value_at);
-    if (record.key_length + (size_t)record.value_length > LEAT__RECORD_BYTES_MAX &&
-        sink->kind == LEAT__NODE_SINK_LOG)
-        return leat__bundle_too_big(task, sink->name,
-                                    record.key_length + (size_t)record.value_length);
+    return record;
+}
+
+leat_status leat__sink_check(void *arg, const leat__element *element, leat_error *error)
+{
+    const leat__delivery *delivery = arg;
+    leat__buffer *bytes = &delivery->task->bundle->bytes;
+    size_t before = bytes->length;
+    if (delivery->sink->kind != LEAT__NODE_SINK_LOG)
+        return LEAT_OK;
+    (void)encode(delivery->sink, element, bytes);
+    size_t size = bytes->length - before;
+    bytes->length = before;
+    return size <= LEAT__RECORD_BYTES_MAX ? LEAT_OK
+                                          : leat__too_big(delivery->sink->name, size, error);
+}
+
+leat_status leat__sink_deliver(void *arg, const leat__element *element)
+{
+    leat__delivery *delivery = arg;
+    leat__task *task = delivery->task;
+    const leat__node *sink = delivery->sink;
+    leat__bundle *bundle = task->bundle;
+    leat__out_record record = encode(sink, element, &bundle->bytes);
+    size_t size = record.key_length + (size_t)record.value_length;
+    if (size > LEAT__RECORD_BYTES_MAX && sink->kind == LEAT__NODE_SINK_LOG)
+        return leat__bundle_too_big(task, sink->name, size);
     *leat__bundle_record(bundle) = record;
     task->counters.out++;
     return LEAT_OK;

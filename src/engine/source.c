@@ -251,6 +251,10 @@ static leat_status push_record(leat__task *task, const pending *p, const leat_lo
                                    .key = p->key,
                                    .key_hash = p->key_hash,
                                    .origin = origin};
+    leat_error error;
+    if (origin->value.length > LEAT__LARGE_BYTES &&
+        leat__op_check_output(&task->root, &element, &error) != LEAT_OK) /* R19 */
+        return leat__task_failed(task, &source->decode_op, &element, &error);
     return push_root(task, &element);
 }
 

@@ -247,9 +247,12 @@ static void emit(leat_ctx *ctx, uint32_t output, const leat_type *type, const vo
         ctx->emitted_capacity = ctx->emitted_capacity == 0 ? 8 : ctx->emitted_capacity * 2;
         ctx->emitted = leat__realloc(ctx->emitted, ctx->emitted_capacity, sizeof(*ctx->emitted));
     }
-    void *copy = leat__arena_alloc(ctx->task->scratch, type->size_bytes);
-    leat__record_copy(ctx->task->scratch, type, record, copy);
-    ctx->emitted[ctx->emitted_count++] = (leat__emitted){output, copy, ctx->now_ms};
+    leat__arena *scratch = ctx->task->scratch;
+    size_t before = scratch->used_bytes;
+    void *copy = leat__arena_alloc(scratch, type->size_bytes);
+    leat__record_copy(scratch, type, record, copy);
+    bool large = scratch->used_bytes - before > LEAT__LARGE_BYTES;
+    ctx->emitted[ctx->emitted_count++] = (leat__emitted){output, large, copy, ctx->now_ms};
 }
 
 void leat_emit(leat_ctx *ctx, const void *record)

@@ -64,6 +64,67 @@ static void context_begin(leat__op *op, const leat__element *element, leat_str k
     ctx->emitted_count = 0;
 }
 
+/* Through the operators that only pass on; the others answer for what they emit themselves. */
+static leat_status check_through(leat__op *op, const leat__element *element, leat_error *error)
+{
+    const leat__op_spec *spec = op->spec;
+    leat__element out = *element;
+    if (spec->class == &leat__op_map) {
+        void *record = leat__arena_alloc(op->ctx.task->scratch, spec->out->size_bytes);
+        memset(record, 0, spec->out->size_bytes);
+        spec->config.map(element->record, record, spec->arg);
+        out.record = record;
+    } else if (spec->class == &leat__op_filter) {
+        if (!spec->config.filter(element->record, spec->arg))
+            return LEAT_OK;
+    } else if (spec->class != &leat__op_union && spec->class != &leat__op_key_by) {
+        return LEAT_OK;
+    }
+    return leat__op_check_output(&op->output[0], &out, error);
+}
+
+leat_status leat__op_check_output(const leat__output *output, const leat__element *element,
+                                  leat_error *error)
+{
+    for (size_t i = 0; i < output->target_count; i++) {
+        const leat__target *target = &output->targets[i];
+        leat_status status = LEAT_OK;
+        if (target->op != NULL)
+            status = check_through(target->op, element, error);
+        else if (target->check != NULL)
+            status = target->check(target->arg, element, error);
+        if (status != LEAT_OK)
+            return status;
+    }
+    return LEAT_OK;
+}
+
+static leat__element emitted_element(const leat_ctx *ctx, const leat__emitted *emitted)
+{
+    return (leat__element){.record = emitted->record,
+                           .timestamp_ms = emitted->timestamp_ms,
+                           .key = ctx->key,
+                           .key_hash = ctx->key_hash,
+                           .origin = ctx->element != NULL ? ctx->element->origin : NULL};
+}
+
+/* R19: a record over the log's bound is the callback's failure, found while nothing is kept yet. */
+static leat_status check_emitted(leat__op *op)
+{
+    leat_ctx *ctx = &op->ctx;
+    for (size_t i = 0; i < ctx->emitted_count; i++) {
+        leat_error error;
+        if (!ctx->emitted[i].large)
+            continue;
+        const leat__element out = emitted_element(ctx, &ctx->emitted[i]);
+        leat_status status =
+            leat__op_check_output(&op->output[ctx->emitted[i].output], &out, &error);
+        if (status != LEAT_OK)
+            return leat_fail(ctx, status, "%s", error.message);
+    }
+    return LEAT_OK;
+}
+
 /* Forwards what the callback emitted. Downstream may run this operator's arena but never this
  * operator again. */
 static leat_status forward_emitted(leat__op *op)
@@ -71,11 +132,7 @@ static leat_status forward_emitted(leat__op *op)
     leat_ctx *ctx = &op->ctx;
     for (size_t i = 0; i < ctx->emitted_count; i++) {
         const leat__emitted *emitted = &ctx->emitted[i];
-        const leat__element out = {.record = emitted->record,
-                                   .timestamp_ms = emitted->timestamp_ms,
-                                   .key = ctx->key,
-                                   .key_hash = ctx->key_hash,
-                                   .origin = ctx->element != NULL ? ctx->element->origin : NULL};
+        const leat__element out = emitted_element(ctx, emitted);
         leat_status status = leat__op_forward(op, emitted->output, &out);
         if (status != LEAT_OK)
             return status;
@@ -90,6 +147,8 @@ static leat_status settle(leat__op *op, const leat__element *element, leat_statu
     leat_ctx *ctx = &op->ctx;
     if (ctx->failed)
         status = ctx->error.status;
+    if (status == LEAT_OK)
+        status = check_emitted(op);
     if (status == LEAT_OK) {
         if (stateful)
             leat__store_callback_commit(ctx->task->store);

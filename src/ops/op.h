@@ -70,6 +70,8 @@ extern const leat__op_class leat__op_map, leat__op_filter, leat__op_flat_map, le
 typedef struct leat__target {
     leat__op *op; /* NULL: deliver() */
     leat_status (*deliver)(void *arg, const leat__element *element);
+    /* R19: LEAT_ETOOBIG if deliver would find the record too big; NULL: it has no bound */
+    leat_status (*check)(void *arg, const leat__element *element, leat_error *error);
     void *arg;
 } leat__target;
 typedef struct leat__output {
@@ -94,8 +96,12 @@ typedef struct leat__task_face {
     void (*late)(void *task, leat__op *op); /* counts a dropped late record */
 } leat__task_face;
 
+/* Smaller ones are never too big once encoded: JSON takes at most 80 bytes for one of memory. */
+enum { LEAT__LARGE_BYTES = 8 << 10 };
+
 typedef struct leat__emitted {
     uint32_t output;
+    bool large;
     void *record;
     int64_t timestamp_ms;
 } leat__emitted;
@@ -133,6 +139,10 @@ struct leat__op {
 leat_status leat__op_push(leat__op *op, const leat__element *element);
 leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_domain domain);
 leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element);
+/* R19: is a large element too big for a sink that it would come to without another callback that
+ * can fail? Asked before anything is changed or sent. */
+leat_status leat__op_check_output(const leat__output *output, const leat__element *element,
+                                  leat_error *error);
 
 /* Helpers of the classes: run a user callback as a small transaction (S3) with ctx set up from the
  * element or the timer. */

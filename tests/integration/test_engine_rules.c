@@ -530,6 +530,83 @@ static void two_jobs_whose_names_meet_are_told_apart(void **state)
     leat_log_close(log);
 }
 
+/* ------------------------------------------------------------------ R19: too big */
+
+enum { TOO_BIG_BYTES = (1 << 20) + 1 };
+
+static leat_status emit_what_is_too_big_for_bob(leat_ctx *ctx, const void *record)
+{
+    static char huge[TOO_BIG_BYTES];
+    struct tally *tally = leat_mut(ctx, 0);
+    tally->user = ((const struct event *)record)->user;
+    tally->count++;
+    struct tally out = *tally;
+    memset(huge, 'x', sizeof(huge));
+    leat_emit(ctx, &out);
+    if (leat_str_equal(out.user, LEAT_STR("bob")) && tally->count == 1)
+        out.user = (leat_str){huge, sizeof(huge)};
+    leat_emit(ctx, &out);
+    return LEAT_OK;
+}
+
+static void copy_tally(const void *in, void *out, void *arg)
+{
+    (void)arg;
+    *(struct tally *)out = *(const struct tally *)in;
+}
+
+static leat_job *big_job(leat_on_error policy, bool map)
+{
+    static leat_process_op op;
+    op = (leat_process_op){.in = &event_type,
+                           .out = &tally_type,
+                           .state = {{.name = "tally", .type = &tally_type}},
+                           .on_record = emit_what_is_too_big_for_bob,
+                           .on_error = policy};
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "rules", .log = url});
+    leat_stream events = leat_from_log(
+        job, "events", &event_type,
+        &(leat_log_source){.topic = "events", .time_field = "ts_ms", .partitioned_by = "user"});
+    leat_stream tallies = leat_process(leat_key_by(events, "user"), "tally", &op, NULL);
+    if (map)
+        tallies = leat_map(tallies, "copy", &tally_type, copy_tally, NULL);
+    leat_to_log(tallies, "tallies", &(leat_log_sink){.topic = "tallies", .key = "user"});
+    return job;
+}
+
+static void a_record_too_big_for_the_log_is_the_callbacks_failure_and_leaves_no_trace(void **state)
+{
+    (void)state; /* R19: by the operator's policy, before state is touched */
+    for (int map = 0; map <= 1; map++) {
+        (void)snprintf(url, sizeof(url), "sim:rules-%d", sequence++);
+        leat_test *test = leat_test_new(big_job(LEAT_ON_ERROR_DEAD_LETTER, map == 1));
+        leat_test_send_keyed(test, "events", "bob", "{\"user\":\"bob\",\"ts_ms\":1}");
+        leat_test_send_keyed(test, "events", "ann", "{\"user\":\"ann\",\"ts_ms\":1}");
+        assert_int_equal(leat_test_run(test), LEAT_OK);
+        assert_null(leat_test_state_json(test, "tally", "tally", "bob"));
+        const char *letter = leat_test_next_json(test, "dead-letters");
+        assert_non_null(letter);
+        assert_non_null(strstr(letter, "\"operator\":\"tally\""));
+        assert_non_null(strstr(letter, "over the log's bound"));
+        for (int i = 0; i < 2; i++) /* nothing of bob's, not what was small either */
+            assert_string_equal(leat_test_next_json(test, "tallies"),
+                                "{\"user\":\"ann\",\"count\":1}");
+        assert_null(leat_test_next_json(test, "tallies"));
+        leat_test_free(test);
+    }
+}
+
+static void by_default_a_record_too_big_stops_the_job(void **state)
+{
+    (void)state; /* R19 */
+    leat_test *test = leat_test_new(big_job(LEAT_ON_ERROR_STOP, false));
+    leat_test_send_keyed(test, "events", "bob", "{\"user\":\"bob\",\"ts_ms\":1}");
+    assert_int_equal(leat_test_run(test), LEAT_ETOOBIG);
+    assert_string_equal(leat_test_error(test)->where, "tally");
+    assert_non_null(strstr(leat_test_error(test)->message, "offset 0"));
+    leat_test_free(test);
+}
+
 /* ------------------------------------------------------------------ R25: instances */
 
 static void without_a_name_the_state_directory_names_the_instance(void **state)
@@ -569,6 +646,8 @@ int main(void)
         TEST(a_copy_older_than_half_the_retention_of_deletes_is_built_anew),
         TEST(a_topic_that_grows_ends_the_job_and_says_what_to_do),
         TEST(two_jobs_whose_names_meet_are_told_apart),
+        TEST(a_record_too_big_for_the_log_is_the_callbacks_failure_and_leaves_no_trace),
+        TEST(by_default_a_record_too_big_stops_the_job),
         TEST(without_a_name_the_state_directory_names_the_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
