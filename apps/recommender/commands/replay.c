@@ -230,7 +230,7 @@ static leat_status check_arguments(replay *self, const flags *parsed, leat_error
     if (parsed->word_count == 0)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "replay",
                           "FILE is missing; see replay --help");
-    if ((self->to == NULL) == (self->data_dir == NULL))
+    if ((self->to == NULL) == (self->data_dir == NULL)) /* --log alone would leave no state */
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "replay",
                           "say where to: either --to URL or --data-dir DIR");
     const char *slash = strrchr(self->file, '/');

@@ -45,7 +45,7 @@ static leat_status local_send(replay_target *target, const replay_batch *batch, 
     const char *text = batch->texts.data, *key = batch->keys.data;
     for (size_t i = 0; i < batch->count; i++) {
         self->records[i] = (leat_log_record){
-            .topic = TOPIC_INTERACTIONS,
+            .topic = self->job->settings.topics.interactions,
             .partition = LEAT_PARTITION_BY_KEY,
             .timestamp_ms = now_ms,
             .key = {key, batch->events[i].key_bytes},
@@ -57,10 +57,16 @@ static leat_status local_send(replay_target *target, const replay_batch *batch, 
     return leat_log_append(self->log, self->records, batch->count, error);
 }
 
+typedef struct offset_sum {
+    const char *topic;
+    int64_t *sum;
+} offset_sum;
+
 static bool sum_offset(void *arg, const leat_log_offset *offset)
 {
-    if (strcmp(offset->topic, TOPIC_INTERACTIONS) == 0)
-        *(int64_t *)arg += offset->offset;
+    const offset_sum *to = arg;
+    if (strcmp(offset->topic, to->topic) == 0)
+        *to->sum += offset->offset;
     return true;
 }
 
@@ -69,16 +75,19 @@ static leat_status positions(const local_target *self, int64_t *done, int64_t *a
                              leat_error *error)
 {
     leat_topic_opts topic;
-    leat_status status = leat_topic_describe(self->log, TOPIC_INTERACTIONS, &topic, error);
+    const recommender_settings *settings = &self->job->settings;
+    const char *name = settings->topics.interactions;
+    leat_status status = leat_topic_describe(self->log, name, &topic, error);
     *done = *all = 0;
     for (uint32_t p = 0; status == LEAT_OK && p < topic.partition_count; p++) {
         int64_t begin, end;
-        status = leat_log_bounds(self->log, TOPIC_INTERACTIONS, p, &begin, &end, error);
+        status = leat_log_bounds(self->log, name, p, &begin, &end, error);
         *all += end;
     }
     if (status != LEAT_OK)
         return status;
-    return leat_log_group_offsets(self->log, RECOMMENDER_JOB_NAME, sum_offset, done, error);
+    return leat_log_group_offsets(self->log, settings->name, sum_offset,
+                                  &(offset_sum){name, done}, error);
 }
 
 static leat_status local_finish(replay_target *target, leat_error *error)
@@ -128,7 +137,7 @@ leat_status replay_local(replay_target **target, const recommender_settings *set
     own.on_committed = on_committed;
     own.on_committed_arg = self;
     *target = &self->target;
-    leat_status status = data_dir_open_log(own.data_dir, NULL, &self->log, error);
+    leat_status status = recommender_open_log(&own, NULL, &self->log, error);
     if (status == LEAT_OK)
         status = recommender_job_new(&self->job, self->log, &own, error);
     if (status == LEAT_OK)

@@ -5,7 +5,24 @@
 
 void settings_flags(recommender_settings *to, flag table[SETTINGS_FLAGS])
 {
+    recommender_topics *topics = &to->topics;
     const flag rows[SETTINGS_FLAGS] = {
+        {"log", FLAG_TEXT, &to->log_url, 0, 0, "LOG",
+         "embedded:DIR or kafka:HOST:PORT; else the one in --data-dir"},
+        {"name", FLAG_TEXT, &to->name, 0, 0, NULL,
+         "of the job: its consumer group, and what its internal topics begin with"},
+        {"interactions-topic", FLAG_TEXT, &topics->interactions, 0, 0, "TOPIC",
+         "where events come from"},
+        {"recommendations-topic", FLAG_TEXT, &topics->recommendations, 0, 0, "TOPIC",
+         "where each event's recommendation goes"},
+        {"sessions-topic", FLAG_TEXT, &topics->sessions, 0, 0, "TOPIC",
+         "closed sessions: the index is built from it"},
+        {"popularity-topic", FLAG_TEXT, &topics->popularity, 0, 0, "TOPIC", "counts of items"},
+        {"late-topic", FLAG_TEXT, &topics->late, 0, 0, "TOPIC", "events that came too late"},
+        {"dead-letters-topic", FLAG_TEXT, &topics->dead_letters, 0, 0, "TOPIC",
+         "events that can't be read"},
+        {"partitioned-by-user", FLAG_BOOL, &to->partitioned_by_user, 0, 0, "BOOL",
+         "false if events are not spread by murmur2 of user_id"},
         {"partitions", FLAG_U32, &to->partition_count, 1, LEAT__PARTITIONS_MAX, NULL,
          "partitions of topics that have to be created"},
         {"workers", FLAG_U32, &to->worker_count, 0, 256, NULL,

@@ -23,9 +23,20 @@
 #include "apps/recommender/job/model.h"
 #include "leat/job.h"
 
+typedef struct recommender_topics {
+    const char *interactions, *sessions, *popularity, *recommendations, *late, *dead_letters;
+} recommender_topics;
+
 typedef struct recommender_settings {
+    const char *name;     /* of the job: its consumer group, the prefix of its internal topics */
     const char *data_dir; /* state of the job lies in DATA_DIR/state; NULL: in memory */
-    const char *log_url;  /* instead of a log handle: for leat_test */
+    const char *log_url;  /* NULL: embedded:DATA_DIR/log */
+    recommender_topics topics;
+    /* Producers spread interactions by murmur2 of user_id, as Kafka's own do; false: they go
+     * through an exchange first. */
+    bool partitioned_by_user;
+    const char *advertise; /* HOST:PORT for the other processes of the job; NULL: none */
+    leat_exchange exchange;
     uint32_t partition_count;
     uint32_t worker_count;
     int64_t epoch_ms;

@@ -122,7 +122,7 @@ void api_post_events(http_exchange *exchange, void *arg)
     pending_events *pending = leat__arena_alloc(exchange->arena, sizeof *pending);
     leat_status status =
         event_batch_read(&pending->events, exchange->arena, worker->json, exchange->body,
-                         TOPIC_INTERACTIONS, env->now_ms(env->arg), &error);
+                         self->job->settings.topics.interactions, env->now_ms(env->arg), &error);
     if (status != LEAT_OK) {
         answer_unreadable(exchange, status, &error);
         return;

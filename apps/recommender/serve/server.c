@@ -35,6 +35,17 @@ typedef struct server {
     leat_error failure; /* under lock; status LEAT_OK: none */
 } server;
 
+static leat_status make_data_dir(const char *data_dir, leat_error *error)
+{
+    if (mkdir(data_dir, 0700) == 0 || errno == EEXIST)
+        return LEAT_OK;
+    leat_status status = errno == EACCES || errno == EROFS || errno == EPERM ? LEAT_EACCES
+                         : errno == ENOSPC                                   ? LEAT_ENOSPC
+                                                                             : LEAT_EIO;
+    return leat__fail(error, status, LEAT_RECOVERY_FATAL, "--data-dir",
+                      "can't make the directory %s: %s", data_dir, strerror(errno));
+}
+
 leat_status data_dir_open_log(const char *data_dir, const leat_log_opts *opts, leat_log **log,
                               leat_error *error)
 {
@@ -43,14 +54,20 @@ leat_status data_dir_open_log(const char *data_dir, const leat_log_opts *opts, l
     if (snprintf(url, sizeof url, "embedded:%s/log", data_dir) >= (int)sizeof url)
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "--data-dir",
                           "the path is too long");
-    if (writes && mkdir(data_dir, 0700) != 0 && errno != EEXIST) {
-        leat_status status = errno == EACCES || errno == EROFS || errno == EPERM ? LEAT_EACCES
-                             : errno == ENOSPC                                   ? LEAT_ENOSPC
-                                                                                 : LEAT_EIO;
-        return leat__fail(error, status, LEAT_RECOVERY_FATAL, "--data-dir",
-                          "can't make the directory %s: %s", data_dir, strerror(errno));
-    }
-    return leat_log_open(log, url, opts, error);
+    leat_status status = writes ? make_data_dir(data_dir, error) : LEAT_OK;
+    return status == LEAT_OK ? leat_log_open(log, url, opts, error) : status;
+}
+
+leat_status recommender_open_log(const recommender_settings *settings, const leat_log_opts *opts,
+                                 leat_log **log, leat_error *error)
+{
+    bool writes = opts == NULL || !opts->read_only;
+    if (settings->log_url == NULL)
+        return data_dir_open_log(settings->data_dir, opts, log, error);
+    leat_status status = LEAT_OK;
+    if (writes && settings->data_dir != NULL)
+        status = make_data_dir(settings->data_dir, error);
+    return status == LEAT_OK ? leat_log_open(log, settings->log_url, opts, error) : status;
 }
 
 static void note_failure(server *self, const leat_error *error)
@@ -150,7 +167,7 @@ static leat_status start(server *self, leat_error *error)
     if (status == LEAT_OK)
         status = catch_signals(self, error);
     if (status == LEAT_OK)
-        status = data_dir_open_log(settings.data_dir, &log_opts, &self->api.log, error);
+        status = recommender_open_log(&settings, &log_opts, &self->api.log, error);
     if (status == LEAT_OK)
         status = recommender_job_new(&self->api.job, self->api.log, &settings, error);
     if (status != LEAT_OK)

@@ -18,6 +18,11 @@ typedef struct server_options {
 LEAT_MUST_CHECK leat_status data_dir_open_log(const char *data_dir, const leat_log_opts *opts,
                                               leat_log **log, leat_error *error);
 
+/* settings->log_url, or that of the data directory. */
+LEAT_MUST_CHECK leat_status recommender_open_log(const recommender_settings *settings,
+                                                 const leat_log_opts *opts, leat_log **log,
+                                                 leat_error *error);
+
 /* Runs until SIGTERM or SIGINT (LEAT_OK) or until the job can't go on. */
 LEAT_MUST_CHECK leat_status server_run(const server_options *options, leat_error *error);
 #endif
