@@ -142,6 +142,9 @@ static enum MHD_Result answer(http_item *item)
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, item->allow);
     if (exchange->status == 503 && added == MHD_YES)
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    for (size_t i = 0; i < exchange->header_count && added == MHD_YES; i++)
+        added = MHD_add_response_header(response, exchange->headers[i].name,
+                                        exchange->headers[i].value);
     if (atomic_load_explicit(&item->slot->server->quiesced, memory_order_relaxed) &&
         added == MHD_YES)
         added = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");

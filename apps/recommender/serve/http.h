@@ -34,6 +34,8 @@ typedef struct http_route {
     http_handler resumed; /* after http_resume; NULL: never suspends */
 } http_route;
 
+enum { HTTP_HEADERS_MAX = 4 }; /* that a handler adds to an answer */
+
 struct http_exchange {
     const http_route *route;
     leat_str parameter; /* what stands between prefix and suffix, percent-decoded */
@@ -46,6 +48,10 @@ struct http_exchange {
     int status;              /* 200 unless set */
     const char *answer_type; /* "application/json" unless set; a literal */
     leat__buffer *out;
+    struct {
+        const char *name, *value; /* in the arena, or literals */
+    } headers[HTTP_HEADERS_MAX];
+    size_t header_count;
     void *user; /* the handler's own, kept across a suspension */
 };
 
@@ -67,6 +73,11 @@ void http_server_quiesce(http_server *server);
 /* Requests that are being received or answered. */
 uint64_t http_server_open_requests(http_server *server);
 void http_server_stop(http_server *server); /* nothing may be suspended; NULL is allowed */
+
+/* A header of the request, lent until the answer; NULL: not there. */
+const char *http_header(http_exchange *exchange, const char *name);
+/* Adds a header to the answer; the value is copied, and cut at what no header may hold. */
+void http_add_header(http_exchange *exchange, const char *name, const char *value);
 
 /* Decoded value of ?name=...; {NULL, 0}: not given. Lives in the exchange's arena. */
 leat_str http_argument(http_exchange *exchange, const char *name);

@@ -18,6 +18,7 @@ static const struct {
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
+    {421, "Misdirected Request"},
     {422, "Unprocessable Content"},
     {500, "Internal Server Error"},
     {503, "Service Unavailable"},
@@ -77,6 +78,23 @@ void http_problem(http_exchange *exchange, int status, const char *slug, const c
     problem_start(exchange, status, slug, format, args);
     va_end(args);
     http_problem_end(exchange);
+}
+
+const char *http_header(http_exchange *exchange, const char *name)
+{
+    http_item *item = (http_item *)exchange;
+    return MHD_lookup_connection_value(item->connection, MHD_HEADER_KIND, name);
+}
+
+void http_add_header(http_exchange *exchange, const char *name, const char *value)
+{
+    if (exchange->header_count == HTTP_HEADERS_MAX)
+        return;
+    size_t length = strcspn(value, "\r\n");
+    char *copy = leat__arena_copy(exchange->arena, value, length + 1);
+    copy[length] = '\0';
+    exchange->headers[exchange->header_count].name = name;
+    exchange->headers[exchange->header_count++].value = copy;
 }
 
 leat_str http_argument(http_exchange *exchange, const char *name)
