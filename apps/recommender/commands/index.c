@@ -97,8 +97,7 @@ int index_main(int argc, char **argv)
             "Prints the session index that the committed `sessions` topic gives, one JSON object\n"
             "a line, in a canonical order. GET /v1/debug/index prints what a server holds.\n\n");
         flags_print(&parsed, stdout);
-    } else if (status == LEAT_OK && settings.data_dir == NULL &&
-               settings.log_url == NULL) {
+    } else if (status == LEAT_OK && settings.data_dir == NULL && settings.log_url == NULL) {
         status = leat__fail(&error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "index",
                             "--data-dir DIR or --log LOG is missing");
     } else if (status == LEAT_OK) {

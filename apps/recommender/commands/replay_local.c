@@ -86,8 +86,8 @@ static leat_status positions(const local_target *self, int64_t *done, int64_t *a
     }
     if (status != LEAT_OK)
         return status;
-    return leat_log_group_offsets(self->log, settings->name, sum_offset,
-                                  &(offset_sum){name, done}, error);
+    return leat_log_group_offsets(self->log, settings->name, sum_offset, &(offset_sum){name, done},
+                                  error);
 }
 
 static leat_status local_finish(replay_target *target, leat_error *error)

@@ -3,7 +3,7 @@
 #include "apps/recommender/commands/commands.h"
 #include "apps/recommender/serve/server.h"
 
-enum { OWN_FLAGS = 7 };
+enum { OWN_FLAGS = 9 };
 
 static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
 
@@ -31,14 +31,20 @@ static void print_help(const flags *parsed)
 
 int serve_main(int argc, char **argv)
 {
-    server_options options = {
-        .listen = "127.0.0.1:8080", .http_threads = 2, .settings = recommender_defaults()};
+    server_options options = {.listen = "127.0.0.1:8080",
+                              .http_threads = 2,
+                              .forward_timeout_ms = 50,
+                              .settings = recommender_defaults()};
     const char *guarantee = guarantees[0];
     flag table[OWN_FLAGS + SETTINGS_FLAGS] = {
         {"data-dir", FLAG_TEXT, &options.settings.data_dir, 0, 0, "DIR",
          "where everything is kept; made if missing"},
         {"listen", FLAG_TEXT, &options.listen, 0, 0, "HOST:PORT",
          "a loopback address; port 0: any free one"},
+        {"advertise", FLAG_TEXT, &options.settings.advertise, 0, 0, "HOST:PORT",
+         "where other processes of the job reach this one; with a Kafka log: as --listen"},
+        {"forward-timeout", FLAG_DURATION, &options.forward_timeout_ms, 1, 0, NULL,
+         "how long the process that has a user is waited for"},
         {"http-threads", FLAG_U32, &options.http_threads, 1, 64, NULL,
          "threads that answer requests"},
         {"allow-any-origin", FLAG_BOOL, &options.allow_any_origin, 0, 0, NULL,

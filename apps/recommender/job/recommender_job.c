@@ -196,17 +196,18 @@ static void build_graph(recommender_job *self)
     const recommender_settings *settings = &self->settings;
     const recommender_topics *topics = &settings->topics;
     leat_job *job = self->job;
-    leat_stream events = leat_from_log(job, "interactions", &interaction_type,
-                                       &(leat_log_source){
-                                           .topic = topics->interactions,
-                                           .decode = decode_interaction,
-                                           .decode_arg = self->readers,
-                                           .time_field = "timestamp_ms",
-                                           .out_of_order_ms = settings->out_of_order_ms,
-                                           .idle_ms = LEAT_SECONDS(30),
-                                           .partitioned_by = settings->partitioned_by_user ? "user_id" : NULL,
-                                           .on_error = LEAT_ON_ERROR_DEAD_LETTER,
-                                       });
+    leat_stream events =
+        leat_from_log(job, "interactions", &interaction_type,
+                      &(leat_log_source){
+                          .topic = topics->interactions,
+                          .decode = decode_interaction,
+                          .decode_arg = self->readers,
+                          .time_field = "timestamp_ms",
+                          .out_of_order_ms = settings->out_of_order_ms,
+                          .idle_ms = LEAT_SECONDS(30),
+                          .partitioned_by = settings->partitioned_by_user ? "user_id" : NULL,
+                          .on_error = LEAT_ON_ERROR_DEAD_LETTER,
+                      });
     leat_stream by_user = leat_key_by(events, "user_id");
     leat_stream recommendations = leat_process(by_user, SESSION_OP_NAME, &session_op, self);
     leat_to_log(recommendations, "recommendations",

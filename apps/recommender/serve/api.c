@@ -99,7 +99,7 @@ const http_route api_routes[] = {
     {"session_recommendations", HTTP_POST, "/v1/recommendations", NULL, API_SESSION_BODY_BYTES_MAX,
      api_session_recommendations, NULL},
     {"user_recommendations", HTTP_GET, "/v1/users/", "/recommendations", 0,
-     api_user_recommendations, NULL},
+     api_user_recommendations, api_user_forwarded},
     {"similar", HTTP_GET, "/v1/items/", "/similar", 0, api_similar_items, NULL},
     {"trending", HTTP_GET, "/v1/trending", NULL, 0, api_trending, NULL},
     {"debug_index", HTTP_GET, "/v1/debug/index", NULL, 0, get_debug_index, NULL},

@@ -2,7 +2,8 @@
  *
  *   serve/api.c            routes, health, the OpenAPI file, the index for diagnosis
  *   serve/api_events.c     POST /v1/events
- *   serve/api_recommend.c  recommendations, similar items, trending
+ *   serve/api_user.c       recommendations for a user, here or from the process that has the user
+ *   serve/api_recommend.c  recommendations for a session, similar items, trending
  *   serve/answer_json.c    lists of items as JSON
  *   serve/api_state.c      /readyz, metrics of partitions
  *   serve/metrics.c        /metrics
@@ -12,6 +13,7 @@
 #include "apps/recommender/job/recommender_job.h"
 #include "apps/recommender/serve/appender.h"
 #include "apps/recommender/serve/http.h"
+#include "apps/recommender/serve/proxy.h"
 #include "record/json_reader.h"
 
 typedef enum api_phase { API_STARTING = 0, API_READY, API_STOPPING } api_phase;
@@ -21,11 +23,26 @@ enum {
     API_SESSION_BODY_BYTES_MAX = 64 << 10,
 };
 
+/* Why an answer is made without the user's session (R20). */
+typedef enum api_fallback {
+    FALLBACK_NONE = 0,
+    FALLBACK_RESTORING,   /* the session is here, or with another process, and being restored */
+    FALLBACK_MOVING,      /* nobody has the user now, as far as this process knows */
+    FALLBACK_SLOW,        /* the process that has the user did not answer in time */
+    FALLBACK_UNREACHABLE, /* or could not be reached */
+    FALLBACK_BUSY,        /* too many requests wait for other processes */
+    FALLBACKS
+} api_fallback;
+const char *api_fallback_name(api_fallback fallback); /* "restoring" ... */
+
 typedef struct api {
     recommender_job *job;
     leat_log *log;
     appender *appender;
     http_server *http;
+    proxy *proxy; /* NULL: no other process is ever asked */
+    _Atomic uint32_t slow_in_a_row;
+    _Atomic uint64_t fallbacks[FALLBACKS];
     _Atomic int phase; /* api_phase */
     int64_t started_us;
     void (*on_fatal)(void *arg, const leat_error *error); /* an append failed for good (R17) */
@@ -55,12 +72,17 @@ bool api_is_ready(const api *self, http_exchange *exchange);
 void api_post_events(http_exchange *exchange, void *api);
 void api_events_appended(http_exchange *exchange, void *api);
 void api_user_recommendations(http_exchange *exchange, void *api);
+void api_user_forwarded(http_exchange *exchange, void *api);
 void api_session_recommendations(http_exchange *exchange, void *api);
 void api_similar_items(http_exchange *exchange, void *api);
 void api_trending(http_exchange *exchange, void *api);
 void api_metrics(http_exchange *exchange, void *api);
 void api_ready(http_exchange *exchange, void *api);
 void api_state_metrics(leat__buffer *out, const api *self); /* R20 */
+
+/* api_recommend.c; false: a problem was written. */
+bool api_id_is_valid(http_exchange *exchange, const char *what);
+bool api_read_arguments(http_exchange *exchange, recommend_request *request);
 
 /* answer_json.c: "items":[...] */
 void answer_items(leat__buffer *out, const recommend_item *items, size_t count,

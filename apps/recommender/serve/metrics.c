@@ -177,6 +177,31 @@ static void http_metrics(leat__buffer *out, const api *self)
     leat__free(counts);
 }
 
+/* What other processes of the job were asked, and what was answered without the user's session. */
+static void forward_metrics(leat__buffer *out, const api *self)
+{
+    family(out, "leat_recommender_fallbacks_total", "counter",
+           "Answers made without the user's session, by reason (R20).");
+    for (int i = FALLBACK_NONE + 1; i < FALLBACKS; i++)
+        leat__buffer_format(out, "leat_recommender_fallbacks_total{reason=\"%s\"} %llu\n",
+                            api_fallback_name((api_fallback)i), relaxed(&self->fallbacks[i]));
+    if (self->proxy == NULL ||
+        atomic_load_explicit(&self->phase, memory_order_acquire) == API_STOPPING)
+        return;
+    proxy_stats *stats = leat__alloc(sizeof *stats);
+    proxy_get_stats(self->proxy, stats);
+    family(out, "leat_recommender_forwarded_total", "counter",
+           "Requests for users that another process has, by what became of them.");
+    for (int i = 0; i < PROXY_RESULTS; i++)
+        leat__buffer_format(out, "leat_recommender_forwarded_total{result=\"%s\"} %llu\n",
+                            proxy_result_name((proxy_result)i),
+                            (unsigned long long)stats->by_result[i]);
+    family(out, "leat_recommender_forwarded_seconds", "histogram",
+           "From the question to another process to its answer.");
+    histogram(out, "leat_recommender_forwarded_seconds", "", &stats->duration_us);
+    leat__free(stats);
+}
+
 static double resident_bytes(void)
 {
     unsigned long long all = 0, resident = 0;
@@ -213,5 +238,6 @@ void api_metrics(http_exchange *exchange, void *arg)
     api_state_metrics(exchange->out, self);
     index_metrics(exchange->out, self, exchange->worker);
     http_metrics(exchange->out, self);
+    forward_metrics(exchange->out, self);
     process_metrics(exchange->out, self);
 }

@@ -164,6 +164,9 @@ static leat_status start(server *self, leat_error *error)
     settings.on_committed = on_committed;
     settings.on_committed_arg = self;
     leat_status status = listen_on(options->listen, &self->listener, error);
+    if (status == LEAT_OK && settings.advertise == NULL && settings.log_url != NULL &&
+        strncmp(settings.log_url, "kafka:", 6) == 0) /* there may be more of us */
+        settings.advertise = self->listener.url + strlen("http://");
     if (status == LEAT_OK)
         status = catch_signals(self, error);
     if (status == LEAT_OK)
@@ -173,7 +176,11 @@ static leat_status start(server *self, leat_error *error)
     if (status != LEAT_OK)
         return status;
     self->api.appender = appender_start(self->api.log);
-    if (self->api.appender == NULL)
+    if (settings.advertise != NULL)
+        self->api.proxy =
+            proxy_start(settings.advertise,
+                        options->forward_timeout_ms == 0 ? 50 : options->forward_timeout_ms);
+    if (self->api.appender == NULL || (settings.advertise != NULL && self->api.proxy == NULL))
         return leat__fail(error, LEAT_EIO, LEAT_RECOVERY_FATAL, "serve", "can't start a thread");
     status = start_http(self, error);
     if (status != LEAT_OK)
@@ -207,7 +214,8 @@ static void stop(server *self)
     atomic_store_explicit(&self->api.phase, API_STOPPING, memory_order_release);
     if (self->api.http != NULL)
         drain(self);
-    appender_stop(self->api.appender); /* resumes every suspended request */
+    appender_stop(self->api.appender); /* resumes every suspended request, as does the proxy */
+    proxy_stop(self->api.proxy);
     if (self->api.http != NULL)
         drain(self);
     if (self->job_running) {
