@@ -68,9 +68,9 @@ static const leat_process_op reminder_op = {
 
 int main(int argc, char **argv)
 {
-    const options opts =
-        options_parse(argc, argv, "reminds of carts left alone for half an hour",
-                      (options){.input = "shop_events", .output = "cart_reminders"});
+    const options opts = options_parse(
+        argc, argv, "reminds of carts left alone for half an hour",
+        (options){.input = "shop_events", .output = "cart_reminders", .partitioned_by = "user"});
     leat_job *job = leat_job_new(&(leat_job_opts){.name = "cart-reminder",
                                                   .log = opts.log,
                                                   .state_dir = opts.state_dir,
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 
     leat_stream events = leat_from_log(job, "events", &shop_event_type,
                                        &(leat_log_source){.topic = opts.input,
-                                                          .partitioned_by = "user",
+                                                          .partitioned_by = opts.partitioned_by,
                                                           .time_field = "ts_ms",
                                                           .out_of_order_ms = LEAT_SECONDS(10),
                                                           .until_end = opts.until_end,

@@ -57,6 +57,7 @@ int main(int argc, char **argv)
 
     leat_stream clicks = leat_from_log(job, "clicks", &click_type,
                                        &(leat_log_source){.topic = opts.input,
+                                                          .partitioned_by = opts.partitioned_by,
                                                           .time_field = "ts_ms",
                                                           .out_of_order_ms = LEAT_SECONDS(2),
                                                           .until_end = opts.until_end,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct options {
-    const char *program, *log, *input, *output, *state_dir, *instance;
+    const char *program, *log, *input, *output, *partitioned_by, *state_dir, *instance;
     uint32_t workers, epoch_ms;
     bool until_end, explain;
     leat_guarantee guarantee;
@@ -22,6 +22,8 @@ static const struct {
     {"--log", "LOG", "where the topics are: embedded:DIR (required)", offsetof(options, log)},
     {"--input", "TOPIC", "read this topic", offsetof(options, input)},
     {"--output", "TOPIC", "write this topic", offsetof(options, output)},
+    {"--partitioned-by", "FIELD", "what the input's keys are; false: something else",
+     offsetof(options, partitioned_by)},
     {"--state-dir", "DIR", "keep state on disk; else in memory", offsetof(options, state_dir)},
     {"--instance", "ID", "this process's own name", offsetof(options, instance)},
     {"--guarantee", "G", "exactly-once, at-least-once, at-most-once", offsetof(options, guarantee)},
@@ -36,7 +38,7 @@ static void options_help(const options *opts, const char *about)
 {
     printf("%s - %s (%s to %s)\n\n", opts->program, about, opts->input, opts->output);
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        printf("  %-11s %-5s  %s\n", option_table[i].name, option_table[i].value,
+        printf("  %-16s %-5s  %s\n", option_table[i].name, option_table[i].value,
                option_table[i].help);
     exit(0);
 }
@@ -98,6 +100,8 @@ static options options_parse(int argc, char **argv, const char *about, options p
             options_wrong(&parsed, "a value is missing after", argv[i - 1]);
         options_set(&parsed, option, value);
     }
+    if (parsed.partitioned_by != NULL && strcmp(parsed.partitioned_by, "false") == 0)
+        parsed.partitioned_by = NULL; /* an exchange brings equal keys together */
     if (parsed.log == NULL && !parsed.explain)
         options_wrong(&parsed, "--log", "is missing");
     return parsed;

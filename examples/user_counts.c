@@ -38,7 +38,9 @@ int main(int argc, char **argv)
 {
     const options opts =
         options_parse(argc, argv, "counts the events of each user",
-                      (options){.input = "user_events", .output = "user_recommendations"});
+                      (options){.input = "user_events",
+                                .output = "user_recommendations",
+                                .partitioned_by = "user_id"}); /* produce --key user_id */
     leat_job *job = leat_job_new(&(leat_job_opts){.name = "user-counts",
                                                   .log = opts.log,
                                                   .state_dir = opts.state_dir,
@@ -47,14 +49,13 @@ int main(int argc, char **argv)
                                                   .worker_count = opts.workers,
                                                   .epoch_ms = opts.epoch_ms});
 
-    leat_stream events =
-        leat_from_log(job, "events", &event_type,
-                      &(leat_log_source){.topic = opts.input,
-                                         .partitioned_by = "user_id", /* produce --key user_id */
-                                         .time_field = "timestamp_ms",
-                                         .out_of_order_ms = LEAT_MINUTES(5),
-                                         .until_end = opts.until_end,
-                                         .on_error = LEAT_ON_ERROR_DEAD_LETTER});
+    leat_stream events = leat_from_log(job, "events", &event_type,
+                                       &(leat_log_source){.topic = opts.input,
+                                                          .partitioned_by = opts.partitioned_by,
+                                                          .time_field = "timestamp_ms",
+                                                          .out_of_order_ms = LEAT_MINUTES(5),
+                                                          .until_end = opts.until_end,
+                                                          .on_error = LEAT_ON_ERROR_DEAD_LETTER});
     leat_stream counts = leat_aggregate(leat_key_by(events, "user_id"), "count", &count_op);
     leat_to_log(counts, "counts", &(leat_log_sink){.topic = opts.output, .key = "user_id"});
 

@@ -58,7 +58,8 @@ class CommandLine(ExampleCase):
         for name, topic in JOBS.items():
             text = tool.run(name, "--help").stdout
             for word in ("--log", "--input", "--output", "--state-dir", "--workers", "--epoch-ms",
-                         "--instance", "--guarantee", "--until-end", "--explain", topic):
+                         "--instance", "--guarantee", "--until-end", "--explain",
+                         "--partitioned-by", topic):
                 self.assertIn(word, text)
 
     def test_explain_prints_the_plan_and_touches_nothing(self):
@@ -127,6 +128,9 @@ class UserCounts(ExampleCase):
         for user in counts:
             self.assertEqual([n for u, n in found if u == user], list(range(1, counts[user] + 1)))
 
+    def check_in_any_order(self, events):
+        self.check(sorted(events, key=lambda event: event["user_id"]))
+
     def test_counts_go_on_from_run_to_run(self):
         events = self.events(3000)
         for first in range(0, 3000, 1000):
@@ -137,6 +141,17 @@ class UserCounts(ExampleCase):
             self.check(events[:first + 1000])
         self.run_job("user_counts") # nothing new
         self.check(events)
+
+    def test_keys_of_the_input_may_be_anything(self):
+        events = self.events(1000)
+        for first in range(0, 1000, 500):
+            self.produce("user_events", events[first:first + 500])  # no keys: in any partition
+            self.run_job("user_counts", "--partitioned-by", "false")
+            self.check_in_any_order(events[:first + 500])
+
+    def test_a_field_that_is_not_there_is_no_key(self):
+        done = tool.run("user_counts", "--log", self.log, "--partitioned-by", "usr_id", expect=65)
+        self.assertIn("did you mean 'user_id'", done.stderr)
 
     def test_state_may_be_lost_moved_to_memory_and_back(self):
         events = self.events(900)
@@ -198,6 +213,14 @@ class ClickCounts(ExampleCase):
         self.assertEqual(self.counts(), [("/", -60, 1), ("/", 0, 2), ("/", 60, 1), ("/a", 0, 1),
                                          ("/a", 180, 1)])
 
+    def test_clicks_that_lie_by_page_need_no_exchange(self):
+        self.produce("clicks", [self.click(s, p) for s, p in ((0, "/"), (59, "/"), (30, "/a"))],
+                     "--key", "page")
+        self.run_job("click_counts", "--partitioned-by", "page")
+        self.assertEqual(self.counts(), [("/", 0, 2), ("/a", 0, 1)])
+        self.assertNotIn("stage 1", tool.run("click_counts", "--log", self.log, "--explain",
+                                             "--partitioned-by", "page").stdout)
+
     def test_late_clicks_correct_the_count_or_go_to_a_topic_of_their_own(self):
         self.produce("clicks", [self.click(10), self.click(80)], "--partitions", "1")
         self.run_for_a_while("click_counts", "click-counts", 2)
@@ -236,6 +259,13 @@ class CartReminder(ExampleCase):
         self.run_job("cart_reminder")
         self.assertEqual(self.values("cart_reminders"),
                          [{"user": "ann", "last_item": "shoe", "item_count": 1}])
+
+    def test_keys_of_the_input_may_be_anything(self):
+        self.produce("shop_events", [self.event(0, "ann", "cart", "shoe")], "--key", "item")
+        self.produce("shop_events", [self.event(9, "ann", "cart", "hat")], "--key", "item")
+        self.run_job("cart_reminder", "--partitioned-by", "false")
+        self.assertEqual([(v["user"], v["item_count"]) for v in self.values("cart_reminders")],
+                         [("ann", 2)])
 
     def test_a_bad_event_changes_nothing(self):
         self.produce("shop_events", [self.event(0, "ann", "cart", "shoe"),
