@@ -74,7 +74,7 @@ typedef struct leat_job_opts {
     /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the embedded
      * log. Under load epochs grow by themselves */
     int64_t epoch_ms;
-    /* outputs and state changes of one epoch before an early barrier (R9); 0: 64 MiB */
+    /* outputs and state changes of one epoch before an early barrier (R9); 0: 32 MiB */
     size_t buffer_bytes;
     /* decoded state kept in memory, all tasks together (rocksdb); 0: 64 MiB */
     size_t cache_bytes;

@@ -78,7 +78,7 @@ static leat_status add_outputs(commit *c, const leat__bundle *bundle, leat_error
         if (topic != NULL)
             batch[count++] = out_record(bundle, &bundle->records[i], topic);
     }
-    return count == 0 ? LEAT_OK : leat_log_txn_add(c->txn, batch, count, error);
+    return count == 0 ? LEAT_OK : leat__log_txn_lend(c->txn, batch, count, error);
 }
 
 static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle, leat_error *error)
@@ -100,7 +100,7 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
                           .timestamp_ms = bundle->kept_watermark_ms,
                           .key = leat__seal_key,
                           .value = at(&c->seals, seal_at, c->seals.length - seal_at)};
-    return leat_log_txn_add(c->txn, batch, bundle->change_count + 1, error);
+    return leat__log_txn_lend(c->txn, batch, bundle->change_count + 1, error);
 }
 
 static leat_status add_offset(commit *c, const leat__task *task, const leat__bundle *bundle,

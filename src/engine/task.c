@@ -134,7 +134,8 @@ static bool processing_timers(leat__task *task)
 static void account(leat__task *task)
 {
     leat__bundle *bundle = task->bundle;
-    size_t bytes = bundle->bytes.length + bundle->count * sizeof(*bundle->records);
+    size_t bytes =
+        bundle->bytes.length + bundle->count * (sizeof(*bundle->records) + LEAT__LOG_RECORD_BYTES);
     if (task->face.store != NULL)
         bytes += leat__store_dirty_bytes(task->face.store);
     if (bytes > bundle->accounted_bytes) {

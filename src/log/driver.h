@@ -76,6 +76,10 @@ struct leat__log_driver {
                          leat_error *error);
     leat_status (*txn_add)(leat_log_txn *txn, const leat_log_record *records, size_t count,
                            leat_error *error);
+    /* The same for records whose bytes stay where they are until the commit or abort has
+     * returned; NULL: txn_add copies them. */
+    leat_status (*txn_lend)(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                            leat_error *error);
     leat_status (*txn_offsets)(leat_log_txn *txn, const leat_log_offset *offsets, size_t count,
                                leat_error *error);
     leat_status (*txn_commit)(leat_log_txn *txn, leat__written_fn written, void *arg,
@@ -97,6 +101,10 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
 /* May several processes hold the log for writing at once? A url that names no log: no. */
 bool leat__log_is_shared(const leat_log *log);
 bool leat__log_url_is_shared(const char *url);
+/* leat_log_txn_add without the copy, where the driver can do without: what the records point to
+ * must stay until the commit or the abort has returned. */
+leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                               leat_error *error);
 /* Frees what "sim:NAME" holds, if all its handles are closed. */
 void leat__sim_forget(const char *name);
 /* What a sim handle's log holds, as a log of its own, and back again (log/sim/sim.h). */

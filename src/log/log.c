@@ -505,15 +505,29 @@ leat_status leat_log_begin(leat_log_member *member, int64_t generation, leat_log
     return status;
 }
 
-leat_status leat_log_txn_add(leat_log_txn *txn, const leat_log_record *records, size_t count,
-                             leat_error *error)
+static leat_status add_records(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                               bool lent, leat_error *error)
 {
     if (txn == NULL)
         return missing(error, "txn");
     leat_status status = check_records(error, records, count);
     if (status != LEAT_OK || count == 0)
         return status;
-    return txn->log->driver->txn_add(txn, records, count, error);
+    const leat__log_driver *driver = txn->log->driver;
+    return lent && driver->txn_lend != NULL ? driver->txn_lend(txn, records, count, error)
+                                            : driver->txn_add(txn, records, count, error);
+}
+
+leat_status leat_log_txn_add(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                             leat_error *error)
+{
+    return add_records(txn, records, count, false, error);
+}
+
+leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                               leat_error *error)
+{
+    return add_records(txn, records, count, true, error);
 }
 
 leat_status leat_log_txn_offsets(leat_log_txn *txn, const leat_log_offset *offsets, size_t count,

@@ -39,14 +39,14 @@ void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, vo
 static leat_status make_handle(kafka_member *member, kafka_target *target, leat_error *error)
 {
     char name[LEAT__KAFKA_NAME_BYTES];
-    target->topic = rd_kafka_topic_new(member->producer.rk,
-                                       kafka_name(member->log, target->name, name), NULL);
+    target->topic =
+        rd_kafka_topic_new(member->producer.rk, kafka_name(member->log, target->name, name), NULL);
     if (target->topic == NULL)
         return leat__kafka_fail(error, rd_kafka_last_error(), target->name,
                                 "topic '%.80s' cannot be written to", target->name);
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(member->producer.rk, 0, target->topic, &metadata,
-                                                 METADATA_TIMEOUT_MS);
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(member->producer.rk, 0, target->topic, &metadata, METADATA_TIMEOUT_MS);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return leat__kafka_fail(error, code, target->name, "topic '%.80s' is not answered for",
                                 target->name);
@@ -98,9 +98,9 @@ leat_status leat__kafka_produce(kafka_txn *txn, leat_error *error)
         if (failure == NULL)
             continue;
         const char *topic = member->targets[txn->records[i].target].name;
-        leat_status status = leat__kafka_fail(error, rd_kafka_error_code(failure), topic,
-                                              "a record for '%.80s': %.200s", topic,
-                                              rd_kafka_error_string(failure));
+        leat_status status =
+            leat__kafka_fail(error, rd_kafka_error_code(failure), topic,
+                             "a record for '%.80s': %.200s", topic, rd_kafka_error_string(failure));
         rd_kafka_error_destroy(failure);
         return status;
     }

@@ -25,6 +25,7 @@ const leat__log_driver leat__kafka_driver = {
     .committed = leat__kafka_committed,
     .begin = leat__kafka_begin,
     .txn_add = leat__kafka_txn_add,
+    .txn_lend = leat__kafka_txn_lend,
     .txn_offsets = leat__kafka_txn_offsets,
     .txn_commit = leat__kafka_txn_commit,
     .txn_abort = leat__kafka_txn_abort,

@@ -213,6 +213,8 @@ leat_status leat__kafka_begin(leat_log_member *member, int64_t generation, leat_
                               leat_error *error);
 leat_status leat__kafka_txn_add(leat_log_txn *txn, const leat_log_record *records, size_t count,
                                 leat_error *error);
+leat_status leat__kafka_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,
+                                 leat_error *error);
 leat_status leat__kafka_txn_offsets(leat_log_txn *txn, const leat_log_offset *offsets, size_t count,
                                     leat_error *error);
 leat_status leat__kafka_txn_commit(leat_log_txn *txn, leat__written_fn written, void *arg,

@@ -56,14 +56,13 @@ static void forget_owned(kafka_member *member)
 static void keep_owned(kafka_member *member, const rd_kafka_topic_partition_list_t *assigned)
 {
     forget_owned(member);
-    member->owned =
-        leat__realloc(member->owned, (size_t)assigned->cnt + 1, sizeof *member->owned);
+    member->owned = leat__realloc(member->owned, (size_t)assigned->cnt + 1, sizeof *member->owned);
     for (int i = 0; i < assigned->cnt; i++) {
         const char *topic = leat__kafka_own_name(member->log, assigned->elems[i].topic);
         size_t rank = topic == NULL ? member->topic_count : rank_of(member, topic);
         if (rank < member->topic_count)
-            member->owned[member->owned_count++] = (leat_log_partition){
-                member->topics[rank], (uint32_t)assigned->elems[i].partition};
+            member->owned[member->owned_count++] =
+                (leat_log_partition){member->topics[rank], (uint32_t)assigned->elems[i].partition};
     }
     qsort_r(member->owned, member->owned_count, sizeof *member->owned, by_topic, member);
 }
@@ -188,9 +187,8 @@ static leat_status poll_consumer(kafka_member *member, int wait_ms, bool *quiet,
     *quiet = report == NULL && member->pending.kind == LEAT_LOG_NOTHING;
     if (report == NULL)
         return LEAT_OK;
-    leat_status status = report->err == RD_KAFKA_RESP_ERR_NO_ERROR
-                             ? LEAT_OK
-                             : take_report(member, report, error);
+    leat_status status =
+        report->err == RD_KAFKA_RESP_ERR_NO_ERROR ? LEAT_OK : take_report(member, report, error);
     rd_kafka_message_destroy(report);
     return status;
 }
@@ -381,8 +379,8 @@ static void leave_group(kafka_member *member)
     if (member->revoking)
         (void)rd_kafka_assign(member->consumer, NULL);
     if (!member->fenced && rd_kafka_unsubscribe(member->consumer) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        for (int waited_ms = 0; waited_ms < LEAVE_TIMEOUT_MS && member->owned_count != 0 &&
-                                member->generation != 0;
+        for (int waited_ms = 0;
+             waited_ms < LEAVE_TIMEOUT_MS && member->owned_count != 0 && member->generation != 0;
              waited_ms += 10) {
             bool quiet;
             (void)poll_consumer(member, 10, &quiet, NULL);
@@ -428,6 +426,7 @@ void leat__kafka_member_free(kafka_member *member)
     forget_owned(member);
     leat__free(member->owned);
     leat__free(member->targets);
+    leat__free(member->spare_records);
     leat__free(member->topics);
     leat__free(member->group);
     leat__free(member->instance);

@@ -25,6 +25,12 @@ typedef struct kafka_target {
     uint32_t part_capacity;
 } kafka_target;
 
+typedef struct kafka_staged { /* one record; its bytes lie in the transaction's arena */
+    uint32_t target, partition, part;
+    int64_t timestamp_ms;
+    leat_str key, value;
+} kafka_staged;
+
 typedef struct kafka_producer {
     rd_kafka_t *rk; /* NULL: to be made before the next transaction */
     /* R1: requests of transactions, counted by the client's threads */
@@ -65,14 +71,10 @@ struct kafka_member {
     kafka_target *targets;
     size_t target_count;
     uint64_t txn_number;
+    kafka_staged *spare_records; /* of the last transaction, for the next */
+    size_t spare_capacity;
     uint32_t round_robin;
 };
-
-typedef struct kafka_staged { /* one record; its bytes lie in the transaction's arena */
-    uint32_t target, partition, part;
-    int64_t timestamp_ms;
-    leat_str key, value;
-} kafka_staged;
 
 typedef struct kafka_part { /* what a partition got */
     uint32_t target, partition;
@@ -113,7 +115,8 @@ static inline const char *kafka_name(const leat__kafka *log, const char *name,
 }
 
 /* member.c */
-/* Is a newer process known under this instance's name? Waits up to wait_ms for the group to tell. */
+/* Is a newer process known under this instance's name? Waits up to wait_ms for the group to tell.
+ */
 bool leat__kafka_is_fenced(kafka_member *member, int64_t wait_ms);
 leat_status leat__kafka_fenced(const kafka_member *member, leat_error *error);
 void leat__kafka_member_free(kafka_member *member);

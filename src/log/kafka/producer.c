@@ -52,10 +52,10 @@ static rd_kafka_resp_err_t thread_started(rd_kafka_t *rk, rd_kafka_thread_type_t
 
 /* Also called for a request that is given up: then code says why. */
 static rd_kafka_resp_err_t answer_received(rd_kafka_t *rk, int socket, const char *broker,
-                                           int32_t broker_id, int16_t api_key,
-                                           int16_t api_version, int32_t correlation_id,
-                                           size_t bytes, int64_t round_trip_us,
-                                           rd_kafka_resp_err_t code, void *arg)
+                                           int32_t broker_id, int16_t api_key, int16_t api_version,
+                                           int32_t correlation_id, size_t bytes,
+                                           int64_t round_trip_us, rd_kafka_resp_err_t code,
+                                           void *arg)
 {
     (void)rk, (void)socket, (void)broker, (void)broker_id, (void)api_version;
     (void)correlation_id, (void)bytes, (void)round_trip_us;
@@ -137,8 +137,7 @@ static leat_status producer_conf(kafka_member *member, rd_kafka_conf_t *conf, le
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         if (!settings[i].wanted || leat__kafka_given(member->log, settings[i].key))
             continue;
-        leat_status status =
-            leat__kafka_set(conf, settings[i].key, settings[i].value, error);
+        leat_status status = leat__kafka_set(conf, settings[i].key, settings[i].value, error);
         if (status != LEAT_OK)
             return status;
     }

@@ -59,6 +59,9 @@ leat_status leat__kafka_begin(leat_log_member *base, int64_t generation, leat_lo
         kafka_txn *txn = leat__calloc(1, sizeof *txn);
         txn->member = member;
         txn->generation = generation;
+        txn->records = member->spare_records;
+        txn->record_capacity = member->spare_capacity;
+        member->spare_records = NULL;
         member->txn = txn;
         member->txn_number++;
         *out = &txn->base;
@@ -123,10 +126,9 @@ static kafka_staged *staged_room(kafka_txn *txn, size_t count)
     return &txn->records[txn->record_count];
 }
 
-leat_status leat__kafka_txn_add(leat_log_txn *base, const leat_log_record *records, size_t count,
-                                leat_error *error)
+static leat_status stage(kafka_txn *txn, const leat_log_record *records, size_t count, bool copy,
+                         leat_error *error)
 {
-    kafka_txn *txn = (kafka_txn *)base;
     kafka_member *member = txn->member;
     kafka_staged *staged = staged_room(txn, count);
     const char *last = NULL;
@@ -148,11 +150,23 @@ leat_status leat__kafka_txn_add(leat_log_txn *base, const leat_log_record *recor
                                             &member->round_robin);
         record->part = part_of(txn, record->target, record->partition);
         record->timestamp_ms = records[i].timestamp_ms;
-        record->key = leat__arena_str(&txn->bytes, records[i].key);
-        record->value = leat__arena_str(&txn->bytes, records[i].value);
+        record->key = copy ? leat__arena_str(&txn->bytes, records[i].key) : records[i].key;
+        record->value = copy ? leat__arena_str(&txn->bytes, records[i].value) : records[i].value;
     }
     txn->record_count += count;
     return LEAT_OK;
+}
+
+leat_status leat__kafka_txn_add(leat_log_txn *base, const leat_log_record *records, size_t count,
+                                leat_error *error)
+{
+    return stage((kafka_txn *)base, records, count, true, error);
+}
+
+leat_status leat__kafka_txn_lend(leat_log_txn *base, const leat_log_record *records, size_t count,
+                                 leat_error *error)
+{
+    return stage((kafka_txn *)base, records, count, false, error);
 }
 
 leat_status leat__kafka_txn_offsets(leat_log_txn *base, const leat_log_offset *offsets,
@@ -160,8 +174,8 @@ leat_status leat__kafka_txn_offsets(leat_log_txn *base, const leat_log_offset *o
 {
     kafka_txn *txn = (kafka_txn *)base;
     for (size_t i = 0; i < count; i++) {
-        leat_status status = leat__kafka_partition(txn->member->log, offsets[i].topic,
-                                                   offsets[i].partition, error);
+        leat_status status =
+            leat__kafka_partition(txn->member->log, offsets[i].topic, offsets[i].partition, error);
         if (status != LEAT_OK)
             return status;
     }
@@ -370,6 +384,8 @@ static void txn_free(kafka_txn *txn)
     kafka_member *member = txn->member;
     pthread_mutex_lock(&member->lock);
     member->txn = NULL;
+    member->spare_records = txn->records;
+    member->spare_capacity = txn->record_capacity;
     member->committing = false;
     member->offsets_moved = true;
     bool left = member->left;
@@ -378,7 +394,6 @@ static void txn_free(kafka_txn *txn)
     if (txn->offsets != NULL)
         rd_kafka_topic_partition_list_destroy(txn->offsets);
     leat__arena_free(&txn->bytes);
-    leat__free(txn->records);
     leat__free(txn->parts);
     leat__free(txn);
     if (left)
