@@ -59,7 +59,9 @@ typedef struct leat_job_opts {
     const char *name;
     const char *log;      /* log URL; NULL with log_handle NULL: a private in-memory log */
     leat_log *log_handle; /* borrowed instead of `log`, shared with the program */
-    /* RocksDB state lives here; NULL: state in memory, restored from the log */
+    /* RocksDB state lives here, and what is known about crashes (R19: handlers note SIGABRT,
+     * SIGSEGV, SIGBUS, SIGFPE and SIGILL there and pass them on); NULL: state in memory, restored
+     * from the log, and a record that crashes the process is not found */
     const char *state_dir;
     /* stable name of this process within the job, no other process's (R25); NULL: a name kept in
      * state_dir, without one "0" */

@@ -45,6 +45,7 @@ static void make_source(leat__task *task, const leat__node *node)
     task->source->node = node;
     task->source->topic = leat__source_topic(task->run, node);
     task->source->sealed_timestamp_ms = LEAT_TIME_MIN;
+    task->source->guilty_offset = -1;
 }
 
 static void make_ops(leat__task *task)

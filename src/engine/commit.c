@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
+#include "engine/suspects.h"
 #include "log/driver.h"
 #include "record/codec.h"
 #include <errno.h>
@@ -327,7 +328,7 @@ static bool writes_to_log(const leat__run *run)
 leat_status leat__commit(leat__run *run, bool force, leat_error *error)
 {
     int64_t started_us = run->env->monotonic_us(run->env->arg);
-    bool worth = worth_a_transaction(run, force);
+    bool worth = worth_a_transaction(run, force || leat__suspects_any(run));
     leat_status status = LEAT_OK;
     if (worth) {
         commit c = {.run = run};
@@ -359,5 +360,7 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
         task->sealed->accounted_bytes = 0;
     }
     atomic_fetch_sub(&run->buffered_bytes, freed);
+    if (worth)
+        leat__suspects_committed(run);
     return LEAT_OK;
 }

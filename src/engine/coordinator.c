@@ -14,6 +14,7 @@
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/run.h"
+#include "engine/suspects.h"
 #include <inttypes.h>
 
 static int64_t now_us(const leat__run *run)
@@ -338,14 +339,15 @@ static void commit_epoch(leat__run *run)
     leat_error error = {0};
     bool last = run->forced && finishing(run);
     bool full = atomic_load(&run->buffered_bytes) >= run->buffer_limit;
+    bool closely = leat__suspects_any(run);
     atomic_store(&run->sealed_count, 0);
     leat_status status = leat__commit(run, run->forced, &error);
     if (status != LEAT_OK) {
         settle_failure(run, &error);
         return;
     }
-    if (full)
-        ring_workers(run); /* R9: paused sources go on */
+    if (full || closely)
+        ring_workers(run); /* R9, R19: paused sources go on */
     run->rewinds_in_row = 0;
     run->epoch++;
     run->phase = LEAT__OPEN;

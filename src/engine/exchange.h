@@ -81,7 +81,7 @@ size_t leat__inlet_inputs(const leat__inlet *inlet); /* of its valve */
 /* The metadata of the committed offset; copied. */
 void leat__inlet_committed(leat__inlet *inlet, leat_str metadata);
 leat_status leat__inlet_open(leat__task *task, leat_error *error);
-bool leat__inlet_run(leat__task *task);
+bool leat__inlet_run(leat__task *task, size_t most); /* records at most */
 /* What each sender has told so far, for the metadata of the offset. */
 void leat__inlet_senders(const leat__task *task, leat__buffer *text);
 #endif

@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
+#include "engine/suspects.h"
 #include "record/codec.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -296,6 +297,16 @@ static uint32_t edge_of(const leat__task *task, uint32_t id)
     return UINT32_MAX;
 }
 
+/* By the policy of the operator that it is for. */
+static bool put_aside(leat__task *task, const waiting *taken, const leat_error *error)
+{
+    leat__op *op = taken->target->op != NULL ? taken->target->op : &task->source->decode_op;
+    if (leat__task_failed(task, op, &taken->element, error) != LEAT_OK)
+        return false;
+    task->source->offset = taken->element.origin->offset + 1;
+    return true;
+}
+
 /* The record points into `in`, which lives until the next poll. */
 static bool take_data(leat__task *task, group *g, leat_log_record *in, leat__reader *reader)
 {
@@ -316,14 +327,17 @@ static bool take_data(leat__task *task, group *g, leat_log_record *in, leat__rea
                                  &error) != LEAT_OK)
         return damaged(task, in, LEAT_ECORRUPT, error.message);
     in->value = (leat_str){0}; /* nobody reads it: dead letters show the record itself */
-    g->records[g->count++] = (waiting){
-        .target = &task->edge_target[edge],
-        .element = {.record = record,
-                    .timestamp_ms = timestamp_ms,
-                    .key = in->key,
-                    .key_hash =
-                        in->key.data == NULL ? 0 : leat__hash64(in->key.data, in->key.length),
-                    .origin = in}};
+    const waiting taken = {.target = &task->edge_target[edge],
+                           .element = {.record = record,
+                                       .timestamp_ms = timestamp_ms,
+                                       .key = in->key,
+                                       .key_hash = in->key.data == NULL
+                                                       ? 0
+                                                       : leat__hash64(in->key.data, in->key.length),
+                                       .origin = in}};
+    if (leat__suspects_is_guilty(task, in->offset, &error)) /* R19; it is alone, g is empty */
+        return put_aside(task, &taken, &error);
+    g->records[g->count++] = taken;
     return g->count < GROUP_RECORDS || push_group(task, g);
 }
 
@@ -393,17 +407,18 @@ static bool take(leat__task *task, group *g, leat_log_record *in)
            take_time(task, in, &reader); /* time comes after what was before */
 }
 
-bool leat__inlet_run(leat__task *task)
+bool leat__inlet_run(leat__task *task, size_t most)
 {
     leat__source *source = task->source;
     const leat__inlet *inlet = source->inlet;
     leat_log_record records[POLL_RECORDS];
     size_t count = 0;
     leat_error error = {0};
-    if (leat_log_reader_poll(source->reader, records, POLL_RECORDS, &count, &error) != LEAT_OK) {
+    if (leat_log_reader_poll(source->reader, records, most, &count, &error) != LEAT_OK) {
         leat__run_fail(task->run, &error);
         return false;
     }
+    leat__suspects_reading(task, records, count);
     if (count != 0)
         leat__task_touch(task);
     group g;

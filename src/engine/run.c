@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
+#include "engine/suspects.h"
 #include "log/driver.h"
 #include "state/identity.h"
 #include <errno.h>
@@ -354,6 +355,8 @@ static leat_status open_run(leat__run *run, leat_error *error)
         status = prepare_topics(run, error);
     if (status == LEAT_OK)
         status = leat__database_open(&run->database, &database, error);
+    if (status == LEAT_OK) /* the database has locked the directory */
+        status = leat__suspects_open(run, opts->state_dir, error);
     if (status == LEAT_OK) /* before it joins: while it reads, the others keep the partitions */
         status = leat__tables_open(run, error);
     if (status == LEAT_OK)
@@ -383,6 +386,7 @@ void leat__run_close(leat_job *job)
     leat_log_leave(run->member);
     leat__watch_end(run);
     leat__watchdog_stop(run);
+    leat__suspects_close(run);
     leat__database_close(run->database);
     if (run->owns_log)
         leat_log_close(run->log);

@@ -88,8 +88,11 @@ typedef struct leat__source {
     uint64_t committed_epoch;
     leat__partition_time time;
     bool ended;
-    const leat_field *key_field; /* the only target is a key_by on it: keys are found ahead */
-    leat__inlet *inlet;          /* behind an exchange through the log; else NULL */
+    const leat_field *key_field;   /* the only target is a key_by on it: keys are found ahead */
+    leat__inlet *inlet;            /* behind an exchange through the log; else NULL */
+    struct leat__suspect *suspect; /* R19: its line in the ledger of crashes; NULL: not watched */
+    int64_t guilty_offset;         /* of the record that ends the process; -1: none */
+    uint32_t guilty_crashes;
 } leat__source;
 
 /* ------------------------------------------------------------------ task */
@@ -206,7 +209,8 @@ struct leat__run {
     size_t progress_count;
     int64_t restore_started_us, restore_told_us, restore_polled_us;
     _Atomic bool restoring, revoking;
-    leat__watchdog *watchdog; /* NULL while stepping */
+    leat__watchdog *watchdog;        /* NULL while stepping */
+    struct leat__suspects *suspects; /* R19; NULL without a state directory */
     int64_t topics_checked_us;
     uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
 

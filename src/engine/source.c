@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
+#include "engine/suspects.h"
 #include "record/codec.h"
 #include "record/keys.h"
 #include <assert.h>
@@ -201,11 +202,14 @@ leat_status leat__source_open(leat__task *task, leat_error *error)
     source->decode_op.ctx = (struct leat_ctx){.task = &task->face, .spec = &source->source_spec};
     leat_status status = leat__source_position(task, error);
     if (status == LEAT_OK && source->inlet != NULL)
-        return leat__inlet_open(task, error);
-    look_ahead(task);
-    if (status != LEAT_OK || !is_log(source))
-        return status;
-    return open_log(task, error);
+        status = leat__inlet_open(task, error);
+    else if (status == LEAT_OK && is_log(source))
+        status = open_log(task, error);
+    if (source->inlet == NULL)
+        look_ahead(task);
+    if (status == LEAT_OK && source->reader != NULL)
+        leat__suspects_begin(task);
+    return status;
 }
 
 void leat__source_close(leat__source *source)
@@ -344,7 +348,8 @@ static leat_status log_record(leat__task *task, group *g, const leat_log_record 
     leat__source *source = task->source;
     pending *p = add_record(task, g);
     leat_error error = {0};
-    if (decode(task, in, p->record, &error) == LEAT_OK) {
+    bool guilty = leat__suspects_is_guilty(task, in->offset, &error);
+    if (!guilty && decode(task, in, p->record, &error) == LEAT_OK) {
         p->timestamp_ms = event_time(source, p->record, in->timestamp_ms);
         p->origin = in;
         p->next_offset = in->offset + 1;
@@ -377,18 +382,18 @@ static leat_status look_for_end(leat__task *task, bool beyond, leat_error *error
     return status;
 }
 
-static bool run_log(leat__task *task)
+static bool run_log(leat__task *task, size_t most)
 {
     leat__source *source = task->source;
     leat_log_record records[POLL_RECORDS];
     size_t count = 0;
     leat_error error = {0};
-    leat_status status =
-        leat_log_reader_poll(source->reader, records, POLL_RECORDS, &count, &error);
+    leat_status status = leat_log_reader_poll(source->reader, records, most, &count, &error);
     if (status != LEAT_OK) {
         leat__run_fail(task->run, &error);
         return false;
     }
+    leat__suspects_reading(task, records, count);
     if (count != 0)
         leat__task_touch(task);
     size_t i = 0;
@@ -447,10 +452,14 @@ static bool run_generator(leat__task *task)
 bool leat__source_run(leat__task *task)
 {
     leat__source *source = task->source;
-    bool busy = source->inlet != NULL ? leat__inlet_run(task)
-                : is_log(source)      ? run_log(task)
+    size_t most = leat__suspects_may_read(task, POLL_RECORDS); /* R19 */
+    if (most == 0)
+        return false;
+    bool busy = source->inlet != NULL ? leat__inlet_run(task, most)
+                : is_log(source)      ? run_log(task, most)
                                       : run_generator(task);
     if (source->ended) {
+        leat__suspects_ended(task);
         int64_t reached_ms = leat__watermark_now(&source->time.watermark);
         if (reached_ms > task->kept_watermark_ms)
             task->kept_watermark_ms = reached_ms;

@@ -12,6 +12,7 @@
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/run.h"
+#include "engine/suspects.h"
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
@@ -67,6 +68,7 @@ static _Noreturn void end_process(const leat__watchdog *dog, const char *call, i
                    atomic_load(&run->buffered_bytes), leat_status_exit_code(LEAT_ETIMEOUT));
     for (size_t i = 0; i < run->task_count && i < TASKS_TOLD_MAX; i++)
         tell_task(run->tasks[i]);
+    leat__suspects_forgive(dog->run); /* no record is to blame */
     _exit(leat_status_exit_code(LEAT_ETIMEOUT));
 }
 
