@@ -56,4 +56,5 @@ rm -rf "$target"
 chmod 755 "$work"
 mv "$work" "$target"
 tools/kafka prepare >>"$log" 2>&1 || true # only makes starts quicker
+rm -f "$log"
 echo "setup: the Kafka broker is in build/deps/kafka"
