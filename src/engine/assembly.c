@@ -131,6 +131,7 @@ static void free_task(leat__task *task)
         leat__free(task->edge_target);
     }
     leat__source_close(task->source);
+    leat_log_reader_free(task->restore_reader); /* of a restore that was given up */
     leat__store_close(task->face.store);
     for (size_t i = 0; i < task->timer_count; i++)
         leat__free((void *)(uintptr_t)task->timers[i]);
@@ -286,7 +287,7 @@ static leat_status open_store(leat__task *task, leat_error *error)
     leat_status status = leat__store_open(&task->face.store, &store, error);
     if (status != LEAT_OK || run->forgetful)
         return status;
-    return leat__task_restore(task, error);
+    return leat__restore_start(task, error);
 }
 
 /* Where time stood when the last epoch was sealed: the tasks before had told it (they are open by
@@ -306,7 +307,9 @@ static leat_status open_task(leat__task *task, leat_error *error)
     bool from_log = task->source != NULL && task->source->inlet != NULL;
     leat__valve_init(&task->valve,
                      from_log ? leat__inlet_inputs(task->source->inlet) : task->input_count);
-    leat_status status = open_store(task, error);
+    leat_status status = LEAT_OK;
+    if (task->restore_reader != NULL)
+        status = leat__task_restore(task, error);
     if (status != LEAT_OK)
         return status;
     if (task->source != NULL) {
@@ -365,6 +368,8 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
                 wire_edge(run->tasks[i], e);
     leat_status status = leat__read_positions(run, error);
     leat__progress_begin(run);
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
+        status = open_store(run->tasks[i], error);
     /* in the order of the stages: time is inherited from those before */
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
         status = open_task(run->tasks[i], error);

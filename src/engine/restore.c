@@ -247,10 +247,7 @@ static leat_status look_at_seal(restore *r, int64_t position, bool *keep, leat_e
     const leat__task *task = r->task;
     leat_log_record record;
     bool found = false;
-    leat_status status =
-        leat_log_reader_seek(r->reader, task->changelog, task->partition, position, error);
-    if (status == LEAT_OK)
-        status = next_record(r, &record, &found, error);
+    leat_status status = next_record(r, &record, &found, error);
     *keep = status == LEAT_OK && found && record.offset == position;
     if (!*keep)
         return status;
@@ -260,6 +257,9 @@ static leat_status look_at_seal(restore *r, int64_t position, bool *keep, leat_e
                           " where the state directory stands: it belongs to another log or job; "
                           "give each its own --state-dir",
                           task->partition, position);
+    status = restore_record(r, &record, error); /* its epoch; the reader goes on behind it */
+    if (status != LEAT_OK)
+        return status;
     int64_t written_ms = leat__store_position_ms(task->face.store);
     int64_t age_ms = task->run->env->now_ms(task->run->env->arg) - written_ms;
     if (written_ms == 0 || age_ms <= LEAT_LOG_TOMBSTONE_RETENTION_MS / 2)
@@ -284,20 +284,36 @@ static leat_status begin_at(restore *r, int64_t position, leat_error *error)
         leat__log_line(LEAT__WARN, "state",
                        "%s partition %u: the local copy is too old, built anew", task->changelog,
                        task->partition);
+        *r = (restore){.task = task, .reader = r->reader, .end = r->end, .sealed_at = -1};
         status = leat__store_wipe(task->face.store, error);
+        if (status == LEAT_OK)
+            status = leat_log_reader_seek(r->reader, task->changelog, task->partition,
+                                          LEAT_OFFSET_BEGIN, error);
         position = -1;
     } else if (status == LEAT_OK && position < 0) /* what an abandoned restore left (R13) */
         status = leat__store_wipe(task->face.store, error);
-    if (status != LEAT_OK)
-        return status;
     leat__progress_from(task, position < 0 ? task->changelog_begin : position);
-    return leat_log_reader_seek(r->reader, task->changelog, task->partition,
-                                position < 0 ? LEAT_OFFSET_BEGIN : position, error);
+    return status;
 }
 
 static void wake_coordinator(void *run)
 {
     leat__doorbell_ring(&((leat__run *)run)->bell);
+}
+
+/* All changelogs are being fetched before the first is restored: waiting for one is waiting for
+ * all. */
+leat_status leat__restore_start(leat__task *task, leat_error *error)
+{
+    leat__run *run = task->run;
+    int64_t position = leat__store_position(task->face.store);
+    leat_status status =
+        leat_log_reader_new(run->log, wake_coordinator, run, &task->restore_reader, error);
+    if (status != LEAT_OK)
+        return status;
+    return leat_log_reader_seek(
+        task->restore_reader, task->changelog, task->partition,
+        position > 0 && position < task->changelog_end ? position : LEAT_OFFSET_BEGIN, error);
 }
 
 static leat_status restore_from(restore *r, int64_t position, leat_error *error)
@@ -309,15 +325,13 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
                           "partition %u ends at %" PRId64 " but the state directory has %" PRId64
                           ": it belongs to another log; give each log its own --state-dir",
                           task->partition, r->end, position);
-    leat_status status = leat_log_reader_new(run->log, wake_coordinator, run, &r->reader, error);
-    if (status != LEAT_OK)
-        return status;
-    status = begin_at(r, position, error);
+    leat_status status = begin_at(r, position, error);
     if (status == LEAT_OK)
         status = read_to_end(r, error);
-    leat_log_reader_free(r->reader);
     if (status != LEAT_OK)
         return status;
+    leat_log_reader_free(task->restore_reader);
+    task->restore_reader = NULL;
     /* R6: the position kept is that of the last seal, so that the next restore sees it again and
      * knows its epoch; what may follow it is read again then */
     return leat__store_restored(task->face.store, r->sealed_at, run->env->now_ms(run->env->arg),
@@ -326,7 +340,8 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
 
 leat_status leat__task_restore(leat__task *task, leat_error *error)
 {
-    restore r = {.task = task, .end = task->changelog_end, .sealed_at = -1};
+    restore r = {
+        .task = task, .reader = task->restore_reader, .end = task->changelog_end, .sealed_at = -1};
     return restore_from(&r, leat__store_position(task->face.store), error);
 }
 

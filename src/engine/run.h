@@ -136,6 +136,7 @@ struct leat__task {
     size_t slot_count, timer_count;
     char *changelog;                        /* topic; NULL without state */
     int64_t changelog_begin, changelog_end; /* as of the start (R5) */
+    leat_log_reader *restore_reader;        /* from the store's opening until it is restored */
     size_t number;                          /* in run->tasks and run->progress */
     _Atomic int64_t committed_offset;       /* of the last transaction */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
@@ -290,6 +291,8 @@ void leat__watch(leat__run *run, const char *call, int64_t limit_ms); /* literal
 void leat__watch_phase(leat__run *run, const char *phase);
 void leat__watch_end(leat__run *run);
 /* restore.c */
+/* Begins to read the changelog, from where the store stands; then restores from it. */
+leat_status leat__restore_start(leat__task *task, leat_error *error);
 leat_status leat__task_restore(leat__task *task, leat_error *error);
 void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle);
 extern const leat_str leat__seal_key;
