@@ -1,6 +1,6 @@
 /* log/kafka/errors.c - what librdkafka says, as what the caller can do about it.
  *
- *     code ─► {status, recovery, remedy}      log_cb ─► one line per kind and 10 s
+ *     code ─► {status, recovery, remedy}      log_cb ─► one line per kind and 30 s
  *
  * Connection failures repeat for as long as a broker is away; the first line says it, the rest only
  * count.
@@ -144,7 +144,7 @@ leat_status leat__kafka_fail(leat_error *error, rd_kafka_resp_err_t code, const 
 
 /* ---------------------------------------------------------------- log lines */
 
-enum { KINDS = 16, LINE_INTERVAL_US = 10 * 1000 * 1000 };
+enum { KINDS = 16, LINE_INTERVAL_US = 30 * 1000 * 1000 };
 
 static struct {
     pthread_mutex_t lock;
@@ -166,7 +166,7 @@ void leat__kafka_quiet(int change)
 static bool is_connection(const char *facility)
 {
     return strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 ||
-           strcmp(facility, "GETSUBSCRIPTIONS") == 0;
+           strcmp(facility, "SSL") == 0;
 }
 
 /* Whether this one may be written; *left_out: how many before it were not. */

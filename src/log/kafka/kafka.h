@@ -122,7 +122,7 @@ int64_t leat__kafka_now_us(const leat__kafka *log); /* monotonic */
 leat_status leat__kafka_fail(leat_error *error, rd_kafka_resp_err_t code, const char *where,
                              const char *format, ...) LEAT_PRINTF(4, 5);
 leat_status leat__kafka_status(rd_kafka_resp_err_t code, leat_recovery *recovery);
-/* librdkafka's log_cb: one line at most per kind of event and 10 s. */
+/* librdkafka's log_cb: one line at most per kind of event and 30 s. */
 void leat__kafka_log_line(const rd_kafka_t *handle, int level, const char *facility,
                           const char *text);
 /* While > 0, connection failures are not logged: somebody will report them. */
@@ -220,6 +220,4 @@ leat_status leat__kafka_txn_offsets(leat_log_txn *txn, const leat_log_offset *of
 leat_status leat__kafka_txn_commit(leat_log_txn *txn, leat__written_fn written, void *arg,
                                    leat_error *error);
 void leat__kafka_txn_abort(leat_log_txn *txn);
-
-extern const leat__log_driver leat__kafka_driver;
 #endif

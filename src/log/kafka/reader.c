@@ -67,12 +67,12 @@ static leat_status start(leat__kafka_position *position, int64_t offset, leat_er
 
 static void free_position(leat__kafka_position *position, bool started)
 {
+    if (position->queue != NULL) /* first: stopping fills the queue, for nobody */
+        rd_kafka_queue_cb_event_enable(position->queue, NULL, NULL);
     if (position->handle != NULL && started)
         rd_kafka_consume_stop(position->handle, (int32_t)position->partition);
-    if (position->queue != NULL) {
-        rd_kafka_queue_cb_event_enable(position->queue, NULL, NULL);
+    if (position->queue != NULL)
         rd_kafka_queue_destroy(position->queue);
-    }
     if (position->handle != NULL)
         rd_kafka_topic_destroy(position->handle);
     if (position->consumer != NULL)
