@@ -1,7 +1,7 @@
 # Tests are found by their place:
 #   tests/unit/LAYER/test_X.c                  cmocka, links only src/LAYER and what is below it
 #   tests/{conformance,integration,simulation}/test_X.c   cmocka, links the whole library
-#   (X_*.c beside test_X.c: more of its sources)
+#   (X_*.c beside test_X.c: more of its sources, also of test_X_kafka.c)
 #   tests/integration/recommender/test_X.c     cmocka, links the recommender's folders too
 #   tests/{integration,crash}/[FOLDER/]test_X.py   Python 3 without packages;
 #                                              LEAT_BIN_DIR: programs, LEAT_SOURCE_DIR: sources
@@ -53,7 +53,7 @@ function(leat_test source name)
   cmake_parse_arguments(ARG "" "LABEL" "LIBRARIES" ${ARGN})
   get_filename_component(folder ${source} DIRECTORY)
   get_filename_component(part ${source} NAME_WE)
-  string(REGEX REPLACE "^test_" "" part ${part})
+  string(REGEX REPLACE "^test_|_kafka$" "" part ${part})
   file(GLOB parts CONFIGURE_DEPENDS ${folder}/${part}_*.c)
   add_executable(${name} ${source} ${parts})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}

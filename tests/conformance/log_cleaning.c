@@ -293,15 +293,15 @@ static void without_retention_everything_stays(world *w)
 }
 
 const log_case log_cleaning_cases[] = {
-    CASE(compaction_keeps_the_latest_record_of_each_key),
-    CASE(compaction_works_within_one_append),
-    CASE(compaction_moves_no_offset),
-    CASE(seeking_into_a_gap_gives_the_next_record),
+    TIMED_CASE(compaction_keeps_the_latest_record_of_each_key),
+    TIMED_CASE(compaction_works_within_one_append),
+    TIMED_CASE(compaction_moves_no_offset),
+    TIMED_CASE(seeking_into_a_gap_gives_the_next_record),
     CASE(a_reader_on_its_way_goes_on_after_compaction),
-    CASE(compaction_can_be_repeated),
-    CASE(compaction_of_many_keys_loses_none),
+    TIMED_CASE(compaction_can_be_repeated),
+    TIMED_CASE(compaction_of_many_keys_loses_none),
     CASE(other_topics_are_not_compacted),
-    CASE(records_of_a_transaction_are_compacted_too),
+    TIMED_CASE(records_of_a_transaction_are_compacted_too),
     TIMED_CASE(a_tombstone_removes_the_key_and_stays_a_day),
     TIMED_CASE(the_end_stays_when_everything_was_cleaned_away),
     TIMED_CASE(old_records_go_and_begin_moves),

@@ -192,7 +192,7 @@ const log_case log_durability_cases[] = {
     CASE(offsets_go_on_after_a_restart),
     CASE(committed_transactions_survive_and_open_ones_do_not),
     CASE(a_deleted_topic_stays_deleted),
-    CASE(what_was_compacted_away_stays_away),
+    TIMED_CASE(what_was_compacted_away_stays_away),
     CASE(a_large_transaction_survives),
     CASE(a_read_only_handle_refuses_every_write),
     CASE(a_read_only_handle_follows_the_writer),

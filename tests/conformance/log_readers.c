@@ -225,14 +225,15 @@ static void a_reader_that_found_nothing_is_woken(world *w)
     topic(w, "a", 1);
     topic(w, "b", 1);
     leat_log_reader *reader = woken_reader(w, "a", &wakes);
-    assert_string_equal(next(w, reader, 0), "");
+    until_quiet(w, reader, &wakes);
     put(w, "b", 0, "k", "not read");
     assert_int_equal(wakes, 0);
     put(w, "a", 0, "k", "1");
     await(wakes == 1);
     assert_string_equal(next(w, reader, 1), "k=1");
+    until_quiet(w, reader, &wakes);
     put(w, "a", 0, "k", "2");
-    await(wakes == 2);
+    await(wakes == 1);
     leat_log_reader_free(reader);
 }
 
@@ -241,7 +242,7 @@ static void one_empty_poll_is_one_wake(world *w)
     atomic_int wakes = 0;
     topic(w, "a", 1);
     leat_log_reader *reader = woken_reader(w, "a", &wakes);
-    assert_string_equal(next(w, reader, 0), "");
+    until_quiet(w, reader, &wakes);
     put(w, "a", 0, "k", "1");
     await(wakes == 1);
     put(w, "a", 0, "k", "2");
@@ -255,7 +256,7 @@ static void a_freed_reader_is_not_woken(world *w)
     atomic_int wakes = 0;
     topic(w, "a", 1);
     leat_log_reader *reader = woken_reader(w, "a", &wakes);
-    assert_string_equal(next(w, reader, 0), "");
+    until_quiet(w, reader, &wakes);
     leat_log_reader_free(reader);
     put(w, "a", 0, "k", "1");
     assert_int_equal(wakes, 0);

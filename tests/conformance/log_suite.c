@@ -208,6 +208,21 @@ const char *next(world *w, leat_log_reader *reader, size_t count)
     return out.bytes;
 }
 
+void until_quiet(world *w, leat_log_reader *reader, atomic_int *wakes)
+{
+    enum { QUIET_MS = 25 };
+    int64_t quiet_until_ms = steady_ms() + QUIET_MS;
+    atomic_store(wakes, 0);
+    assert_string_equal(next(w, reader, 0), "");
+    while (steady_ms() < quiet_until_ms) {
+        nap();
+        if (atomic_exchange(wakes, 0) == 0)
+            continue;
+        assert_string_equal(next(w, reader, 0), "");
+        quiet_until_ms = steady_ms() + QUIET_MS;
+    }
+}
+
 int64_t position(world *w, leat_log_reader *reader, const char *name, uint32_t partition)
 {
     int64_t at = -1;

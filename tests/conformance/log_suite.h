@@ -3,10 +3,12 @@
  *     log_topics.c log_records.c log_readers.c log_groups.c log_transactions.c log_cleaning.c
  *     log_durability.c        cases, each a function; its name says the rule
  *     test_log.c              the drivers; runs every case against each
+ *     test_log_kafka.c        the same against a broker
  *     log_suite.c             the words that cases are written in
  *
  * A case may not assume that a write is seen at once by a reader, nor that offsets in a topic
- * written by transactions follow each other without gaps: `contents` and `await` wait.
+ * written by transactions follow each other without gaps: `contents` and `await` wait. Nor that a
+ * reader is never woken for nothing: `until_quiet` waits until it is not.
  *
  * Contents of a partition are written as text:  key=value, ~ no key, - tombstone, '' empty
  *     "anna=1 bert=- ~=x"
@@ -21,6 +23,7 @@
 /* then */
 #include "leat/log.h"
 #include <cmocka.h>
+#include <stdatomic.h>
 
 /* A driver under test. A place is where one log lives; it outlives the handles on it. */
 typedef struct log_driver {
@@ -28,14 +31,16 @@ typedef struct log_driver {
     void *(*create)(void);
     leat_status (*open)(void *place, const leat_log_opts *opts, leat_log **log, leat_error *error);
     void (*destroy)(void *place);
-    void (*advance)(void *place, int64_t ms); /* of the log's clock; NULL: it cannot be moved */
+    void (*advance)(void *place, int64_t ms); /* of the log's clock; NULL: it cannot be moved, and
+                                                 the log cleans when it likes */
+    size_t longest_name;                      /* of a topic; 0: 249 */
 } log_driver;
 
 typedef struct world world;
 typedef struct log_case {
     const char *name;
     void (*run)(world *w);
-    bool needs_clock; /* skipped if the driver cannot move it */
+    bool needs_clock; /* or cleaning when told; skipped if the driver cannot */
 } log_case;
 #define CASE(name)         \
     {                      \
@@ -103,6 +108,8 @@ leat_log_reader *reader_at(world *w, const char *topic, uint32_t partition, int6
 /* Polls until so many records came, as text; then nothing more may come. */
 const char *next(world *w, leat_log_reader *reader, size_t count);
 size_t poll_once(world *w, leat_log_reader *reader, leat_log_record *records, size_t max);
+/* Polls until the reader has nothing and is no longer woken; *wakes starts anew. */
+void until_quiet(world *w, leat_log_reader *reader, atomic_int *wakes);
 int64_t position(world *w, leat_log_reader *reader, const char *topic, uint32_t partition);
 
 /* ---------------------------------------------------------------- members */

@@ -101,8 +101,8 @@ static void sim_destroy(void *arg)
 int main(void)
 {
     static const log_driver drivers[] = {
-        {"sim", sim_create, sim_open, sim_destroy, advance},
-        {"embedded", embedded_create, embedded_open, embedded_destroy, advance},
+        {"sim", sim_create, sim_open, sim_destroy, advance, 0},
+        {"embedded", embedded_create, embedded_open, embedded_destroy, advance, 0},
     };
     const char *only = getenv("LEAT_TEST_DRIVER");
     int failures = 0;

@@ -31,7 +31,7 @@ static void what_does_not_name_a_log_is_told_what_does(void **state)
     }
     assert_non_null(strstr(open_error("embedded:"), "embedded:DIR"));
     assert_non_null(strstr(open_error("sim:"), "sim:NAME"));
-    assert_non_null(strstr(open_error("kafka:localhost:9092"), "not built in this version"));
+    assert_non_null(strstr(open_error("kafka:"), "HOST:PORT"));
 }
 
 static void missing_arguments_are_refused_by_name(void **state)
