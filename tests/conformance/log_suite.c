@@ -210,7 +210,7 @@ const char *next(world *w, leat_log_reader *reader, size_t count)
 
 void until_quiet(world *w, leat_log_reader *reader, atomic_int *wakes)
 {
-    enum { QUIET_MS = 25 };
+    enum { QUIET_MS = 150 };
     int64_t quiet_until_ms = steady_ms() + QUIET_MS;
     atomic_store(wakes, 0);
     assert_string_equal(next(w, reader, 0), "");
