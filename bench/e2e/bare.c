@@ -4,12 +4,12 @@
  *   order=eager      produce each count at once, the way measured best (exactly-once.md):
  *                      begin · send last offsets (registers the group) · [read, count, produce]
  *                      until the epoch is over · send offsets · commit
- *   order=buffered   [read, count] until the epoch is over · begin · send last offsets · produce ·
- *                      send offsets · commit
+ *   order=buffered   [read, count] until the epoch is over · begin · send offsets (registers the
+ *                      group) · produce · commit
  *   order=pipelined  as buffered, on a second thread, while the first reads and counts the next
  *                      epoch: what an engine can do. epoch_ms=0: commits back to back
  *
- * Other settings: register_first=0 leaves the first "send" out; consumer.X=, producer.X= are
+ * Other settings: register_first=0 sends offsets at the end alone; consumer.X=, producer.X= are
  * librdkafka's. SIGTERM prints how long commits took and ends it. */
 #include "base/histogram.h"
 #include "bench/e2e/support/client.h"
@@ -95,19 +95,22 @@ static void send_offsets(bare *b, const rd_kafka_topic_partition_list_t *offsets
     rd_kafka_consumer_group_metadata_destroy(group);
 }
 
-static void begin(bare *b)
+/* `offsets` go first where the group is to be registered first: the last ones, where it is not
+ * known yet what the epoch will hold. */
+static void begin(bare *b, const rd_kafka_topic_partition_list_t *offsets)
 {
     int64_t start_ns = bench_now_ns();
     client_check(rd_kafka_begin_transaction(b->producer), "begin");
-    if (b->register_first)
-        send_offsets(b, b->last);
+    if (b->register_first != 0)
+        send_offsets(b, offsets);
     leat__histogram_record(&b->begin_ns, (uint64_t)(bench_now_ns() - start_ns));
 }
 
-static void commit(bare *b, const rd_kafka_topic_partition_list_t *next)
+static void commit(bare *b, const rd_kafka_topic_partition_list_t *next, bool sent)
 {
     int64_t start_ns = bench_now_ns();
-    send_offsets(b, next);
+    if (!sent)
+        send_offsets(b, next);
     client_check(rd_kafka_commit_transaction(b->producer, -1), "commit");
     leat__histogram_record(&b->commit_ns, (uint64_t)(bench_now_ns() - start_ns));
     rd_kafka_topic_partition_list_destroy(b->last);
@@ -139,7 +142,7 @@ static void run_eager(bare *b)
     if (count == 0)
         return;
     int64_t until_ns = bench_now_ns() + (int64_t)b->epoch_ms * 1000000;
-    begin(b);
+    begin(b, b->last);
     do {
         for (size_t i = 0; i < count; i++)
             if (count_event(b, messages[i], &out))
@@ -147,7 +150,7 @@ static void run_eager(bare *b)
         int wait_ms = left_ms(until_ns);
         count = wait_ms > 0 ? read_some(b, messages, wait_ms) : 0;
     } while (count > 0 || left_ms(until_ns) > 0);
-    commit(b, b->next);
+    commit(b, b->next, false);
 }
 
 /* Reads one epoch, or until `enough` says so. */
@@ -172,10 +175,10 @@ static void fill(bare *b, epoch_buffer *into, int64_t epoch_ns)
 
 static void commit_buffer(bare *b, const epoch_buffer *from)
 {
-    begin(b);
+    begin(b, from->next);
     for (size_t i = 0; i < from->count; i++)
         produce(b, &from->outputs[i]);
-    commit(b, from->next);
+    commit(b, from->next, b->register_first != 0);
 }
 
 static void run_buffered(bare *b)
@@ -341,7 +344,7 @@ int main(int argc, char **argv)
         {"group", "its name, also of the member and of the transactions", .text = &b.group},
         {"order", "eager, buffered or pipelined", .text = &b.order},
         {"epoch_ms", "how long an epoch is", .number = &b.epoch_ms},
-        {"register_first", "0: the group is registered at the end", .number = &b.register_first},
+        {"register_first", "0: offsets are sent at the end alone", .number = &b.register_first},
     };
     settings_parse(table, sizeof table / sizeof table[0], argc - 1, argv + 1);
     void (*run)(bare *) = strcmp(b.order, "eager") == 0      ? run_eager
