@@ -9,7 +9,8 @@
  *   order=pipelined  as buffered, on a second thread, while the first reads and counts the next
  *                      epoch: what an engine can do. epoch_ms=0: commits back to back
  *
- * Other settings: register_first=0 sends offsets at the end alone; consumer.X=, producer.X= are
+ * Other settings: changelog=TOPIC writes each count there too, as an engine must that is to have
+ * its state back; register_first=0 sends offsets at the end alone; consumer.X=, producer.X= are
  * librdkafka's. SIGTERM prints how long commits took and ends it. */
 #include "base/histogram.h"
 #include "bench/e2e/support/client.h"
@@ -36,10 +37,10 @@ typedef struct epoch_buffer {
 } epoch_buffer;
 
 typedef struct bare {
-    const char *broker, *input, *output, *order, *group;
+    const char *broker, *input, *output, *changelog, *order, *group;
     uint64_t epoch_ms, register_first;
     rd_kafka_t *consumer, *producer;
-    rd_kafka_topic_t *output_topic;
+    rd_kafka_topic_t *output_topic, *changelog_topic;
     rd_kafka_queue_t *queue;
     rd_kafka_topic_partition_list_t *last, *next; /* committed, and read up to */
     epoch_buffer *filling, *committing;
@@ -59,15 +60,22 @@ static void stop(int signal_number)
     stopping = 1;
 }
 
-static void produce(bare *b, const struct output *out)
+static void produce_to(rd_kafka_topic_t *topic, const struct output *out)
 {
     char key[32], value[96];
     int key_bytes = snprintf(key, sizeof key, "u%08" PRIu32, out->user);
     int value_bytes = snprintf(value, sizeof value,
                                "{\"user_id\":\"%s\",\"event_count\":%" PRIu64 "}", key, out->count);
-    if (rd_kafka_produce(b->output_topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value,
+    if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value,
                          (size_t)value_bytes, key, (size_t)key_bytes, NULL) != 0)
         client_fail("a count is not produced", rd_kafka_err2str(rd_kafka_last_error()));
+}
+
+static void produce(bare *b, const struct output *out)
+{
+    produce_to(b->output_topic, out);
+    if (b->changelog_topic != NULL)
+        produce_to(b->changelog_topic, out);
 }
 
 /* False where there is nothing to count. */
@@ -278,6 +286,8 @@ static void join(bare *b)
 {
     const struct rd_kafka_metadata *metadata;
     b->output_topic = rd_kafka_topic_new(b->producer, b->output, NULL);
+    if (b->changelog != NULL)
+        b->changelog_topic = rd_kafka_topic_new(b->producer, b->changelog, NULL);
     rd_kafka_resp_err_t err =
         rd_kafka_metadata(b->producer, 0, b->output_topic, &metadata, ANSWER_MS);
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR) /* known before the first transaction, or it waits */
@@ -342,6 +352,7 @@ int main(int argc, char **argv)
         {"input", "topic of the events", .text = &b.input},
         {"output", "topic of the counts", .text = &b.output},
         {"group", "its name, also of the member and of the transactions", .text = &b.group},
+        {"changelog", "topic: each count goes there too", .text = &b.changelog},
         {"order", "eager, buffered or pipelined", .text = &b.order},
         {"epoch_ms", "how long an epoch is", .number = &b.epoch_ms},
         {"register_first", "0: offsets are sent at the end alone", .number = &b.register_first},

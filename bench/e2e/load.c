@@ -8,7 +8,8 @@
  *   load fill     produces events=N as fast as the broker takes them
  *   load drain    reads until events=N counts have come, checks them
  *   load live     single events until the engine answers, then an open loop of rate= events a
- *                 second for warm_up= and seconds=; latency of the latter, from the intended time
+ *                 second for warm_up= and seconds=; latency of the latter, from the intended time.
+ *                 With clicks=FILE the recommender can be the engine
  *
  * What happens when is told on stdout, a line of JSON each, so that run.py can look at the clock
  * and at the engine's CPU time; times in ns are of CLOCK_MONOTONIC. Counts that are wrong, missing
@@ -27,7 +28,7 @@
 enum { PROBE_EVERY_MS = 20, POLL_MS = 20, TOPIC_MS = 20000, PROBES_MAX = 10000, TOPICS_MAX = 100 };
 
 typedef struct load {
-    const char *broker, *input, *output, *remove;
+    const char *broker, *input, *output, *remove, *clicks;
     uint64_t rate, seconds, warm_up, events, users, user_bytes, seed, partitions;
     uint64_t counted_before, from_end, patience;
     int argc;
@@ -131,6 +132,8 @@ static int run_live(load *ld)
     generator gen = {.plan = &ld->plan, .topic = ld->input};
     uint64_t paced = ld->rate * (ld->warm_up + ld->seconds);
     ld->plan.event_count = PROBES_MAX + paced;
+    if (ld->clicks != NULL)
+        plan_read_clicks(&ld->plan, ld->clicks);
     plan_build(&ld->plan, ld->seed);
     reader_open(&ld->reader, ld->broker, ld->output, ld->from_end != 0, ld->argc, ld->argv);
     generator_open(&gen, ld->broker, ld->argc, ld->argv);
@@ -311,6 +314,7 @@ int main(int argc, char **argv)
         {"input", "topic of the events", .text = &ld.input},
         {"output", "topic of the counts", .text = &ld.output},
         {"remove", "delete topics that begin so, A,B", .text = &ld.remove},
+        {"clicks", "file of USER ITEM for live, answers name event_id", .text = &ld.clicks},
         {"partitions", "of both topics", .number = &ld.partitions},
         {"rate", "events a second", .number = &ld.rate},
         {"seconds", "measured", .number = &ld.seconds},
@@ -336,8 +340,11 @@ int main(int argc, char **argv)
     ld.reader.plan = &ld.plan;
     ld.reader.timed_until = UINT64_MAX;
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(&ld);
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            int status = commands[i].run(&ld);
+            plan_free(&ld.plan);
+            return status;
+        }
     fprintf(stderr, "load topics|fill|drain|live [NAME=VALUE ...]\n");
     return 64;
 }

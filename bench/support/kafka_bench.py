@@ -26,7 +26,8 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_S = 20
 INPUT, OUTPUT = "user_events", "user_recommendations"
 # What engines leave on the broker: topics that begin so go before each run.
-OWN_TOPICS = "user-counts,user_counts,bench-,dead-letters,leat-"
+OWN_TOPICS = ("user-counts,user_counts,bench-,dead-letters,leat-,user-interactions,recommend,"
+              "sessions,item-popularity,late-events")
 
 # A small deployment's heap; G1 is what Java takes on a machine of two cores and 2 GiB.
 JAVA = ["java", "-Xmx512m", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]

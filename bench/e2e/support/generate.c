@@ -30,7 +30,7 @@ static void send_event(generator *gen, int64_t intended_ns)
 {
     char event[PLAN_EVENT_BYTES], user[PLAN_USER_BYTES];
     uint64_t n = gen->next++;
-    size_t user_bytes = plan_user(gen->plan, gen->plan->user_of_event[n], user);
+    size_t user_bytes = plan_key(gen->plan, n, user);
     size_t event_bytes = plan_event(gen->plan, n, unix_ms(intended_ns), event);
     atomic_store_explicit(&gen->plan->intended_ns[n], intended_ns, memory_order_relaxed);
     while (rd_kafka_produce(gen->handle, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, event,

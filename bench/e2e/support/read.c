@@ -1,3 +1,9 @@
+/* bench/e2e/support/read.c - the reader that checks.
+ *
+ *   message ─► which event does it answer? ─► latency, gap of its partition, one more correct
+ *                 └ none, or again ─► repeated, skipped, foreign; the first is kept as text
+ *
+ * It has every partition, no group, and starts where the topic begins or ends now. */
 #include "bench/e2e/support/read.h"
 
 #include "bench/support/machine.h"
@@ -49,7 +55,8 @@ void reader_open(reader *rd, const char *broker, const char *topic, bool from_en
                        "262144", "fetch.queue.backoff.ms", "10", NULL},
                    argc, argv);
     rd->next_count = calloc(rd->plan->user_count, sizeof *rd->next_count);
-    if (rd->next_count == NULL)
+    rd->answered = calloc(rd->plan->event_count + 1, sizeof *rd->answered);
+    if (rd->next_count == NULL || rd->answered == NULL)
         client_fail("the reader", "no memory");
     for (uint64_t i = 0; i < rd->plan->user_count; i++)
         rd->next_count[i] = rd->plan->counted_before + 1;
@@ -65,12 +72,9 @@ static void note_wrong(reader *rd, const rd_kafka_message_t *message, uint64_t w
                  (const char *)message->payload, wanted);
 }
 
-static void note_time(reader *rd, uint32_t user, uint64_t count, int64_t now_ns)
+static void note_time(reader *rd, uint64_t event, int64_t now_ns)
 {
-    const event_plan *plan = rd->plan;
-    uint64_t place = plan->first_of_user[user] + count - plan->counted_before - 1;
-    uint32_t event = plan->events_by_user[place];
-    int64_t intended_ns = atomic_load_explicit(&plan->intended_ns[event], memory_order_relaxed);
+    int64_t intended_ns = atomic_load_explicit(&rd->plan->intended_ns[event], memory_order_relaxed);
     if (event >= rd->timed_from && event < rd->timed_until)
         leat__histogram_record(&rd->latency_ns, (uint64_t)(now_ns - intended_ns));
     if (rd->first_ns == 0)
@@ -91,7 +95,8 @@ static void note_gap(reader *rd, int32_t partition, int64_t now_ns)
     }
 }
 
-static void take(reader *rd, const rd_kafka_message_t *message, int64_t now_ns)
+/* The event that is answered, or UINT64_MAX: an answer that must not be. */
+static uint64_t event_of_count(reader *rd, const rd_kafka_message_t *message)
 {
     const event_plan *plan = rd->plan;
     uint32_t user;
@@ -100,7 +105,7 @@ static void take(reader *rd, const rd_kafka_message_t *message, int64_t now_ns)
         user >= plan->user_count) {
         rd->foreign++;
         note_wrong(rd, message, 0);
-        return;
+        return UINT64_MAX;
     }
     uint64_t wanted = rd->next_count[user];
     uint64_t events = plan->first_of_user[user + 1] - plan->first_of_user[user];
@@ -108,10 +113,33 @@ static void take(reader *rd, const rd_kafka_message_t *message, int64_t now_ns)
         rd->repeated += count < wanted;
         rd->skipped += count >= wanted;
         note_wrong(rd, message, wanted);
-        return;
+        return UINT64_MAX;
     }
     rd->next_count[user]++;
-    note_time(rd, user, count, now_ns);
+    return plan->events_by_user[plan->first_of_user[user] + count - plan->counted_before - 1];
+}
+
+static uint64_t event_of_click(reader *rd, const rd_kafka_message_t *message)
+{
+    uint64_t event = plan_parse_event_id(message->payload, message->len);
+    bool known = event < rd->plan->event_count;
+    if (known && !rd->answered[event]) {
+        rd->answered[event] = true;
+        return event;
+    }
+    rd->foreign += !known;
+    rd->repeated += known;
+    note_wrong(rd, message, event);
+    return UINT64_MAX;
+}
+
+static void take(reader *rd, const rd_kafka_message_t *message, int64_t now_ns)
+{
+    uint64_t event =
+        rd->plan->clicks.count > 0 ? event_of_click(rd, message) : event_of_count(rd, message);
+    if (event == UINT64_MAX)
+        return;
+    note_time(rd, event, now_ns);
     note_gap(rd, message->partition, now_ns);
     atomic_fetch_add_explicit(&rd->correct, 1, memory_order_relaxed);
 }
@@ -140,4 +168,5 @@ void reader_close(reader *rd)
     rd_kafka_consumer_close(rd->consumer);
     rd_kafka_destroy(rd->consumer);
     free(rd->next_count);
+    free(rd->answered);
 }

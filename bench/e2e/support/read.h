@@ -1,7 +1,7 @@
 /* bench/e2e/support/read.h - reads the counts at read_committed, checks them and times them.
  *
- * Per user 1, 2, 3 ... once each. A latency goes from the event's intended time to the moment at
- * which the reader holds the count. */
+ * Per user 1, 2, 3 ... once each; where the plan has clicks, an answer to each event_id. A latency
+ * goes from the event's intended time to the moment at which the reader holds the count. */
 #ifndef BENCH_E2E_READ_H
 #define BENCH_E2E_READ_H
 #include "base/histogram.h"
@@ -15,6 +15,7 @@ typedef struct reader {
     rd_kafka_t *consumer;
     uint64_t timed_from, timed_until; /* events whose latency counts, by number */
     uint64_t *next_count;             /* per user */
+    bool *answered;                   /* per event, where the plan has clicks */
     uint64_t repeated, skipped, foreign;
     char first_wrong[160];
     leat__histogram latency_ns;
