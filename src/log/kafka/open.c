@@ -193,9 +193,11 @@ static leat_status connect_to(leat__kafka *log, leat_error *error)
     rd_kafka_resp_err_t code;
     for (;;) {
         int64_t left_ms = (until_us - leat__kafka_now_us(log)) / 1000;
+        int step_ms = left_ms > CONNECT_STEP_MS ? CONNECT_STEP_MS
+                      : left_ms > 0             ? (int)left_ms
+                                                : 1; /* negative would be for ever */
         const rd_kafka_metadata_t *metadata;
-        code = rd_kafka_metadata(log->admin, 0, NULL, &metadata,
-                                 left_ms < CONNECT_STEP_MS ? (int)left_ms + 1 : CONNECT_STEP_MS);
+        code = rd_kafka_metadata(log->admin, 0, NULL, &metadata, step_ms);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_metadata_destroy(metadata);
             return LEAT_OK;
