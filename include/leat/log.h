@@ -5,7 +5,7 @@
  *
  *     embedded:DIR      topics in a local RocksDB; an epoch is one synced write
  *     sim:NAME          in memory, driven from outside; the model is the specification
- *     kafka:HOST:PORT   librdkafka transactions
+ *     kafka:HOST:PORT[,HOST:PORT...][?key=value&...]   a cluster (docs/kafka.md)
  *
  *        topic "clicks"                                  committed end
  *        partition 0   [0][1][2][3]...                        │
@@ -19,10 +19,10 @@
  * Writes that fail: after a failed write or sync the log takes no more writes (R17), every later
  * writing call gives the same error; reading goes on. Close it, end the process, start again.
  *
- * wake callbacks (readers, members): called from any thread, with no lock of the log held, when a
- * poll that found nothing may find something now; once per such poll. Must be quick and must not
- * call into the log. leat_log_reader_free and leat_log_leave wait for a running one and none comes
- * after them: do not hold a lock that wake takes while calling these two. May be NULL.
+ * wake callbacks (readers, members): called from any thread when a poll that found nothing may find
+ * something now (kafka: or nothing); once per such poll. Must be quick and must not call into the
+ * log; do not hold a lock that wake takes while calling into the log. leat_log_reader_free and
+ * leat_log_leave wait for a running one and none comes after them. May be NULL.
  */
 #ifndef LEAT_LOG_H
 #define LEAT_LOG_H
@@ -86,11 +86,13 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_topic_each(leat_log *log,
                                                                 const leat_topic_opts *opts),
                                                      void *arg, leat_error *error);
 /* Committed bounds: *begin is the first offset that may still exist, *end one past the last
- * committed. *end never goes back, even when everything was cleaned away. */
+ * committed. *end never goes back, even when everything was cleaned away. kafka: *end also counts
+ * what open and aborted transactions wrote (R5); a reader comes to it once they have ended. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_bounds(leat_log *log, const char *topic,
                                                      uint32_t partition, int64_t *begin,
                                                      int64_t *end, leat_error *error);
-/* Applies retention and compaction now (drivers also do it by themselves in the background). */
+/* Applies retention and compaction now (drivers also do it by themselves in the background; kafka:
+ * only so, when the brokers like). */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_clean(leat_log *log, leat_error *error);
 
 /* ------------------------------------------------------------------ records */
@@ -110,7 +112,8 @@ typedef struct leat_log_record {
 
 /* Appends outside any transaction; durable and visible when it returns, all or nothing.  Writes
  * each record's partition and offset back.  Key + value over 1 MiB: LEAT_ETOOBIG, nothing is
- * written. Concurrent callers share one disk sync. */
+ * written. Concurrent callers share one disk sync. kafka: what can be known before is checked
+ * before; a failure after that may leave a part of the records in the log. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_append(leat_log *log, leat_log_record *records,
                                                      size_t count, leat_error *error);
 
