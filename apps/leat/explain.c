@@ -11,6 +11,13 @@
 #include "engine/run.h"
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
+
+enum {
+    TAIL_RECORDS = 64, /* of a changelog partition: a seal is among them, unless epochs are large */
+    WAIT_NS = 5000000,
+    WAITS_MAX = 1000, /* 5 s */
+};
 
 typedef struct state_topic {
     char *name;
@@ -41,26 +48,49 @@ static bool collect_state(void *arg, const char *topic, const leat_topic_opts *o
     return true;
 }
 
+static uint64_t epoch_of(leat_str value)
+{
+    leat__reader seal = {.next = value.data, .end = value.data + value.length};
+    (void)leat__read_u8(&seal);
+    (void)leat__read_u64(&seal); /* incarnation */
+    return leat__read_u64(&seal);
+}
+
+/* Reads up to `end`; a log on other machines takes a moment, and may hold marks of its own. */
+static leat_status read_seals(leat_log_reader *reader, const char *topic, uint32_t partition,
+                              int64_t end, uint64_t *epoch, leat_error *error)
+{
+    int64_t position = 0;
+    leat_status status = LEAT_OK;
+    for (int waits = 0; status == LEAT_OK && position < end && waits < WAITS_MAX;) {
+        leat_log_record records[TAIL_RECORDS];
+        size_t count = 0;
+        status = leat_log_reader_poll(reader, records, TAIL_RECORDS, &count, error);
+        for (size_t i = 0; i < count && status == LEAT_OK; i++)
+            if (leat_str_equal(records[i].key, leat__seal_key))
+                *epoch = epoch_of(records[i].value);
+        if (status == LEAT_OK)
+            status = leat_log_reader_position(reader, topic, partition, &position, error);
+        if (count == 0 && position < end) {
+            waits++;
+            nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
+        }
+    }
+    return status;
+}
+
 /* An epoch's last record in a changelog partition is its seal. */
-static leat_status last_epoch(leat_log *log, const char *topic, uint32_t partition, int64_t end,
-                              uint64_t *epoch, leat_error *error)
+static leat_status last_epoch(leat_log *log, const char *topic, uint32_t partition, int64_t begin,
+                              int64_t end, uint64_t *epoch, leat_error *error)
 {
     leat_log_reader *reader;
-    leat_log_record record;
-    size_t count;
+    int64_t from = end - TAIL_RECORDS > begin ? end - TAIL_RECORDS : begin;
     leat_status status = leat_log_reader_new(log, NULL, NULL, &reader, error);
     if (status != LEAT_OK)
         return status;
-    status = leat_log_reader_seek(reader, topic, partition, end - 1, error);
+    status = leat_log_reader_seek(reader, topic, partition, from, error);
     if (status == LEAT_OK)
-        status = leat_log_reader_poll(reader, &record, 1, &count, error);
-    if (status == LEAT_OK && count == 1 && leat_str_equal(record.key, leat__seal_key)) {
-        leat__reader seal = {.next = record.value.data,
-                             .end = record.value.data + record.value.length};
-        (void)leat__read_u8(&seal);
-        (void)leat__read_u64(&seal); /* incarnation */
-        *epoch = leat__read_u64(&seal);
-    }
+        status = read_seals(reader, topic, partition, end, epoch, error);
     leat_log_reader_free(reader);
     return status;
 }
@@ -72,7 +102,7 @@ static leat_status measure_state(leat_log *log, state_topic *topic, leat_error *
         uint64_t epoch = 0;
         leat_status status = leat_log_bounds(log, topic->name, p, &begin, &end, error);
         if (status == LEAT_OK && end > begin)
-            status = last_epoch(log, topic->name, p, end, &epoch, error);
+            status = last_epoch(log, topic->name, p, begin, end, &epoch, error);
         if (status != LEAT_OK)
             return status;
         topic->appended += end;

@@ -15,9 +15,9 @@ int command_state(int argc, char **argv);
 int command_explain(int argc, char **argv);
 
 /* The options that most commands have. */
-#define TOOL_OPTION_LOG(variable)                                             \
-    {                                                                         \
-        "log", "LOG", "the log: embedded:DIR", OPTION_TEXT, &(variable), true \
+#define TOOL_OPTION_LOG(variable)                                                              \
+    {                                                                                          \
+        "log", "LOG", "the log: embedded:DIR, kafka:HOST:PORT", OPTION_TEXT, &(variable), true \
     }
 #define TOOL_OPTION_JSON(variable)                                                                 \
     {                                                                                              \

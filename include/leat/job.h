@@ -389,7 +389,8 @@ typedef struct leat_job_stats {
     int64_t watermark_ms; /* the least of all tasks */
     int64_t commit_p50_us, commit_p99_us, epoch_p50_us, epoch_p99_us;
     uint64_t state_entries, state_cache_bytes, timers;
-    uint64_t backlog; /* records in the sources' topics not yet read */
+    uint64_t backlog;   /* records in the sources' topics not yet read */
+    uint64_t table_lag; /* and in those of the global tables */
     leat_partition_state state;
     uint32_t partitions_ready, partitions_restoring; /* of all stages */
     /* the restore under way, or the last: changelog offsets read, of how many; when it will be done

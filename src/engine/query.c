@@ -211,6 +211,7 @@ static void run_stats(leat__run *run, leat_job_stats *stats)
     stats->epoch_p99_us = (int64_t)leat__histogram_quantile(&run->epoch_latency_us, 0.99);
     pthread_mutex_unlock(&run->lock);
     stats->backlog = backlog(run);
+    stats->table_lag = atomic_load(&run->open) ? leat__tables_lag(run) : 0;
     leat__restore_sum sum = leat__progress_sum(run);
     stats->state = leat__run_state(run);
     stats->partitions_ready = sum.ready;

@@ -344,4 +344,5 @@ leat_status leat__tables_open(leat__run *run, leat_error *error);
 leat_status leat__tables_start(leat__run *run, leat_error *error);
 void leat__tables_close(leat__run *run);
 bool leat__tables_step(leat__run *run);
+uint64_t leat__tables_lag(const leat__run *run); /* records not read yet; any thread */
 #endif

@@ -13,6 +13,7 @@
 typedef struct table {
     const leat__graph_table *config;
     uint32_t partition_count;
+    _Atomic int64_t *positions; /* by partition; the next offset to read, for other threads */
 } table;
 
 typedef struct leat__tables {
@@ -89,6 +90,7 @@ static leat_status open_table(leat__tables *tables, table *t, leat_error *error)
     if (status != LEAT_OK)
         return status;
     t->partition_count = opts.partition_count;
+    t->positions = leat__calloc(opts.partition_count, sizeof(*t->positions));
     for (uint32_t p = 0; p < opts.partition_count && status == LEAT_OK; p++)
         status = leat_log_reader_seek(tables->reader, config->topic, p, LEAT_OFFSET_BEGIN, error);
     return status;
@@ -141,6 +143,34 @@ leat_status leat__tables_open(leat__run *run, leat_error *error)
     return status;
 }
 
+static void note_positions(leat__tables *tables)
+{
+    int64_t position;
+    for (size_t t = 0; t < tables->table_count; t++)
+        for (uint32_t p = 0; p < tables->tables[t].partition_count; p++)
+            if (leat_log_reader_position(tables->reader, tables->tables[t].config->table.topic, p,
+                                         &position, NULL) == LEAT_OK)
+                atomic_store_explicit(&tables->tables[t].positions[p], position,
+                                      memory_order_relaxed);
+}
+
+uint64_t leat__tables_lag(const leat__run *run)
+{
+    const leat__tables *tables = run->tables;
+    uint64_t lag = 0;
+    for (size_t t = 0; tables != NULL && t < tables->table_count; t++)
+        for (uint32_t p = 0; p < tables->tables[t].partition_count; p++) {
+            const char *topic = tables->tables[t].config->table.topic;
+            int64_t begin, end,
+                position =
+                    atomic_load_explicit(&tables->tables[t].positions[p], memory_order_relaxed);
+            if (leat_log_bounds(run->log, topic, p, &begin, &end, NULL) == LEAT_OK &&
+                end > position)
+                lag += (uint64_t)(end - position);
+        }
+    return lag;
+}
+
 static void *tables_main(void *arg)
 {
     leat__tables *tables = arg;
@@ -169,6 +199,7 @@ bool leat__tables_step(leat__run *run)
     size_t count = 0;
     if (poll_once(run->tables, &count, &error) != LEAT_OK)
         leat__run_fail(run, &error);
+    note_positions(run->tables);
     return count != 0;
 }
 
@@ -184,6 +215,8 @@ void leat__tables_close(leat__run *run)
     leat_log_reader_free(tables->reader);
     leat_json_decoder_free(tables->json);
     leat__arena_free(&tables->arena);
+    for (size_t t = 0; t < tables->table_count; t++)
+        leat__free(tables->tables[t].positions);
     leat__free(tables->tables);
     leat__free(tables);
     run->tables = NULL;

@@ -336,6 +336,7 @@ class Recommendations(unittest.TestCase):
             live = self.server.get("/v1/debug/index")[1]
             return live == recommender.index_of_log(self.server.data_dir) and live
         self.assertGreater(len(self.server.wait_until(equal, "equal indexes")), 1000)
+        self.assertEqual(self.server.metrics()["leat_table_lag_records"], 0)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,9 @@ static void job_metrics(leat__buffer *out, const api *self)
     single(out, "leat_timers", "gauge", "Timers set.", (double)stats.timers);
     single(out, "leat_backlog_records", "gauge",
            "Records in the log that the job has not read yet.", (double)stats.backlog);
+    single(out, "leat_table_lag_records", "gauge",
+           "Closed sessions and item counts in the log that this process has not learnt yet.",
+           (double)stats.table_lag);
 }
 
 static void index_metrics(leat__buffer *out, const api *self, const api_worker *worker)
