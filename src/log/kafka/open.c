@@ -167,11 +167,11 @@ static void note_reason(rd_kafka_t *handle, int code, const char *reason, void *
 }
 
 /* A broker that speaks TLS or SASL drops a plain connection without a word. */
-static const char *hint(const leat__kafka *log, rd_kafka_resp_err_t code)
+static const char *hint(const leat__kafka *log)
 {
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(log->reason, "Disconnected") != NULL)
-        return " (does it want security.protocol=SSL or SASL_SSL?)";
-    return "";
+    bool dropped = strstr(log->reason, "Disconnected") != NULL ||
+                   log->reason_code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+    return dropped ? " (it hangs up: does it want security.protocol=SSL or SASL_SSL?)" : "";
 }
 
 static leat_status not_there(leat__kafka *log, rd_kafka_resp_err_t code, leat_error *error)
@@ -182,7 +182,7 @@ static leat_status not_there(leat__kafka *log, rd_kafka_resp_err_t code, leat_er
         code = log->reason_code;
     leat_status status = leat__kafka_fail(
         error, code, "kafka", "%.60s%s%.180s%s", log->options.servers,
-        log->reason[0] == '\0' ? " does not answer" : ": ", log->reason, hint(log, code));
+        log->reason[0] == '\0' ? " does not answer" : ": ", log->reason, hint(log));
     pthread_mutex_unlock(&log->reason_lock);
     return status;
 }
