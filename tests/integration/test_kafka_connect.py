@@ -1,5 +1,5 @@
-"""Connecting to Kafka: with and without the right credentials and certificates, and to nobody.  Each
-failure is one line with a remedy and an exit code of its own; none shows a secret."""
+"""Connecting to Kafka: with and without the right credentials and certificates, and to nobody.
+Each failure is one line with a remedy and an exit code of its own; none shows a secret."""
 import os
 import socket
 import sys
