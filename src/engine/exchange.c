@@ -51,20 +51,20 @@ static bool fed_in_memory(const leat__run *run, uint32_t stage)
     return true; /* also a stage with a source */
 }
 
-/* A stage ends when everything that feeds it does. */
-static bool stage_ends(const leat__run *run, uint32_t number)
+/* Some of its tasks can come to an end in this run. */
+static bool may_end(const leat__run *run, uint32_t number)
 {
     const leat__plan *plan = &run->graph->plan;
     const leat__stage *stage = &plan->stages[number];
     for (size_t i = 0; i < stage->node_count; i++) {
         const leat__node *node = &run->graph->nodes[stage->nodes[i]];
-        if (node->kind == LEAT__NODE_SOURCE_LOG && !node->as.log.until_end)
-            return false;
+        if (node->kind <= LEAT__NODE_SOURCE_ARRAY)
+            return node->kind != LEAT__NODE_SOURCE_LOG || node->as.log.until_end;
     }
     for (size_t e = 0; e < plan->edge_count; e++)
-        if (plan->edges[e].to_stage == number && !stage_ends(run, plan->edges[e].from_stage))
-            return false;
-    return true;
+        if (plan->edges[e].to_stage == number && may_end(run, plan->edges[e].from_stage))
+            return true;
+    return false;
 }
 
 /* The same in every process and after other operators came or went; another type is another edge,
@@ -92,7 +92,7 @@ static void add_sender(const leat__run *run, leat__repartition *to, const leat__
                              .id = leat__crc32c(0, name, strlen(name)),
                              .partition_count = run->stage_partitions[edge->from_stage],
                              .forward = edge->exchange == LEAT__EXCHANGE_FORWARD,
-                             .ends = stage_ends(run, edge->from_stage)};
+                             .may_end = may_end(run, edge->from_stage)};
 }
 
 static leat__repartition *make_repartition(const leat__run *run, const leat__stage *stage)

@@ -40,7 +40,7 @@ enum { LEAT__EXCHANGE_FORMAT = 1 };
 typedef struct leat__sender_stage { /* one that feeds the topic */
     uint32_t stage, id, partition_count;
     bool forward; /* partition p to p mod P only */
-    bool ends;    /* all its sources do, in this run (W5) */
+    bool may_end; /* it has sources that do, in this run (W5) */
 } leat__sender_stage;
 
 /* The topic of one receiving stage. */

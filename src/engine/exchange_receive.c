@@ -384,7 +384,7 @@ static bool take_time(leat__task *task, const leat_log_record *in, leat__reader 
         partition /= inlet->from->partition_count;
     if (sender == NULL || partition >= count)
         return true; /* one that the job has no more */
-    if (state == LEAT__SENDER_ENDED && (in->offset < inlet->live_from || !sender->ends))
+    if (state == LEAT__SENDER_ENDED && (in->offset < inlet->live_from || !sender->may_end))
         state = LEAT__SENDER_ACTIVE;
     return !tell_valve(task, first + (size_t)partition, state, watermark_ms) ||
            leat__pass_time(task, task->valve.output_ms, task->valve.idle);

@@ -425,6 +425,22 @@ static void an_end_of_an_older_run_is_not_believed(void **state)
     assert_int_equal(end_of("late", 0), 0);
 }
 
+static void a_union_of_unlike_inputs_spans_processes(void **state)
+{
+    (void)state; /* J5, W5: partitions that have an ended input only do not hold time back */
+    for (int i = 0; i < PROCESSES; i++)
+        start(i, &(setting){.generators = 3});
+    run_all();
+    send(page_in(0), 100);
+    send(page_in(1), 200);
+    send(page_in(0), 5000);
+    run_all();
+    assert_int_equal(end_of("pages-both-repartition", 0),
+                     3 + 3); /* and time: active, twice ended */
+    assert_int_equal(end_of("visits", 0), 2);
+    assert_int_equal(end_of("late", 0), 0);
+}
+
 /* ------------------------------------------------------------------ what is told, and when */
 
 static int64_t records_in_exchange(void)
@@ -554,6 +570,7 @@ int main(void)
         IN_A_WORLD(the_end_of_one_sender_is_heard_by_receivers_that_come_back),
         IN_A_WORLD(a_later_run_goes_on_from_where_time_was),
         IN_A_WORLD(an_end_of_an_older_run_is_not_believed),
+        IN_A_WORLD(a_union_of_unlike_inputs_spans_processes),
         IN_A_WORLD(a_watermark_on_the_move_is_told_at_intervals),
         IN_A_WORLD(a_dead_letter_of_a_receiver_says_where_the_record_lies),
         IN_A_WORLD(records_of_another_version_of_the_job_stop_it),

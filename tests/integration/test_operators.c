@@ -32,9 +32,11 @@ static int fresh_log(void **state)
     return 0;
 }
 
+static leat_exchange exchange_kind;
+
 static leat_job *new_job(void)
 {
-    return leat_job_new(&(leat_job_opts){.name = "job", .log = url});
+    return leat_job_new(&(leat_job_opts){.name = "job", .log = url, .exchange = exchange_kind});
 }
 
 static leat_stream readings(leat_job *job, const char *topic)
@@ -443,5 +445,8 @@ int main(void)
         cmocka_unit_test_setup(a_slot_that_is_not_declared_fails_the_callback_not_the_process,
                                fresh_log),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (exchange_kind = LEAT_EXCHANGE_MEMORY; exchange_kind <= LEAT_EXCHANGE_LOG; exchange_kind++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }
