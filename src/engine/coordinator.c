@@ -196,6 +196,8 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
         uint32_t shift = run->rewinds_in_row < 8 ? run->rewinds_in_row : 8;
         int64_t pause_us =
             (INT64_C(1000) << shift) + (int64_t)(run->env->random_u64(run->env->arg) % 1000);
+        if (cause->recovery == LEAT_RECOVERY_RETRY) /* the log is busy: up to 2 s */
+            pause_us *= 8;
         leat__doorbell_wait(&run->bell, pause_us);
     }
     return rebuild(run, error);
@@ -324,13 +326,25 @@ static void end_failed(leat__run *run, const leat_error *error)
     run->finished = true;
 }
 
-/* The failure is passing: rewind. Anything else ends the job (R15, R17: no more writes). */
+static bool is_passing(const leat_error *error)
+{
+    bool later = error->recovery == LEAT_RECOVERY_RETRY && error->status == LEAT_EAGAIN;
+    return later || error->recovery == LEAT_RECOVERY_RESTART || error->status == LEAT_EABORTED;
+}
+
+/* The failure is passing: rewind, again if that fails in passing too; rewind_run has the bound
+ * (R30). Anything else ends the job (R15, R17: no more writes). */
 static void settle_failure(leat__run *run, const leat_error *cause)
 {
     leat_error error = *cause;
-    if (cause->recovery == LEAT_RECOVERY_RESTART || cause->status == LEAT_EABORTED)
-        if (rewind_run(run, cause, &error) == LEAT_OK)
+    bool again = is_passing(&error);
+    while (again) {
+        const leat_error now = error;
+        if (rewind_run(run, &now, &error) == LEAT_OK)
             return;
+        again = is_passing(&error) && !run->forgetful && !atomic_load(&run->stop_requested) &&
+                run->rewinds_in_row <= run->graph->opts.restart_limit;
+    }
     end_failed(run, &error);
 }
 

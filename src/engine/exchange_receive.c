@@ -233,10 +233,8 @@ leat_status leat__inlet_open(leat__task *task, leat_error *error)
     leat__source *source = task->source;
     leat__run *run = task->run;
     int64_t begin, end;
-    leat__watch(run, "the bounds of an exchange", LEAT__LOG_CALL_MS);
-    leat_status status =
-        leat_log_bounds(run->log, source->topic, task->partition, &begin, &end, error);
-    leat__watch_end(run);
+    leat_status status = leat__ask_bounds(run, "the bounds of an exchange", source->topic,
+                                          task->partition, &begin, &end, error);
     if (status != LEAT_OK)
         return status;
     if (source->committed_offset < 0 && source->offset == 0)

@@ -328,7 +328,8 @@ static leat_status make_topic(leat__members *self, leat_error *error)
 static leat_status read_all(leat__members *self, leat_error *error)
 {
     int64_t begin, end, position = 0;
-    leat_status status = leat_log_bounds(self->run->log, self->topic, 0, &begin, &end, error);
+    leat_status status = leat__ask_bounds(self->run, "the end of the members' topic", self->topic,
+                                          0, &begin, &end, error);
     while (status == LEAT_OK && position < end) {
         size_t count = 0;
         status = follow(self, &count, error);

@@ -347,24 +347,18 @@ leat_status leat__task_restore(leat__task *task, leat_error *error)
 
 /* ------------------------------------------------------------------ before it */
 
-static leat_status changelog_bounds(leat__task *task, leat_error *error)
-{
-    leat__run *run = task->run;
-    leat__watch(run, "the bounds of a changelog", LEAT__LOG_CALL_MS);
-    leat_status status = leat_log_bounds(run->log, task->changelog, task->partition,
-                                         &task->changelog_begin, &task->changelog_end, error);
-    leat__watch_end(run);
-    return status;
-}
-
 leat_status leat__read_positions(leat__run *run, leat_error *error)
 {
     leat_status status = LEAT_OK;
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
         if (run->tasks[i]->source != NULL)
             status = leat__source_committed(run->tasks[i], error);
-    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
-        if (run->tasks[i]->changelog != NULL)
-            status = changelog_bounds(run->tasks[i], error);
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
+        leat__task *task = run->tasks[i];
+        if (task->changelog != NULL)
+            status =
+                leat__ask_bounds(run, "the bounds of a changelog", task->changelog, task->partition,
+                                 &task->changelog_begin, &task->changelog_end, error);
+    }
     return status;
 }

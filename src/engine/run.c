@@ -67,15 +67,19 @@ const char *leat__source_topic(const leat__run *run, const leat__node *node)
 static leat_status find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
                                 leat_topic_opts *opts, leat_error *error)
 {
-    leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
-    leat_error missing;
-    leat_status status = leat_topic_describe(run->log, topic, opts, &missing);
-    if (status == LEAT_ENOTFOUND) {
-        status = leat_topic_create(run->log, topic, wanted, &missing);
-        *opts = *wanted;
-        if (status == LEAT_EEXISTS)
-            status = leat_topic_describe(run->log, topic, opts, &missing);
-    }
+    leat__asking asking = {0};
+    leat_error missing = {0};
+    leat_status status;
+    do {
+        leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
+        status = leat_topic_describe(run->log, topic, opts, &missing);
+        if (status == LEAT_ENOTFOUND) {
+            status = leat_topic_create(run->log, topic, wanted, &missing);
+            *opts = *wanted;
+            if (status == LEAT_EEXISTS)
+                status = leat_topic_describe(run->log, topic, opts, &missing);
+        }
+    } while (leat__ask_again(run, &asking, status, &missing));
     if (status != LEAT_OK && error != NULL)
         *error = missing;
     leat__watch_end(run);
@@ -105,6 +109,22 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
     return LEAT_OK;
 }
 
+static leat_status check_partitions(leat__run *run, const char *topic, uint32_t before,
+                                    leat_error *error)
+{
+    leat_topic_opts opts;
+    leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
+    leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
+    leat__watch_end(run);
+    if (status != LEAT_OK || opts.partition_count == before)
+        return LEAT_OK; /* one that is gone is noticed by who reads it */
+    return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
+                      "had %" PRIu32 " partitions when this job started and has %" PRIu32
+                      " now: start it again, and if it keeps state under a new name, as state "
+                      "does not move between partition counts",
+                      before, opts.partition_count);
+}
+
 /* R14: the positions and the state of this job are by partition. */
 leat_status leat__check_topics(leat__run *run, leat_error *error)
 {
@@ -112,23 +132,20 @@ leat_status leat__check_topics(leat__run *run, leat_error *error)
     if (now_us - run->topics_checked_us < TOPICS_EVERY_US)
         return LEAT_OK;
     run->topics_checked_us = now_us;
-    for (size_t n = 0; n < run->graph->node_count; n++) {
-        leat_topic_opts opts;
-        const char *topic = leat__source_topic(run, &run->graph->nodes[n]);
-        if (run->source_partitions[n] == 0)
-            continue;
-        leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
-        leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
-        leat__watch_end(run);
-        if (status != LEAT_OK || opts.partition_count == run->source_partitions[n])
-            continue; /* one that is gone is noticed by who reads it */
-        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
-                          "had %" PRIu32 " partitions when this job started and has %" PRIu32
-                          " now: start it again, and if it keeps state under a new name, as state "
-                          "does not move between partition counts",
-                          run->source_partitions[n], opts.partition_count);
+    leat_status status = LEAT_OK;
+    for (size_t n = 0; n < run->graph->node_count && status == LEAT_OK; n++)
+        if (run->source_partitions[n] != 0)
+            status = check_partitions(run, leat__source_topic(run, &run->graph->nodes[n]),
+                                      run->source_partitions[n], error);
+    const leat__task *last = NULL; /* tasks of a stage lie together */
+    for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
+        const leat__task *task = run->tasks[i];
+        if (task->changelog != NULL && (last == NULL || last->stage != task->stage))
+            status = check_partitions(run, task->changelog,
+                                      run->stage_partitions[task->stage->number], error);
+        last = task;
     }
-    return LEAT_OK;
+    return status;
 }
 
 /* "The end" is where it was at the start, also after a rewind. */
@@ -139,9 +156,8 @@ static leat_status note_ends(leat__run *run, const leat__node *node, uint32_t pa
     leat_status status = LEAT_OK;
     for (uint32_t p = 0; p < partition_count && status == LEAT_OK; p++) {
         int64_t begin;
-        leat__watch(run, "the end of a source", LEAT__LOG_CALL_MS);
-        status = leat_log_bounds(run->log, node->as.log.topic, p, &begin, &ends[p], error);
-        leat__watch_end(run);
+        status = leat__ask_bounds(run, "the end of a source", node->as.log.topic, p, &begin,
+                                  &ends[p], error);
     }
     return status;
 }

@@ -283,6 +283,19 @@ leat_partition_state leat__run_state(leat__run *run);
  * (run->generation has changed then). */
 leat_status leat__restore_tick(const leat__task *task, uint64_t records, int64_t position,
                                bool idle, leat_error *error);
+/* ask.c: watched (R3), and asked again for up to 10 s where the log says "later" (R30). what is a
+ * literal. */
+leat_status leat__ask_bounds(leat__run *run, const char *what, const char *topic,
+                             uint32_t partition, int64_t *begin, int64_t *end, leat_error *error);
+leat_status leat__ask_committed(leat__run *run, const char *topic, uint32_t partition,
+                                leat_log_offset *offset, leat_error *error);
+typedef struct leat__asking {
+    uint32_t times;
+    int64_t waited_us;
+} leat__asking; /* {0} to begin with */
+/* Ends the watch; true: it has paused, ask again. */
+bool leat__ask_again(leat__run *run, leat__asking *asking, leat_status status,
+                     const leat_error *error);
 /* watchdog.c: R3; a call into the log that lasts longer than its limit ends the process. One call
  * at a time. */
 leat_status leat__watchdog_start(leat__run *run, leat_error *error);

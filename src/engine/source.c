@@ -82,10 +82,8 @@ leat_status leat__source_committed(leat__task *task, leat_error *error)
     leat__source *source = task->source;
     leat__run *run = task->run;
     leat_log_offset committed;
-    leat__watch(run, "the committed positions", LEAT__LOG_CALL_MS);
     leat_status status =
-        leat_log_committed(run->member, source->topic, task->partition, &committed, error);
-    leat__watch_end(run);
+        leat__ask_committed(run, source->topic, task->partition, &committed, error);
     if (status != LEAT_OK)
         return status;
     source->committed_offset = committed.offset;
@@ -151,10 +149,8 @@ static leat_status open_log(leat__task *task, leat_error *error)
     leat__source *source = task->source;
     leat__run *run = task->run;
     int64_t begin, end;
-    leat__watch(run, "the bounds of a source", LEAT__LOG_CALL_MS);
-    leat_status status =
-        leat_log_bounds(run->log, source->topic, task->partition, &begin, &end, error);
-    leat__watch_end(run);
+    leat_status status = leat__ask_bounds(run, "the bounds of a source", source->topic,
+                                          task->partition, &begin, &end, error);
     if (status != LEAT_OK)
         return status;
     const int64_t *ends = run->until_end[source->node->id];

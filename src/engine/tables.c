@@ -103,9 +103,8 @@ static leat_status caught_up(leat__tables *tables, bool *all, leat_error *error)
         for (uint32_t p = 0; p < tables->tables[t].partition_count; p++) {
             const char *topic = tables->tables[t].config->table.topic;
             int64_t begin, end, position;
-            leat__watch(tables->run, "the end of a table", LEAT__LOG_CALL_MS);
-            leat_status status = leat_log_bounds(tables->run->log, topic, p, &begin, &end, error);
-            leat__watch_end(tables->run);
+            leat_status status =
+                leat__ask_bounds(tables->run, "the end of a table", topic, p, &begin, &end, error);
             if (status == LEAT_OK)
                 status = leat_log_reader_position(tables->reader, topic, p, &position, error);
             if (status != LEAT_OK)

@@ -481,6 +481,35 @@ static void a_copy_older_than_half_the_retention_of_deletes_is_built_anew(void *
     leat_log_close(log);
 }
 
+/* ------------------------------------------------------------------ R30: a log that is busy */
+
+static leat_status refuse_for_now(void *arg, const char *group, const char *instance,
+                                  size_t record_count)
+{
+    (void)group, (void)instance, (void)record_count;
+    return (*(int *)arg)-- > 0 ? LEAT_EAGAIN : LEAT_OK;
+}
+
+static void a_log_that_is_busy_is_asked_again_but_not_for_ever(void **state)
+{
+    (void)state; /* R30 */
+    for (int refusals = 3; refusals <= 1000; refusals += 997) {
+        (void)snprintf(url, sizeof(url), "sim:rules-%d", sequence++);
+        leat_log *log = open_log();
+        int left = refusals;
+        leat__sim_set_hooks(leat__sim_world_of(log),
+                            &(leat__sim_hooks){.arg = &left, .before_commit = refuse_for_now});
+        append_users(log, 3);
+        leat_job *job = virtual_job(log, &(setting){0});
+        leat_error error;
+        assert_int_equal(run_all(job, &error), refusals == 3 ? LEAT_OK : LEAT_EAGAIN);
+        assert_int_equal(records_in(log, "tallies"), refusals == 3 ? 3 : 0);
+        leat_job_free(job);
+        leat__sim_set_hooks(leat__sim_world_of(log), NULL);
+        leat_log_close(log);
+    }
+}
+
 /* ------------------------------------------------------------------ R14: partitions, names */
 
 static void set_partitions(leat_log *log, const char *topic, uint32_t count)
@@ -644,6 +673,7 @@ int main(void)
         TEST(positions_ahead_of_the_state_are_normal_without_exactly_once),
         TEST(a_torn_epoch_is_normal_without_exactly_once),
         TEST(a_copy_older_than_half_the_retention_of_deletes_is_built_anew),
+        TEST(a_log_that_is_busy_is_asked_again_but_not_for_ever),
         TEST(a_topic_that_grows_ends_the_job_and_says_what_to_do),
         TEST(two_jobs_whose_names_meet_are_told_apart),
         TEST(a_record_too_big_for_the_log_is_the_callbacks_failure_and_leaves_no_trace),
