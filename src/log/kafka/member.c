@@ -129,7 +129,10 @@ static void rebalanced(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
                        rd_kafka_topic_partition_list_t *partitions, void *arg)
 {
     kafka_member *member = arg;
-    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+    /* while closing: asking for the member's id would wait for ever for a thread that has ended */
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && member->closing)
+        (void)rd_kafka_assign(consumer, NULL);
+    else if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         take_assignment(member, consumer, partitions);
     else
         take_revocation(member, consumer);
