@@ -60,14 +60,15 @@ class Client(rounds.Client):
 
 class Process:
     def __init__(self, world, name):
-        self.name = name
-        self.running = tool.start("leat-recommender", "serve", "--data-dir",
-                                  os.path.join(world.dir, name), "--log", world.url, "--listen",
-                                  "127.0.0.1:0", "--instance", name, stdout=subprocess.PIPE,
-                                  stderr=open(os.path.join(world.dir, name + ".stderr"), "wb"))
+        self.name, self.errors_path = name, os.path.join(world.dir, name + ".stderr")
+        with open(self.errors_path, "ab") as errors:
+            self.running = tool.start("leat-recommender", "serve", "--data-dir",
+                                      os.path.join(world.dir, name), "--log", world.url,
+                                      "--listen", "127.0.0.1:0", "--instance", name,
+                                      stdout=subprocess.PIPE, stderr=errors)
         line = self.running.stdout.readline().decode()
         if not line.startswith("ready http://"):
-            raise tool.Failed(f"{name} is not ready: {line!r}")
+            raise tool.Failed(f"{name} is not ready: {line!r} {self.errors()}")
         self.port = int(line.split()[1].rsplit(":", 1)[1])
 
     def get(self, path):
@@ -78,6 +79,10 @@ class Process:
         text = answer.read().decode()
         connection.close()
         return answer.status, text, answer.headers
+
+    def errors(self):
+        with open(self.errors_path, encoding="utf-8", errors="replace") as file:
+            return file.read()[-2000:]
 
     def metric(self, name):
         for line in self.get("/metrics")[1].splitlines():
@@ -133,6 +138,9 @@ class World(rounds.World):
             if client.is_alive():
                 client.join(60)
         for process in self.processes:
+            code = process.running.poll()
+            if code not in (None, 0):
+                print(f"{process.name} ended by itself with {code}: {process.errors()}", flush=True)
             process.end()
 
 
