@@ -77,6 +77,8 @@ def settings_of(cluster, broker, folder):
     settings = {**fixed_settings(single), **listener_settings(cluster, broker),
                 **replication_settings(cluster),
                 "group.initial.rebalance.delay.ms": cluster["delay_rebalance_ms"],
+                # how soon what a lost process left open ends, beyond its own time-out (10 s)
+                "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
                 "log.dirs": os.path.join(folder, f"broker-{broker['id']}", "data")}
     if cluster["sasl"]:
         user, password = kafka_security.split_user(cluster["sasl"])

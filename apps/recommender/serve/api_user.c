@@ -103,7 +103,7 @@ static void answer_here(api *self, http_exchange *exchange, recommend_request *r
         answer(self, exchange, request, &session, FALLBACK_NONE);
     else if (status == LEAT_ENOTFOUND)
         answer(self, exchange, request, NULL, FALLBACK_NONE);
-    else if (status == LEAT_EAGAIN) /* R20: popular items, and it is said */
+    else if (status == LEAT_EAGAIN || status == LEAT_EINVAL) /* R20; the job ends: popular items */
         answer(self, exchange, request, NULL, FALLBACK_RESTORING);
     else
         http_problem(exchange, 500, "state", "the user's session could not be read: %s",

@@ -473,6 +473,11 @@ static leat_status ask_committed(kafka_member *member, leat_error *error)
         code = list->elems[i].err;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_topic_partition_list_destroy(list);
+        if (code == RD_KAFKA_RESP_ERR__TIMED_OUT) /* until the broker ends it, see R5 */
+            return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, member->group,
+                              "the committed offsets of group '%.80s' are not known yet: a process "
+                              "that was lost left a transaction open, or the broker is slow",
+                              member->group);
         return leat__kafka_fail(error, code, member->group,
                                 "the committed offsets of group '%.80s'", member->group);
     }
