@@ -192,13 +192,20 @@ static leat_status send_one(leat__kafka *log, rd_kafka_topic_t *handle, uint32_t
     memcpy(&key, &record->key.data, sizeof key);
     memcpy(&value, &record->value.data, sizeof value);
     atomic_fetch_add(&sent->call->unreported, 1);
+    const rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = handle},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = (int32_t)partition},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {key, record->key.length}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {value, record->value.length}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = leat__kafka_timestamp(record->timestamp_ms)},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = sent},
+    };
     for (;;) {
-        rd_kafka_resp_err_t code = rd_kafka_producev(
-            log->producer->handle, RD_KAFKA_V_RKT(handle), RD_KAFKA_V_PARTITION((int32_t)partition),
-            RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_KEY(key, record->key.length),
-            RD_KAFKA_V_VALUE(value, record->value.length),
-            RD_KAFKA_V_TIMESTAMP(leat__kafka_timestamp(record->timestamp_ms)),
-            RD_KAFKA_V_OPAQUE(sent), RD_KAFKA_V_END);
+        rd_kafka_error_t *failure =
+            rd_kafka_produceva(log->producer->handle, parts, sizeof parts / sizeof *parts);
+        rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
+        if (failure != NULL)
+            rd_kafka_error_destroy(failure);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             return LEAT_OK;
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
