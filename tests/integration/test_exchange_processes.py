@@ -56,14 +56,25 @@ class TwoProcesses(unittest.TestCase):
     def values(self, topic):
         return [record["value"] for record in tool.consume(broker.log, topic)]
 
+    def where_they_stand(self):
+        told = []
+        for instance, process in self.running.items():
+            told.append(f"{instance}:\n{tool.stack_of(process)}")
+            process.kill()
+            told.append(process.communicate()[1].decode()[-3000:])
+        told += [tool.run("leat", "offsets", "--log", broker.log, group, expect=None).stdout
+                 for group in ("user-counts", "click-counts")]
+        return "\n".join(told)
+
     def wait_for(self, topic, count):
-        until = time.monotonic() + tool.TIMEOUT_S
+        until = time.monotonic() + 2 * tool.TIMEOUT_S
         while True:
             done = tool.run("leat", "topics", "--log", broker.log, "--json", expect=None)
             rows = {row["topic"]: row["records"] for row in tool.json_lines(done.stdout)}
             if rows.get(topic, 0) >= count:
                 return
-            self.assertLess(time.monotonic(), until, f"{rows.get(topic)} of {count} in {topic}")
+            if time.monotonic() > until:
+                self.fail(f"{rows.get(topic)} of {count} in {topic}\n{self.where_they_stand()}")
             for process in self.running.values():
                 self.assertIsNone(process.poll())
             time.sleep(0.05)
