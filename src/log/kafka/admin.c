@@ -105,7 +105,8 @@ static leat_status topic_failed(const rd_kafka_topic_result_t *result, const cha
                             said == NULL ? "refused" : said);
 }
 
-/* Leaders know it when they answer: a writer or reader that comes now finds it. */
+/* Leaders know it when they answer: a writer or reader that comes now finds it. partition_count 0:
+ * however many there are. */
 static leat_status await_leaders(leat__kafka *log, const char *name, uint32_t partition_count,
                                  leat_error *error)
 {
@@ -115,14 +116,15 @@ static leat_status await_leaders(leat__kafka *log, const char *name, uint32_t pa
         leat_status status = leat__kafka_ask(log, name, &known, &leaderless, error);
         if (status != LEAT_OK)
             return status;
-        bool led = known == partition_count && leaderless == 0;
+        bool led =
+            known > 0 && leaderless == 0 && (partition_count == 0 || known == partition_count);
         int64_t begin, end;
-        while (led && ready < partition_count &&
+        while (led && ready < known &&
                rd_kafka_query_watermark_offsets(log->admin, name, (int32_t)ready, &begin, &end,
                                                 log->options.connect_timeout_ms) ==
                    RD_KAFKA_RESP_ERR_NO_ERROR)
             ready++;
-        if (led && ready == partition_count)
+        if (led && ready == known)
             return LEAT_OK;
         if (leat__kafka_now_us(log) > until_us)
             return leat__kafka_fail(error, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, name,
@@ -157,6 +159,10 @@ leat_status leat__kafka_topic_create(leat_log *base, const char *topic, const le
         status = topic_failed(results[0], topic, error);
     rd_kafka_event_destroy(event);
     leat__kafka_forget(log, topic);
+    if (status == LEAT_EEXISTS) { /* made this moment by another process: brokers learn it later */
+        leat_error ignored;
+        (void)await_leaders(log, name, 0, &ignored);
+    }
     return status == LEAT_OK ? await_leaders(log, name, opts->partition_count, error) : status;
 }
 
