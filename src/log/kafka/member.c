@@ -3,7 +3,7 @@
  *   subscribe ─► [librdkafka: join, heartbeats] ─► rebalance callback ─► event of member_poll
  *                                                     assign ─► ASSIGNED, metadata captured (R7)
  *                                                     revoke ─► REVOKED ── ack ─► unassign
- *                                                     lost   ─► LOST, unassigned at once
+ *                                                     lost   ─► LOST; rejoin.c goes on
  *
  * The consumer is in the group for its partitions' names only: it always assigns itself none, so
  * it fetches nothing. Records are read by readers, which know no group.
@@ -98,6 +98,16 @@ static leat_log_event event_of(const kafka_member *member, leat_log_event_kind k
                             .partition_count = member->owned_count};
 }
 
+static void keep_member_id(kafka_member *member, rd_kafka_t *consumer)
+{
+    char *id = rd_kafka_memberid(consumer);
+    pthread_mutex_lock(&member->lock);
+    (void)snprintf(member->member_id, sizeof member->member_id, "%s", id == NULL ? "" : id);
+    pthread_mutex_unlock(&member->lock);
+    if (id != NULL)
+        rd_kafka_mem_free(consumer, id);
+}
+
 static void take_assignment(kafka_member *member, rd_kafka_t *consumer,
                             const rd_kafka_topic_partition_list_t *assigned)
 {
@@ -105,6 +115,7 @@ static void take_assignment(kafka_member *member, rd_kafka_t *consumer,
     (void)rd_kafka_assign(consumer, none);
     rd_kafka_topic_partition_list_destroy(none);
     keep_owned(member, assigned);
+    keep_member_id(member, consumer);
     set_generation(member, rd_kafka_consumer_group_metadata(consumer));
     member->pending = event_of(member, LEAT_LOG_ASSIGNED);
 }
@@ -122,7 +133,22 @@ static void take_revocation(kafka_member *member, rd_kafka_t *consumer)
     pthread_mutex_lock(&member->lock);
     member->generation = 0;
     pthread_mutex_unlock(&member->lock);
-    (void)rd_kafka_assign(consumer, NULL);
+    if (lost && !member->closing)
+        member->rejoin = true; /* this consumer would join as if its name were free */
+    else
+        (void)rd_kafka_assign(consumer, NULL);
+}
+
+/* "Fenced" may mean that, or that the client has forgotten who it is: rejoin.c finds out. */
+static void doubt_place(kafka_member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    member->generation = 0;
+    member->revoking = false;
+    pthread_mutex_unlock(&member->lock);
+    if (!member->rejoin)
+        member->pending = event_of(member, LEAT_LOG_LOST);
+    member->rejoin = true;
 }
 
 static void rebalanced(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
@@ -148,12 +174,6 @@ leat_status leat__kafka_fenced(const kafka_member *member, leat_error *error)
                       member->group, member->instance);
 }
 
-static leat_status note_fenced(kafka_member *member, leat_error *error)
-{
-    atomic_store(&member->fenced, true);
-    return leat__kafka_fenced(member, error);
-}
-
 /* What the consumer reports that is no rebalance: most of it passes by itself. */
 static leat_status take_report(kafka_member *member, const rd_kafka_message_t *report,
                                leat_error *error)
@@ -162,8 +182,10 @@ static leat_status take_report(kafka_member *member, const rd_kafka_message_t *r
     rd_kafka_resp_err_t code = report->err;
     if (code == RD_KAFKA_RESP_ERR__FATAL)
         code = rd_kafka_fatal_error(member->consumer, reason, sizeof reason);
-    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-        return note_fenced(member, error);
+    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+        doubt_place(member);
+        return LEAT_OK;
+    }
     const char *text = reason[0] != '\0' ? reason : rd_kafka_message_errstr(report);
     switch (code) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -201,6 +223,8 @@ leat_status leat__kafka_member_poll(leat_log_member *base, leat_log_event *event
     kafka_member *member = (kafka_member *)base;
     if (member->fenced)
         return leat__kafka_fenced(member, error);
+    if (member->rejoin && member->pending.kind == LEAT_LOG_NOTHING)
+        return leat__kafka_rejoin(member, error);
     while (member->consumer != NULL && member->pending.kind == LEAT_LOG_NOTHING) {
         bool quiet;
         leat__waker_arm(member->waker); /* before the look: what comes after it wakes */
@@ -228,19 +252,6 @@ void leat__kafka_member_ack(leat_log_member *base)
     pthread_mutex_unlock(&member->lock);
     if (revoking)
         (void)rd_kafka_assign(member->consumer, NULL);
-}
-
-bool leat__kafka_is_fenced(kafka_member *member, int64_t wait_ms)
-{
-    while (member->consumer != NULL && wait_ms > 0) {
-        char reason[8];
-        if (rd_kafka_fatal_error(member->consumer, reason, sizeof reason) ==
-            RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-            return true;
-        (void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-        wait_ms -= 50;
-    }
-    return false;
 }
 
 static void woken(rd_kafka_t *consumer, void *arg)
@@ -322,6 +333,12 @@ static leat_status subscribe(kafka_member *member, leat_error *error)
                             member->group);
 }
 
+leat_status leat__kafka_join_group(kafka_member *member, leat_error *error)
+{
+    leat_status status = make_consumer(member, error);
+    return status == LEAT_OK ? subscribe(member, error) : status;
+}
+
 static kafka_member *new_member(leat__kafka *log, const leat_log_group *group, leat__wake_fn wake,
                                 void *arg)
 {
@@ -360,9 +377,7 @@ leat_status leat__kafka_join(leat_log *base, const leat_log_group *group, leat__
     kafka_member *member = new_member(log, group, wake, arg);
     status = leat__kafka_producer_ready(member, error);
     if (status == LEAT_OK && member->topic_count != 0) {
-        status = make_consumer(member, error);
-        if (status == LEAT_OK)
-            status = subscribe(member, error);
+        status = leat__kafka_join_group(member, error);
     } else if (status == LEAT_OK) {
         member->generation = 1; /* nothing to share, nobody to share it with */
         member->pending = event_of(member, LEAT_LOG_ASSIGNED);
@@ -391,20 +406,28 @@ static void leave_group(kafka_member *member)
         }
 }
 
+void leat__kafka_drop_consumer(kafka_member *member)
+{
+    if (member->consumer == NULL)
+        return;
+    if (member->queue != NULL) {
+        rd_kafka_queue_cb_event_enable(member->queue, NULL, NULL);
+        rd_kafka_queue_destroy(member->queue);
+    }
+    rd_kafka_destroy_flags(member->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    member->consumer = NULL;
+    member->queue = NULL;
+}
+
 void leat__kafka_leave(leat_log_member *base)
 {
     kafka_member *member = (kafka_member *)base;
     wait_for_commit(member);
-    if (member->consumer != NULL) {
+    if (member->consumer != NULL && !member->rejoin) {
         leave_group(member);
-        if (member->queue != NULL) {
-            rd_kafka_queue_cb_event_enable(member->queue, NULL, NULL);
-            rd_kafka_queue_destroy(member->queue);
-        }
         (void)rd_kafka_consumer_close(member->consumer);
-        rd_kafka_destroy(member->consumer);
-        member->consumer = NULL;
     }
+    leat__kafka_drop_consumer(member);
     leat__waker_close(member->waker);
     pthread_mutex_lock(&member->lock);
     member->left = true;

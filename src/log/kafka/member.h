@@ -57,11 +57,14 @@ struct kafka_member {
     rd_kafka_topic_partition_list_t *committed; /* of all owned ones; NULL: ask */
     leat_log_event pending;                     /* made by the rebalance callback */
     bool closing;
+    bool rejoin; /* lost its place: a new consumer is to join, see rejoin.c */
+    int64_t rejoin_after_us;
 
     pthread_mutex_t lock; /* the rest is shared with the thread that commits */
     pthread_cond_t commit_over;
     _Atomic int64_t generation;                   /* 0: owns nothing */
     rd_kafka_consumer_group_metadata_t *metadata; /* R7: captured with the generation */
+    char member_id[LEAT__KAFKA_NAME_BYTES * 2];   /* the last one that the group gave us */
     atomic_bool fenced;
     bool revoking, left, committing, offsets_moved;
     kafka_txn *txn;
@@ -115,9 +118,19 @@ static inline const char *kafka_name(const leat__kafka *log, const char *name,
 }
 
 /* member.c */
-/* Is a newer process known under this instance's name? Waits up to wait_ms for the group to tell.
- */
+/* A new consumer, which joins; on failure there is none, or one that has not. */
+leat_status leat__kafka_join_group(kafka_member *member, leat_error *error);
+/* Without leaving the group: a static member keeps its place until its session ends. */
+void leat__kafka_drop_consumer(kafka_member *member);
+
+/* rejoin.c */
+/* Is a newer process known under this instance's name? Waits up to wait_ms for it to join. Any
+ * thread. */
 bool leat__kafka_is_fenced(kafka_member *member, int64_t wait_ms);
+/* Joins again if it is time for that and nobody has taken the name; else LEAT_EFENCED. */
+leat_status leat__kafka_rejoin(kafka_member *member, leat_error *error);
+
+/* member.c */
 leat_status leat__kafka_fenced(const kafka_member *member, leat_error *error);
 void leat__kafka_member_free(kafka_member *member);
 

@@ -21,7 +21,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { OFFSETS_TIMEOUT_MS = 10000 };
+enum {
+    OFFSETS_TIMEOUT_MS = 10000,
+    FENCING_WAIT_MS = 3000, /* for who took over our transactions to join the group */
+};
 
 static int64_t now_us(void)
 {
@@ -212,16 +215,21 @@ static bool is_of_an_older_generation(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
 }
 
-/* R15: the broker refuses a producer when a newer one has its name, but also when its transaction
- * was open for too long. Only the group tells the two apart. */
+/* R15: the broker refuses a producer when a newer process has its name, when one had it for a
+ * while, or when its transaction was open for too long. Only the group tells who goes on. */
 static leat_status refused_producer(kafka_txn *txn, leat_error *error)
 {
     kafka_member *member = txn->member;
-    bool in_time = now_us() - txn->began_us < member->transaction_timeout_ms * 1000;
-    if (in_time || leat__kafka_is_fenced(member, 3000)) {
+    if (leat__kafka_is_fenced(member, FENCING_WAIT_MS)) {
         atomic_store(&member->fenced, true);
         return leat__kafka_fenced(member, error);
     }
+    bool in_time = now_us() - txn->began_us < member->transaction_timeout_ms * 1000;
+    if (in_time)
+        return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, member->group,
+                          "the transactions of '%.80s' were taken over, but nobody has joined "
+                          "the group as '%.80s'",
+                          member->transactional_id, member->instance);
     return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, member->group,
                       "the transaction was open for more than %" PRId64 " ms and has expired",
                       member->transaction_timeout_ms);
@@ -334,9 +342,11 @@ static leat_status commit_by_guarantee(kafka_txn *txn, leat_error *error)
 }
 
 /* R1: after an error or any doubt the producer goes; a successor is made at once, so that what is
- * open is over soon and holds up nobody who waits for stable offsets. */
+ * open is over soon and holds up nobody who waits for stable offsets. Not while the broker is away:
+ * that would take as long as the broker, and count as a commit that hangs (R3). */
 static void renew_producer(kafka_member *member, bool failed_too)
 {
+    bool away = failed_too && atomic_load(&member->producer.broker_lost);
     if (!failed_too)
         leat__log_line(LEAT__WARN, "kafka",
                        "%s: a request of the last transaction went unanswered; a new producer "
@@ -344,7 +354,8 @@ static void renew_producer(kafka_member *member, bool failed_too)
                        member->transactional_id);
     leat__kafka_producer_drop(member);
     leat_error error;
-    if (!atomic_load(&member->fenced) && leat__kafka_producer_ready(member, &error) != LEAT_OK)
+    if (!away && !atomic_load(&member->fenced) &&
+        leat__kafka_producer_ready(member, &error) != LEAT_OK)
         leat__log_line(LEAT__WARN, "kafka", "%s", error.message); /* the next begin tries again */
 }
 
