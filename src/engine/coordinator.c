@@ -328,7 +328,7 @@ static void end_failed(leat__run *run, const leat_error *error)
 
 static bool is_passing(const leat_error *error)
 {
-    bool later = error->recovery == LEAT_RECOVERY_RETRY && error->status == LEAT_EAGAIN;
+    bool later = error->recovery == LEAT_RECOVERY_RETRY; /* busy, or away for a while */
     return later || error->recovery == LEAT_RECOVERY_RESTART || error->status == LEAT_EABORTED;
 }
 

@@ -123,6 +123,25 @@ static void an_aborted_epoch_is_done_again_and_leaves_no_trace(void **state)
     }
 }
 
+static void a_server_that_is_away_for_a_while_is_waited_for(void **state)
+{
+    (void)state; /* R30 */
+    for (int times = 1; times < 1000; times += 996) {
+        (void)fresh_log(NULL);
+        leat_test *test = leat_test_new(count_job(NULL));
+        struct fault fault = {.status = LEAT_EUNREACHABLE, .times = times};
+        leat_log *log = with_fault(&fault);
+        send(test, 1, 1000);
+        assert_int_equal(leat_test_run(test), times == 1 ? LEAT_OK : LEAT_EUNREACHABLE);
+        if (times == 1)
+            assert_counted_once(test, 1);
+        else
+            assert_non_null(strstr(leat_test_error(test)->message, "gave up after 4 rewinds"));
+        leat_log_close(log);
+        leat_test_free(test);
+    }
+}
+
 static void rewinding_for_ever_is_given_up(void **state)
 {
     (void)state; /* R30 */
@@ -437,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(an_aborted_epoch_is_done_again_and_leaves_no_trace, fresh_log),
+        cmocka_unit_test_setup(a_server_that_is_away_for_a_while_is_waited_for, fresh_log),
         cmocka_unit_test_setup(rewinding_for_ever_is_given_up, fresh_log),
         cmocka_unit_test_setup(a_full_disk_stops_the_job_at_once_and_loses_nothing, fresh_log),
         cmocka_unit_test_setup(a_second_instance_under_the_same_name_fences_the_first, fresh_log),

@@ -41,8 +41,9 @@ static leat_status injected(leat_error *error, leat_status status)
 {
     if (status == LEAT_OK)
         return LEAT_OK;
-    leat_recovery recovery = status == LEAT_EAGAIN ? LEAT_RECOVERY_RETRY : LEAT_RECOVERY_FATAL;
-    return leat__fail(error, status, recovery, "sim", "injected: %s", leat_status_text(status));
+    bool passing = status == LEAT_EAGAIN || status == LEAT_EUNREACHABLE; /* as from brokers */
+    return leat__fail(error, status, passing ? LEAT_RECOVERY_RETRY : LEAT_RECOVERY_FATAL, "sim",
+                      "injected: %s", leat_status_text(status));
 }
 
 leat_status leat__sim_append(leat_log *log, leat_log_record *records, size_t count,
