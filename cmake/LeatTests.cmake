@@ -138,6 +138,25 @@ function(leat_script_tests)
   endforeach()
 endfunction()
 
+# What judges the crash tests on Kafka: librdkafka alone, nothing of leat.
+function(leat_crash_clients)
+  foreach(name load dump)
+    set(folder ${CMAKE_SOURCE_DIR}/tests/crash/kafka)
+    add_executable(crash_kafka_${name} ${folder}/${name}.c ${folder}/client.c)
+    target_link_libraries(crash_kafka_${name} PRIVATE rdkafka)
+    set_target_properties(crash_kafka_${name} PROPERTIES
+                          RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  endforeach()
+  # The same job without rule R1: the judge must find what goes wrong then.
+  add_executable(user_counts_without_r1 ${CMAKE_SOURCE_DIR}/examples/user_counts.c
+                 ${CMAKE_SOURCE_DIR}/src/log/kafka/producer.c)
+  target_compile_definitions(user_counts_without_r1 PRIVATE LEAT_WITHOUT_R1)
+  target_include_directories(user_counts_without_r1 PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(user_counts_without_r1 PRIVATE leat_static)
+  set_target_properties(user_counts_without_r1 PROPERTIES LINKER_LANGUAGE CXX
+                        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endfunction()
+
 function(leat_lint_tests)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/lint/lint_*.py)
   foreach(source ${sources})
@@ -189,6 +208,7 @@ function(leat_tests)
     return()
   endif()
   leat_kafka_fixture()
+  leat_crash_clients()
   leat_unit_tests()
   leat_whole_library_tests()
   leat_script_tests()

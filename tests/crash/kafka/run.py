@@ -1,0 +1,175 @@
+"""tests/crash/kafka/run.py [--kind K]... [--rounds N] [--seed S] [--json FILE] [--quiet]
+
+Crash rounds on a Kafka broker of its own.  A failure prints the seed (which repeats the settings
+and the choices, not the instants), the batches about the wrong record, and keeps the folder with
+the logs of every process and the broker's data."""
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "support"))
+sys.path.insert(0, HERE)
+
+import faults  # noqa: E402
+import kafka  # noqa: E402
+import rounds as kinds  # noqa: E402
+import tool  # noqa: E402
+import world as worlds  # noqa: E402
+
+ROUNDS_PER_WORLD = {"kill": 15, "broker": 5, "zombie": 5, "scale": 5}
+
+
+class Report:
+    """Lines for people, numbers for the summary."""
+
+    def __init__(self, quiet):
+        self.quiet, self.kept = quiet, []
+        self.rounds, self.records, self.worlds = {}, 0, 0
+        self.restarts, self.detected = [], 0
+
+    def say(self, line):
+        self.kept.append(line)
+        if not self.quiet:
+            print(line, flush=True)
+
+    def add_world(self, world, count):
+        self.worlds += 1
+        self.records += count
+        self.restarts += [code for each in world.all_jobs() for code in each.ended_by_itself()]
+
+
+def play(world, kind, count, report):
+    """`count` rounds in one world, looked at now and then, and its end."""
+    rng, act = world.rng, kinds.KINDS[kind]
+    for _ in range(rng.choice([1, 2]) if kind in ("kill", "broker") else 2):
+        world.add()
+    world.loader.rate(world.rate)
+    for number in range(count):
+        said = act(world, rng)
+        world.check_processes()
+        report.rounds[kind] = report.rounds.get(kind, 0) + 1
+        looked = ""
+        if (number + 1) % kinds.EVERY[kind] == 0:
+            looked = f"; {world.check_settled()} outputs right"
+            world.loader.rate(world.rate)
+        report.say(f"  {kind} {report.rounds[kind]}: {said}{looked}")
+    cold_look(world, report)
+    world.check_settled()
+    world.prove_state()
+    report.add_world(world, world.outputs())
+
+
+def cold_look(world, report):
+    """All killed at work: what is committed fits together as it lies, with nobody to repair it."""
+    world.wait_for_progress()
+    for each in world.jobs.values():
+        each.end(worlds.job.signal.SIGKILL)
+    count = world.check_frozen()
+    report.say(f"  all killed: {count} outputs fit the committed offsets")
+    for each in world.jobs.values():
+        each.up()
+
+
+def run_world(broker, folder, kind, count, seed, number, report):
+    name = f"{kind}{number}"
+    rng = random.Random(f"{seed}/{name}/settings")
+    world = worlds.World(broker, folder, name, seed, users=rng.choice([7, 100, 1000]),
+                         rate=rng.choice([200, 1000, 3000]) // (4 if tool.SANITIZED else 1),
+                         memory_only=rng.random() < 0.2)
+    report.say(f"world {name}: {world.loader.users} users, {world.rate} events/s, epoch "
+               f"{world.epoch_ms or 'default'} ms, state "
+               f"{'in memory' if world.memory_only else 'on disk'}")
+    try:
+        play(world, kind, count, report)
+    except BaseException as problem:
+        found = world.evidence(problem)
+        if found:
+            report.say(found)
+            print(found, flush=True)
+        raise
+    finally:
+        world.close()
+
+
+def run_kinds(plan, seed, report, folder, brokers=1, transaction_version=2):
+    """plan: {kind: rounds}"""
+    plan = dict(plan)
+    faulty = plan.pop("fault", 0)
+    if faulty:
+        for version in (0, 2):
+            faults.run((faulty + 1) // 2, seed, report, folder, version)
+        report.say(f"without R1: {faults.show_that_r1_is_needed(seed, report, folder)}")
+    if not plan:
+        return
+    with kafka.Broker(os.path.join(folder, "broker"), brokers=brokers,
+                      transaction_version=transaction_version,
+                      settings=worlds.BROKER_SETTINGS) as broker:
+        for kind, left in plan.items():
+            number = 0
+            while left > 0:
+                these = min(left, ROUNDS_PER_WORLD[kind])
+                run_world(broker, folder, kind, these, seed, number, report)
+                left -= these
+                number += 1
+
+
+def run(plan, seed, quiet=False, json_file=None, **cluster):
+    """Runs the plan; a failure keeps its folder and ends with exit status 1."""
+    started_s, report = time.monotonic(), Report(quiet)
+    folder = tempfile.mkdtemp(prefix="leat-crash-kafka-")
+    summary = {"plan": plan, "seed": seed, **cluster}
+    try:
+        run_kinds(plan, seed, report, folder, **cluster)
+    except Exception as problem:
+        if quiet:
+            print("\n".join(report.kept[-25:]))
+        asked = " ".join(f"--kind {kind} --rounds {count}" for kind, count in plan.items())
+        print(f"FAILED {type(problem).__name__}: {problem}\n"
+              f"kept for a look: {folder}\nagain: tests/crash/kafka/run.py {asked} --seed {seed}",
+              flush=True)
+        write_summary(json_file, {**summary, "ok": False, "problem": str(problem),
+                                  "folder": folder})
+        raise SystemExit(1) from problem
+    shutil.rmtree(folder, ignore_errors=True)
+    took_s = time.monotonic() - started_s
+    summary |= {"ok": True, "rounds": report.rounds, "outputs": report.records,
+                "ended_by_itself": report.restarts, "tears_detected": report.detected,
+                "seconds": round(took_s)}
+    write_summary(json_file, summary)
+    print(f"ok: {report.rounds}, seed {seed}: {report.records} outputs exactly once, processes "
+          f"that ended by themselves and were started again: {report.restarts or 'none'} "
+          f"({took_s:.0f} s)", flush=True)
+
+
+def write_summary(path, summary):
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(summary, file, indent=1)
+            file.write("\n")
+
+
+ALL_KINDS = (*kinds.KINDS, "fault")
+
+
+def main(default_kinds=ALL_KINDS, default_rounds=10):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", choices=sorted(ALL_KINDS), action="append")
+    parser.add_argument("--rounds", type=int, default=default_rounds)
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("LEAT_CRASH_SEED", "0"))
+                        or int.from_bytes(os.urandom(3), "big"))
+    parser.add_argument("--brokers", type=int, default=1)
+    parser.add_argument("--json")
+    parser.add_argument("--quiet", action="store_true")
+    options = parser.parse_args()
+    plan = {kind: options.rounds for kind in options.kind or default_kinds}
+    run(plan, options.seed, options.quiet, options.json, brokers=options.brokers)
+
+
+if __name__ == "__main__":
+    main()
