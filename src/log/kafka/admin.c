@@ -358,7 +358,14 @@ static leat_status list_groups(leat__kafka *log, char ***names, size_t *count, l
         return status;
     const rd_kafka_ListConsumerGroups_result_t *result =
         rd_kafka_event_ListConsumerGroups_result(event);
-    size_t listed;
+    size_t listed, failures;
+    const rd_kafka_error_t **failed = rd_kafka_ListConsumerGroups_result_errors(result, &failures);
+    if (failures > 0) { /* a broker did not answer: what is listed is not all */
+        status =
+            leat__kafka_fail(error, rd_kafka_error_code(failed[0]), "kafka", "listing the groups");
+        rd_kafka_event_destroy(event);
+        return status;
+    }
     const rd_kafka_ConsumerGroupListing_t **groups =
         rd_kafka_ListConsumerGroups_result_valid(result, &listed);
     *names = leat__calloc(listed + 1, sizeof **names);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "apps/recommender/events/event.h"
 #include "apps/recommender/job/operators.h"
 #include "apps/recommender/job/recommender_job.h"
 #include "apps/recommender/job/records.h"
@@ -23,15 +24,16 @@ typedef struct shop {
 /* false: users lie in any partition, an exchange does the rest. */
 static bool partitioned_by_user = true;
 
+static char url[32];
+
 static int open_shop_with(void **state, recommender_settings settings)
 {
     static int number;
-    static char url[32];
     shop *self = calloc(1, sizeof *self);
     leat_error error;
     snprintf(url, sizeof url, "sim:shop%d", number++);
     settings.log_url = url;
-    settings.partitioned_by_user = partitioned_by_user;
+    settings.partitioned_by_user &= partitioned_by_user;
     if (recommender_job_new(&self->job, NULL, &settings, &error) != LEAT_OK)
         return -1;
     self->test = leat_test_new(self->job->job);
@@ -331,6 +333,87 @@ static void late_events_go_to_their_topic(void **state)
     assert_false(next(self, TOPIC_LATE, &root));
 }
 
+/* A producer in C: the interaction as leat's binary record. */
+static void append_binary(const interaction *event, size_t length_less)
+{
+    leat_log *log;
+    leat_str bytes;
+    assert_int_equal(leat_log_open(&log, url, NULL, NULL), LEAT_OK);
+    leat_binary_encode(&interaction_type, event, &bytes);
+    leat_log_record record = {.topic = TOPIC_INTERACTIONS,
+                              .partition = LEAT_PARTITION_BY_KEY,
+                              .key = event->user_id,
+                              .value = {bytes.data, bytes.length - length_less}};
+    assert_int_equal(leat_log_append(log, &record, 1, NULL), LEAT_OK);
+    leat_log_close(log);
+    free((void *)(uintptr_t)bytes.data);
+}
+
+static void an_event_may_be_binary(void **state)
+{
+    shop *self = *state;
+    leat__json root;
+    interaction event = {.timestamp_ms = T0,
+                         .accepted_ms = T0 + 7,
+                         .user_id = LEAT_STR("ann"),
+                         .item_id = LEAT_STR("a"),
+                         .event_id = LEAT_STR("e1"),
+                         .kind = INTERACTION_CLICK};
+    run(self);
+    append_binary(&event, 0);
+    append_binary(&event, 0); /* a duplicate as in JSON */
+    send(self, "ann", "b", T0 + 1, "\"event_id\":\"e2\"");
+    run(self);
+    assert_true(next(self, TOPIC_RECOMMENDATIONS, &root));
+    assert_text(root, "event_id", "e1");
+    assert_int_equal(number(root, "accepted_ms"), T0 + 7);
+    assert_true(next(self, TOPIC_RECOMMENDATIONS, &root));
+    assert_int_equal(number(root, "session_event"), 2);
+    append_binary(&event, 1);
+    event.item_id = (leat_str){"", 0};
+    append_binary(&event, 0);
+    event.item_id = LEAT_STR("a");
+    event.kind = INTERACTION_KINDS;
+    append_binary(&event, 0);
+    run(self);
+    assert_int_equal(count_of(self, TOPIC_RECOMMENDATIONS), 0);
+    assert_int_equal(count_of(self, TOPIC_DEAD_LETTERS), 3);
+}
+
+static int open_shop_of_other_names(void **state)
+{
+    recommender_settings settings = recommender_defaults();
+    settings.name = "shop";
+    settings.topics =
+        (recommender_topics){"user_events", "s", "p", "user_recommendations", "late", "dead"};
+    settings.partitioned_by_user = false;
+    return open_shop_with(state, settings);
+}
+
+/* Producers that spread events at random, and the names of the requirement documents. */
+static void topics_may_have_other_names_and_users_be_spread_over_partitions(void **state)
+{
+    shop *self = *state;
+    leat__json root;
+    run(self);
+    for (uint32_t i = 0; i < 8; i++) {
+        char text[120];
+        snprintf(text, sizeof text,
+                 "{\"user_id\":\"ann\",\"product_id\":\"i%u\",\"timestamp_ms\":%lld}", i,
+                 (long long)(T0 + i));
+        leat_test_send_to(self->test, "user_events", i % 4, text);
+        run(self); /* one after the other: else their order would be chance */
+    }
+    leat_test_send_to(self->test, "user_events", 0, "not JSON");
+    run(self);
+    for (uint32_t i = 1; i <= 8; i++) {
+        assert_true(next(self, "user_recommendations", &root));
+        assert_int_equal(number(root, "session_event"), i);
+    }
+    assert_int_equal(count_of(self, "p"), 8);
+    assert_int_equal(count_of(self, "dead"), 1);
+}
+
 /* R19 */
 static void what_is_no_event_goes_to_dead_letters(void **state)
 {
@@ -432,6 +515,10 @@ int main(void)
         IN_SHOP(a_later_interaction_closes_the_session_before_it),
         IN_SHOP(another_session_id_closes_the_session),
         IN_SHOP(items_are_in_the_order_of_event_time),
+        IN_SHOP(an_event_may_be_binary),
+        cmocka_unit_test_setup_teardown(
+            topics_may_have_other_names_and_users_be_spread_over_partitions,
+            open_shop_of_other_names, close_shop),
         cmocka_unit_test_setup_teardown(a_session_keeps_its_newest_items, open_small_shop,
                                         close_shop),
         IN_SHOP(a_user_is_forgotten_an_hour_after_the_last_interaction),
