@@ -135,6 +135,8 @@ void leat__inlet_senders(const leat__task *task, leat__buffer *text)
                 leat__buffer_u8(text, '~');
             if (from->watermark_ms >= base_ms)
                 append_base36(text, (uint64_t)from->watermark_ms - (uint64_t)base_ms);
+            else if (from->ended) /* others went on without it: it holds time where it is now */
+                append_base36(text, 0);
         }
     }
 }
@@ -352,6 +354,8 @@ static bool tell_valve(leat__task *task, size_t i, uint8_t state, int64_t waterm
     if (from->ended && state != LEAT__SENDER_ENDED) { /* it has started again */
         from->ended = false;
         inlet->ended_count--;
+        if (from->watermark_ms < task->valve.output_ms) /* others went on without it */
+            from->watermark_ms = task->valve.output_ms;
         leat__valve_restore(&task->valve, i, from->watermark_ms, false);
         news = true;
     }

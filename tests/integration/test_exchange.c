@@ -221,12 +221,18 @@ static void run_all(void)
     }
 }
 
-static void send(const char *page, int64_t ts_ms)
+static void send_to(uint32_t partition, const char *page, int64_t ts_ms)
 {
     char json[80];
     (void)snprintf(json, sizeof(json), "{\"page\":\"%s\",\"ts_ms\":%lld}", page, (long long)ts_ms);
-    leat_log_record record = {.topic = "events", .value = leat_str_from(json)};
+    leat_log_record record = {
+        .topic = "events", .partition = partition, .value = leat_str_from(json)};
     assert_int_equal(leat_log_append(w.log, &record, 1, NULL), LEAT_OK);
+}
+
+static void send(const char *page, int64_t ts_ms)
+{
+    send_to(0, page, ts_ms);
 }
 
 /* A page whose key lies in that partition of the exchange. */
@@ -406,6 +412,25 @@ static void a_later_run_goes_on_from_where_time_was(void **state)
     }
 }
 
+static void who_ended_first_holds_time_in_a_later_run(void **state)
+{
+    (void)state; /* W3: the others went on without it, now it is one of them again */
+    assert_int_equal(leat_topic_delete(w.log, "events", NULL), LEAT_OK);
+    make_topic("events", 2);
+    send_to(0, page_in(0), 1100);
+    for (int n = 0; n < 1000; n++) /* several turns, told in between */
+        send_to(1, page_in(0), 2000 + n);
+    start(0, &(setting){.until_end = true});
+    run_all();
+    assert_null(w.jobs[0]);
+    send_to(1, page_in(0), 9000);
+    start(0, &(setting){0});
+    run_all();
+    send_to(0, page_in(0), 6100);
+    run_all();
+    assert_int_equal(end_of("late", 0), 0);
+}
+
 static void an_end_of_an_older_run_is_not_believed(void **state)
 {
     (void)state; /* W5 */
@@ -569,6 +594,7 @@ int main(void)
         IN_A_WORLD(both_processes_come_to_the_end_of_the_input),
         IN_A_WORLD(the_end_of_one_sender_is_heard_by_receivers_that_come_back),
         IN_A_WORLD(a_later_run_goes_on_from_where_time_was),
+        IN_A_WORLD(who_ended_first_holds_time_in_a_later_run),
         IN_A_WORLD(an_end_of_an_older_run_is_not_believed),
         IN_A_WORLD(a_union_of_unlike_inputs_spans_processes),
         IN_A_WORLD(a_watermark_on_the_move_is_told_at_intervals),
