@@ -43,6 +43,9 @@ def one_round(world, proxy, rng):
     api, action, delay_ms, nth = fault(rng)
     if api == "InitProducerId":
         nth = 1
+    slow = api == "EndTxn" and rng.random() < 0.7
+    if slow: # most of a transaction lies between its offsets and its records then
+        proxy.rule("Produce", "hold_request", rng.randint(5, 60))
     rule = proxy.rule(api, action, delay_ms, nth=nth)
     if api == "InitProducerId":
         victim = world.jobs[sorted(world.jobs)[0]]
@@ -55,7 +58,8 @@ def one_round(world, proxy, rng):
     time.sleep(delay_ms / 1000)
     world.wait_for_progress(more=20, timeout_s=60)
     proxy.clear()
-    return f"{api} number {nth}: {action}{f' {delay_ms} ms' if delay_ms else ''}"
+    return (f"{api} number {nth}: {action}{f' {delay_ms} ms' if delay_ms else ''}"
+            f"{', slow writes' if slow else ''}")
 
 
 def is_detected(world):
@@ -145,9 +149,13 @@ def show_that_r1_is_needed(seed, report, folder, tries=25):
             world.loader.rate(world.rate)
             world.wait_for_progress()
             for number in range(tries):
-                for delay_ms in world.rng.sample(range(2, 120), 8):
-                    proxied.proxy.rule("EndTxn", "late", delay_ms, nth=world.rng.randint(1, 12))
-                time.sleep(1)
+                proxied.proxy.rule("Produce", "hold_request", world.rng.randint(20, 60))
+                late = proxied.proxy.rule("EndTxn", "late", world.rng.randint(80, 400),
+                                          nth=[2, 8, 14])
+                until = time.monotonic() + 5 * worlds.SLOWER
+                while late.applied < 3 and time.monotonic() < until:
+                    world.check_processes()
+                    time.sleep(0.05)
                 world.wait_for_progress(timeout_s=60)
                 proxied.proxy.clear()
                 world.check_processes()
