@@ -161,7 +161,7 @@ SHARES = {"kill": 1, "broker": 3, "zombie": 3, "scale": 3, "fault": 2}
 def test(kind):
     """One kind, as often as the test run wants it."""
     rounds = int(os.environ.get("LEAT_CRASH_ROUNDS", "20"))
-    few = {"kill": rounds // 2, "fault": rounds // 2}.get(kind, rounds // 10)
+    few = {"kill": rounds // 2, "fault": rounds // 3}.get(kind, rounds // 10)
     run({kind: max(few, 1)}, seed_of_environment())
 
 
