@@ -90,6 +90,12 @@ typedef struct leat_job_opts {
     /* a log may abort a transaction that is open for longer; a commit that takes 5 s more than this
      * ends the process with exit code 75 (R3); 0: 10 s */
     int64_t transaction_timeout_ms;
+    /* snapshots of state_dir go to SNAPSHOT_DIR/NAME/INSTANCE, the newest two are kept; it may be
+     * on another disk, and all processes of the jobs on one log may share it. A process that finds
+     * no state in state_dir takes the newest snapshot instead, and restores from the log only what
+     * came later. Hard links if state_dir is on the same file system, else copies. NULL: none */
+    const char *snapshot_dir;
+    int64_t snapshot_interval_ms; /* from one's end to the next; 0: 10 minutes */
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -398,6 +404,11 @@ typedef struct leat_job_stats {
     uint64_t restore_done, restore_total, restore_records_per_s;
     int64_t restore_left_ms;
     uint64_t eos_violations; /* found since the job was made (R2, R16) */
+    /* of state_dir: made and failed since the job was started; when the last was made (0: none),
+     * how long that took, and its size */
+    uint64_t snapshots, snapshot_failures;
+    int64_t snapshot_at_ms, snapshot_took_ms;
+    uint64_t snapshot_bytes;
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
+#include "engine/snapshots.h"
 #include "record/codec.h"
 
 typedef struct place {
@@ -220,6 +221,7 @@ static void run_stats(leat__run *run, leat_job_stats *stats)
     stats->restore_total = sum.total;
     stats->restore_records_per_s = sum.per_second;
     stats->restore_left_ms = sum.left_ms;
+    leat__snapshots_stats(run, stats);
 }
 
 const char *leat_partition_state_name(leat_partition_state state)

@@ -251,7 +251,12 @@ static leat_status look_at_seal(restore *r, int64_t position, bool *keep, leat_e
     *keep = status == LEAT_OK && found && record.offset == position;
     if (!*keep)
         return status;
-    if (!leat_str_equal(record.key, leat__seal_key))
+    bool is_seal = leat_str_equal(record.key, leat__seal_key);
+    if (!is_seal && leat__database_from_snapshot(task->run->database))
+        *keep = false;
+    if (!*keep)
+        return LEAT_OK;
+    if (!is_seal)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
                           "partition %u has no end of an epoch at %" PRId64
                           " where the state directory stands: it belongs to another log or job; "
@@ -320,7 +325,8 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
 {
     leat__task *task = r->task;
     leat__run *run = task->run;
-    if (position > 0 && position >= r->end)
+    bool from_snapshot = leat__database_from_snapshot(run->database); /* then it is no evidence */
+    if (position > 0 && position >= r->end && !from_snapshot)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
                           "partition %u ends at %" PRId64 " but the state directory has %" PRId64
                           ": it belongs to another log; give each log its own --state-dir",

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
+#include "engine/snapshots.h"
 #include "engine/suspects.h"
 #include "log/driver.h"
 #include "state/identity.h"
@@ -340,6 +341,8 @@ static leat_status join(leat__run *run, leat_error *error)
         leat_log_join(run->log, &group, wake_coordinator, run, &run->member, error);
     leat__watch_end(run);
     leat__free(topics);
+    if (status == LEAT_OK)
+        leat__snapshots_open(run, instance);
     return status == LEAT_OK ? leat__members_open(run, instance, error) : status;
 }
 
@@ -365,7 +368,10 @@ static leat_status open_run(leat__run *run, leat_error *error)
 {
     const leat_job_opts *opts = &run->graph->opts;
     const leat__database_opts database = {
-        .backend = opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB, .dir = opts->state_dir};
+        .backend = opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB,
+        .dir = opts->state_dir,
+        .snapshots = {opts->snapshot_dir, opts->name, opts->instance,
+                      run->env->now_ms(run->env->arg)}};
     leat_status status = open_log(run, error);
     if (status == LEAT_OK)
         status = prepare_topics(run, error);
@@ -391,6 +397,7 @@ void leat__run_close(leat_job *job)
     pthread_rwlock_wrlock(&job->run_lock); /* queries that are under way end first */
     job->last_stats = run->stats;
     job->last_stats.state = LEAT_DRAINING;
+    leat__snapshots_stats(run, &job->last_stats);
     job->run = NULL;
     pthread_rwlock_unlock(&job->run_lock);
     leat__members_close(run);
@@ -402,6 +409,7 @@ void leat__run_close(leat_job *job)
     leat_log_leave(run->member);
     leat__watch_end(run);
     leat__watchdog_stop(run);
+    leat__snapshots_close(run); /* the partitions are with others by now */
     leat__suspects_close(run);
     leat__database_close(run->database);
     if (run->owns_log)
@@ -483,6 +491,8 @@ static leat_status start_threads(leat__run *run, leat_error *error)
 {
     run->threads_started = true;
     leat_status status = leat__tables_start(run, error);
+    if (status == LEAT_OK)
+        status = leat__snapshots_start(run);
     while (status == LEAT_OK && run->workers_started < run->worker_count) {
         leat__worker *worker = &run->workers[run->workers_started];
         if (pthread_create(&worker->thread, NULL, leat__worker_main, worker) == 0)
@@ -590,6 +600,8 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
     if (!run->finished)
         (void)leat__coordinator_step(run);
     *busy |= run->phase != before || run->epoch != epochs_before;
+    if (!run->finished)
+        leat__snapshots_step(run);
     if (run->fatal.status != LEAT_OK && run->finished) {
         if (error != NULL)
             *error = run->fatal;

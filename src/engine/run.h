@@ -172,6 +172,7 @@ typedef struct leat__restore_sum {
 } leat__restore_sum;
 
 typedef struct leat__watchdog leat__watchdog;
+typedef struct leat__snapshots leat__snapshots;
 
 typedef enum leat__phase { LEAT__OPEN, LEAT__BARRIER } leat__phase;
 
@@ -212,6 +213,7 @@ struct leat__run {
     _Atomic bool restoring, revoking;
     leat__watchdog *watchdog;        /* NULL while stepping */
     struct leat__suspects *suspects; /* R19; NULL without a state directory */
+    leat__snapshots *snapshots;      /* NULL: none are made */
     int64_t topics_checked_us;
     uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
 

@@ -269,6 +269,7 @@ static void write_options(json *j, const leat__graph *graph)
     opened(j, '{');
     text(j, "log", opts->log);
     text(j, "state_dir", opts->state_dir);
+    text(j, "snapshot_dir", opts->snapshot_dir);
     text(j, "instance", opts->instance);
     text(j, "advertise", opts->advertise);
     number(j, "worker_count", opts->worker_count);

@@ -10,6 +10,7 @@
 static const size_t default_cache_bytes = (size_t)64 << 20; /* of decoded state, all tasks */
 static const uint32_t default_restart_limit = 10;           /* R30 */
 static const int64_t default_transaction_timeout_ms = LEAT_SECONDS(10);
+static const int64_t default_snapshot_interval_ms = LEAT_MINUTES(10);
 
 static const char *or_default(leat__graph *graph, const char *text, const char *otherwise)
 {
@@ -23,6 +24,7 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
     own->name = leat__build_text(graph, opts->name);
     own->log = leat__build_text(graph, opts->log);
     own->state_dir = leat__build_text(graph, opts->state_dir);
+    own->snapshot_dir = leat__build_text(graph, opts->snapshot_dir);
     /* R25: with a state directory the engine takes the name that is kept there */
     own->instance = or_default(graph, opts->instance, opts->state_dir != NULL ? NULL : "0");
     own->advertise = leat__build_text(graph, opts->advertise);
@@ -33,6 +35,8 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
         own->cache_bytes = default_cache_bytes;
     if (own->transaction_timeout_ms == 0)
         own->transaction_timeout_ms = default_transaction_timeout_ms;
+    if (own->snapshot_interval_ms == 0)
+        own->snapshot_interval_ms = default_snapshot_interval_ms;
     if (own->restart_limit == 0)
         own->restart_limit = default_restart_limit;
 }
@@ -62,6 +66,9 @@ static bool check_opts(leat__graph *graph)
     if (opts->advertise != NULL && !is_address(opts->advertise))
         return leat__build_fail(&draft, LEAT_EINVAL, "advertise '%.80s' is no HOST:PORT",
                                 opts->advertise);
+    if (opts->snapshot_dir != NULL && opts->state_dir == NULL)
+        return leat__build_fail(&draft, LEAT_EINVAL,
+                                "has a .snapshot_dir but no .state_dir to take them of; set both");
     if (opts->log != NULL && opts->log_handle != NULL)
         return leat__build_fail(&draft, LEAT_EINVAL, "has both .log and .log_handle; set one");
     if ((unsigned)opts->exchange > LEAT_EXCHANGE_LOG)
@@ -76,6 +83,7 @@ static bool check_opts(leat__graph *graph)
            leat__build_not_negative(&draft, "epoch_ms", opts->epoch_ms) &&
            leat__build_not_negative(&draft, "transaction_timeout_ms",
                                     opts->transaction_timeout_ms) &&
+           leat__build_not_negative(&draft, "snapshot_interval_ms", opts->snapshot_interval_ms) &&
            leat__build_partitions_ok(&draft, opts->partition_count);
 }
 

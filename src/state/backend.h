@@ -27,11 +27,14 @@ typedef struct leat__backend_ops {
     size_t (*batch_bytes)(const leat__batch *batch);
     leat_status (*write)(leat__batch *batch, leat_error *error); /* and empties the batch */
     void (*batch_free)(leat__batch *batch);
+    /* A copy as of some moment during the call, in a new directory; hard links where possible. */
+    leat_status (*checkpoint)(leat__database *database, const char *dir, leat_error *error);
     void (*close)(leat__database *database);
 } leat__backend_ops;
 
 struct leat__database {
     const leat__backend_ops *ops;
+    bool from_snapshot;
 };
 
 leat_status leat__memory_open(leat__database **database, leat_error *error);

@@ -32,6 +32,11 @@ void leat__database_close(leat__database *database)
         database->ops->close(database);
 }
 
+bool leat__database_from_snapshot(const leat__database *database)
+{
+    return database->from_snapshot;
+}
+
 static leat_str position_key(const leat__store *store, char key[5])
 {
     memcpy(key, store->prefix, sizeof store->prefix);

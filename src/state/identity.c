@@ -63,3 +63,14 @@ leat_status leat__identity(const char *dir, uint64_t random, char name[LEAT__IDE
     leat__free(path);
     return status;
 }
+
+bool leat__identity_kept(const char *dir, char name[LEAT__IDENTITY_BYTES])
+{
+    char *path = leat__format("%s/leat.instance", dir);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    bool kept = file >= 0 && read_name(file, path, name, NULL) == LEAT_OK;
+    if (file >= 0)
+        (void)close(file);
+    leat__free(path);
+    return kept;
+}

@@ -10,4 +10,6 @@ enum { LEAT__IDENTITY_BYTES = 24 };
  * holds no name: LEAT_ECORRUPT. */
 leat_status leat__identity(const char *dir, uint64_t random, char name[LEAT__IDENTITY_BYTES],
                            leat_error *error);
+/* The name if there is one; never makes one. */
+bool leat__identity_kept(const char *dir, char name[LEAT__IDENTITY_BYTES]);
 #endif

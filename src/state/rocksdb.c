@@ -8,11 +8,15 @@
  * comes back from the changelog, as the position is in the same write (R6). */
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "base/rocksdb_logger.h"
 #include "state/backend.h"
+#include "state/identity.h"
 #include "state/lock.h"
+#include "state/snapshot.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <rocksdb/c.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -208,6 +212,23 @@ static void batch_free(leat__batch *batch)
     leat__free(batch);
 }
 
+/* The memtable is flushed first, so that the copy has next to no log to replay. */
+static leat_status checkpoint(leat__database *database, const char *dir, leat_error *error)
+{
+    char *message = NULL;
+    rocksdb_checkpoint_t *maker = rocksdb_checkpoint_object_create(of(database)->db, &message);
+    if (message == NULL)
+        rocksdb_checkpoint_create(maker, dir, 0, &message);
+    if (maker != NULL)
+        rocksdb_checkpoint_object_destroy(maker);
+    if (message == NULL)
+        return LEAT_OK;
+    leat_status status = strstr(message, "No space left") != NULL ? LEAT_ENOSPC : LEAT_EIO;
+    leat__fail(error, status, LEAT_RECOVERY_RETRY, dir, "%s", message);
+    free(message);
+    return status;
+}
+
 /* ---------------------------------------------------------------- opening */
 
 static void close_database(leat__database *database)
@@ -242,6 +263,7 @@ static const leat__backend_ops rocksdb_ops = {
     .batch_bytes = batch_bytes,
     .write = write_batch,
     .batch_free = batch_free,
+    .checkpoint = checkpoint,
     .close = close_database,
 };
 
@@ -338,6 +360,54 @@ static rocks_database *new_rocks(const leat__database_opts *opts)
     return rocks;
 }
 
+static leat_status open_rocks(rocks_database *rocks, leat_error *error)
+{
+    char *message = NULL;
+    rocks->db = rocksdb_open(rocks->options, rocks->dir, &message);
+    return message != NULL ? failed(rocks, message, error) : check_format(rocks, true, error);
+}
+
+static leat_status open_snapshot(rocks_database *rocks, const char *path,
+                                 const leat__snapshot_place *place, leat_error *error)
+{
+    leat__snapshot_size size = {0};
+    leat_status status = leat__snapshot_take(path, rocks->dir, place, &size, error);
+    if (status != LEAT_OK)
+        return status;
+    status = open_rocks(rocks, error);
+    if (status == LEAT_OK) {
+        leat__log_line(LEAT__INFO, "state",
+                       "begun with the snapshot %s, %zu files, %" PRIu64 " bytes", path, size.files,
+                       size.bytes);
+        return LEAT_OK;
+    }
+    if (rocks->db != NULL)
+        rocksdb_close(rocks->db);
+    rocks->db = NULL;
+    leat__snapshot_undo(rocks->dir);
+    return status;
+}
+
+/* A snapshot that can't be used costs time, never the start. */
+static void try_snapshots(rocks_database *rocks, const leat__snapshot_place *place)
+{
+    char kept[LEAT__IDENTITY_BYTES];
+    const char *instance = place->instance;
+    if (instance == NULL && leat__identity_kept(rocks->dir, kept))
+        instance = kept;
+    leat__snapshot_list list;
+    leat__snapshot_undo(rocks->dir); /* what a process left that was killed while it took one */
+    leat__snapshots_find(&list, place, instance);
+    for (size_t i = 0; i < list.count && rocks->db == NULL; i++) {
+        leat_error error = {0};
+        if (open_snapshot(rocks, list.paths[i], place, &error) != LEAT_OK)
+            leat__log_line(LEAT__WARN, "state", "snapshot %s not used: %s", list.paths[i],
+                           error.message);
+    }
+    leat__snapshots_free(&list);
+    rocks->base.from_snapshot = rocks->db != NULL;
+}
+
 leat_status leat__rocksdb_open(leat__database **database, const leat__database_opts *opts,
                                leat_error *error)
 {
@@ -351,11 +421,10 @@ leat_status leat__rocksdb_open(leat__database **database, const leat__database_o
         return status;
     rocks_database *rocks = new_rocks(opts);
     status = leat__lock_take(opts->dir, &rocks->lock, error);
-    char *message = NULL;
-    if (status == LEAT_OK) {
-        rocks->db = rocksdb_open(rocks->options, opts->dir, &message);
-        status = message != NULL ? failed(rocks, message, error) : check_format(rocks, true, error);
-    }
+    if (status == LEAT_OK && opts->snapshots.dir != NULL && !leat__snapshot_is_needless(opts->dir))
+        try_snapshots(rocks, &opts->snapshots);
+    if (status == LEAT_OK && rocks->db == NULL)
+        status = open_rocks(rocks, error);
     if (status == LEAT_OK)
         *database = &rocks->base;
     else

@@ -35,16 +35,25 @@ typedef struct leat__slot {
 typedef struct leat__database leat__database;
 typedef enum leat__backend { LEAT__MEMORY, LEAT__ROCKSDB } leat__backend;
 
+typedef struct leat__snapshot_place { /* state/snapshot.h; borrowed */
+    const char *dir;                  /* NULL: no snapshots */
+    const char *job, *instance;       /* file names; instance NULL: as kept in the database's dir */
+    int64_t now_ms;
+} leat__snapshot_place;
+
 typedef struct leat__database_opts {
     leat__backend backend;
-    const char *dir;           /* ROCKSDB: required; locked while open (R25) */
-    size_t block_cache_bytes;  /* 0: 8 MiB */
-    size_t write_buffer_bytes; /* 0: 16 MiB */
+    const char *dir;                /* ROCKSDB: required; locked while open (R25) */
+    leat__snapshot_place snapshots; /* to begin with if dir has no database */
+    size_t block_cache_bytes;       /* 0: 8 MiB */
+    size_t write_buffer_bytes;      /* 0: 16 MiB */
 } leat__database_opts;
 
 leat_status leat__database_open(leat__database **database, const leat__database_opts *opts,
                                 leat_error *error);
 void leat__database_close(leat__database *database);
+/* It was a snapshot when it was opened: it may be of another log than the one it is used with. */
+bool leat__database_from_snapshot(const leat__database *database);
 
 /* ---------------------------------------------------------------- store */
 typedef struct leat__store leat__store;
