@@ -74,6 +74,8 @@ int main(int argc, char **argv)
     leat_job *job = leat_job_new(&(leat_job_opts){.name = "cart-reminder",
                                                   .log = opts.log,
                                                   .state_dir = opts.state_dir,
+                                                  .snapshot_dir = opts.snapshot_dir,
+                                                  .snapshot_interval_ms = opts.snapshot_interval_ms,
                                                   .instance = opts.instance,
                                                   .guarantee = opts.guarantee,
                                                   .worker_count = opts.workers,

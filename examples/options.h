@@ -8,7 +8,8 @@
 
 typedef struct options {
     const char *program, *log, *input, *output, *partitioned_by, *state_dir, *instance;
-    uint32_t workers, epoch_ms;
+    const char *snapshot_dir;
+    uint32_t snapshot_interval_ms, workers, epoch_ms;
     bool until_end, explain;
     leat_guarantee guarantee;
 } options;
@@ -25,6 +26,8 @@ static const struct {
     {"--partitioned-by", "FIELD", "what the input's keys are; false: something else",
      offsetof(options, partitioned_by)},
     {"--state-dir", "DIR", "keep state on disk; else in memory", offsetof(options, state_dir)},
+    {"--snapshot-dir", "DIR", "copy the state there now and then", offsetof(options, snapshot_dir)},
+    {"--snapshot-interval-ms", "N", "how often (600000)", offsetof(options, snapshot_interval_ms)},
     {"--instance", "ID", "this process's own name", offsetof(options, instance)},
     {"--guarantee", "G", "exactly-once, at-least-once, at-most-once", offsetof(options, guarantee)},
     {"--workers", "N", "threads (one per core)", offsetof(options, workers)},
@@ -38,7 +41,7 @@ static void options_help(const options *opts, const char *about)
 {
     printf("%s - %s (%s to %s)\n\n", opts->program, about, opts->input, opts->output);
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        printf("  %-16s %-5s  %s\n", option_table[i].name, option_table[i].value,
+        printf("  %-22s %-5s  %s\n", option_table[i].name, option_table[i].value,
                option_table[i].help);
     exit(0);
 }

@@ -1,3 +1,7 @@
+/* state/snapshot_manifest.c - leat.snapshot: written once, read wholly or not at all.
+ *
+ *   "LEATSNAP" [format][made_ms][job][instance][count] {[name][bytes][crc]} ... [crc of all]
+ *               └ read before the check sum: a newer version may have another (R26) */
 #include "state/snapshot_manifest.h"
 #include "base/buffer.h"
 #include "base/error.h"

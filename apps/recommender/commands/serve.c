@@ -3,7 +3,7 @@
 #include "apps/recommender/commands/commands.h"
 #include "apps/recommender/serve/server.h"
 
-enum { OWN_FLAGS = 9 };
+enum { OWN_FLAGS = 11 };
 
 static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
 
@@ -49,6 +49,10 @@ int serve_main(int argc, char **argv)
          "threads that answer requests"},
         {"allow-any-origin", FLAG_BOOL, &options.allow_any_origin, 0, 0, NULL,
          "let web pages of other origins write events"},
+        {"snapshot-dir", FLAG_TEXT, &options.settings.snapshot_dir, 0, 0, "DIR",
+         "copies of the state, for a start without it; processes may share it"},
+        {"snapshot-interval", FLAG_DURATION, &options.settings.snapshot_interval_ms, 1, 0, NULL,
+         "how often"},
         {"instance", FLAG_TEXT, &options.settings.instance, 0, 0, "NAME",
          "this process's own name; stable, and no other process's"},
         {"guarantee", FLAG_TEXT, &guarantee, 0, 0, NULL,

@@ -31,6 +31,8 @@ typedef struct recommender_settings {
     const char *name;     /* of the job: its consumer group, the prefix of its internal topics */
     const char *data_dir; /* state of the job lies in DATA_DIR/state; NULL: in memory */
     const char *log_url;  /* NULL: embedded:DATA_DIR/log */
+    const char *snapshot_dir; /* of that state, now and then; NULL: none */
+    int64_t snapshot_interval_ms;
     recommender_topics topics;
     /* Producers spread interactions by murmur2 of user_id, as Kafka's own do; false: they go
      * through an exchange first. */

@@ -79,6 +79,24 @@ static bool partition_lag(void *out, const leat_partition_stats *stats)
     return true;
 }
 
+/* What came after the last one is what a start without the state has to read. */
+static void snapshot_metrics(leat__buffer *out, const leat_job_stats *stats)
+{
+    family(out, "leat_snapshots_total", "counter", "Snapshots made of the state.");
+    leat__buffer_format(out, "leat_snapshots_total %" PRIu64 "\n", stats->snapshots);
+    family(out, "leat_snapshot_failures_total", "counter", "Snapshots that could not be made.");
+    leat__buffer_format(out, "leat_snapshot_failures_total %" PRIu64 "\n",
+                        stats->snapshot_failures);
+    family(out, "leat_snapshot_time_seconds", "gauge", "When the last was made; 0: none yet.");
+    leat__buffer_format(out, "leat_snapshot_time_seconds %.3f\n",
+                        (double)stats->snapshot_at_ms / 1e3);
+    family(out, "leat_snapshot_duration_seconds", "gauge", "How long the last took.");
+    leat__buffer_format(out, "leat_snapshot_duration_seconds %.3f\n",
+                        (double)stats->snapshot_took_ms / 1e3);
+    family(out, "leat_snapshot_bytes", "gauge", "Size of the last.");
+    leat__buffer_format(out, "leat_snapshot_bytes %" PRIu64 "\n", stats->snapshot_bytes);
+}
+
 void api_state_metrics(leat__buffer *out, const api *self)
 {
     leat_job *job = self->job->job;
@@ -98,6 +116,7 @@ void api_state_metrics(leat__buffer *out, const api *self)
                         stats.restore_total == 0
                             ? state == LEAT_RESTORING ? 0.0 : 1.0
                             : (double)stats.restore_done / (double)stats.restore_total);
+    snapshot_metrics(out, &stats);
     family(out, "leat_eos_violations_total", "counter",
            "Contradictions between the changelog, its seals and the committed positions.");
     leat__buffer_format(out, "leat_eos_violations_total %" PRIu64 "\n", stats.eos_violations);
