@@ -20,7 +20,7 @@ static const struct {
     const char *name, *value, *help; /* value "": a flag; N: a number; G: a guarantee; or a text */
     size_t at;
 } option_table[] = {
-    {"--log", "LOG", "where the topics are: embedded:DIR (required)", offsetof(options, log)},
+    {"--log", "LOG", "embedded:DIR or kafka:HOST:PORT (required)", offsetof(options, log)},
     {"--input", "TOPIC", "read this topic", offsetof(options, input)},
     {"--output", "TOPIC", "write this topic", offsetof(options, output)},
     {"--partitioned-by", "FIELD", "what the input's keys are; false: something else",

@@ -31,7 +31,7 @@ static void print_help(void)
          "  leat topics --log embedded:data --create events --partitions 4\n"
          "  leat produce --log embedded:data events --key user_id < events.jsonl\n"
          "  leat consume --log embedded:data counts --until-end\n\n"
-         "'leat COMMAND --help' explains a command. A LOG is embedded:DIR.\n"
+         "'leat COMMAND --help' explains a command. A LOG is embedded:DIR or kafka:HOST:PORT.\n"
          "Exit codes are listed in docs/exit-codes.md; 0 is success, 64 a wrong command line.");
 }
 
