@@ -139,15 +139,7 @@ static leat_status open_topic(leat__run *run, const leat__repartition *of, leat_
     const leat_topic_opts wanted = {.partition_count = of->partition_count,
                                     .retention_ms = LEAT_DAYS(RETENTION_DAYS)};
     leat_topic_opts opts;
-    leat_status status = leat_topic_describe(run->log, of->topic, &opts, NULL);
-    if (status == LEAT_ENOTFOUND) {
-        status = leat_topic_create(run->log, of->topic, &wanted, error);
-        opts = wanted;
-        if (status == LEAT_EEXISTS) /* another process was quicker */
-            status = leat_topic_describe(run->log, of->topic, &opts, error);
-    } else if (status != LEAT_OK) {
-        return leat_topic_describe(run->log, of->topic, &opts, error);
-    }
+    leat_status status = leat__find_or_make(run, of->topic, &wanted, &opts, error);
     if (status != LEAT_OK)
         return status;
     if (opts.partition_count != of->partition_count)

@@ -64,9 +64,8 @@ const char *leat__source_topic(const leat__run *run, const leat__node *node)
 
 /* ------------------------------------------------------------------ topics */
 
-/* Makes sure that the topic exists; *opts gets what it is. */
-static leat_status find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
-                                leat_topic_opts *opts, leat_error *error)
+leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
+                               leat_topic_opts *opts, leat_error *error)
 {
     leat__asking asking = {0};
     leat_error missing = {0};
@@ -77,8 +76,12 @@ static leat_status find_or_make(leat__run *run, const char *topic, const leat_to
         if (status == LEAT_ENOTFOUND) {
             status = leat_topic_create(run->log, topic, wanted, &missing);
             *opts = *wanted;
-            if (status == LEAT_EEXISTS)
+            if (status == LEAT_EEXISTS) /* another process was quicker */
                 status = leat_topic_describe(run->log, topic, opts, &missing);
+            if (status == LEAT_ENOTFOUND) { /* and not everybody in the log has heard of it yet */
+                status = missing.status = LEAT_EAGAIN;
+                missing.recovery = LEAT_RECOVERY_RETRY;
+            }
         }
     } while (leat__ask_again(run, &asking, status, &missing));
     if (status != LEAT_OK && error != NULL)
@@ -92,7 +95,7 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
                                 bool exact, uint32_t *count, leat_error *error)
 {
     leat_topic_opts opts;
-    leat_status status = find_or_make(run, topic, wanted, &opts, error);
+    leat_status status = leat__find_or_make(run, topic, wanted, &opts, error);
     if (status != LEAT_OK)
         return status;
     if (exact && opts.partition_count != wanted->partition_count)

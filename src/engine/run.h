@@ -260,6 +260,9 @@ struct leat__run {
 /* run.c */
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
 const char *leat__source_topic(const leat__run *run, const leat__node *node);
+/* Makes sure that the topic exists; *opts gets what it is. */
+leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
+                               leat_topic_opts *opts, leat_error *error);
 void leat__run_fail(leat__run *run, const leat_error *error); /* first error wins; any thread */
 /* Every 30 s: a topic with another number of partitions than at the start ends the job, as records
  * of the new ones would not be read. */
