@@ -6,12 +6,15 @@ silent.
                                           copy arrives during a later transaction (R1)
                                    lost   before or after the broker did the work
                                    held   perhaps longer than the client waits
+                                   kill   the job dies at that request, which is forwarded or not
 
     prevented   the outputs are right (judge.py)
     detected    the job ends with 84: the seals contradict each other (R2)
 """
 import os
 import random
+import shutil
+import signal
 import time
 
 import job
@@ -22,7 +25,8 @@ from judge import Violation
 
 APIS = ["EndTxn"] * 6 + ["TxnOffsetCommit"] * 3 + ["Produce"] * 3 + \
     ["AddOffsetsToTxn", "AddPartitionsToTxn", "InitProducerId"]
-ACTIONS = ["late"] * 4 + ["drop_request", "drop_response", "hold_request", "hold_response"]
+ACTIONS = ["late"] * 4 + ["kill"] * 3 + \
+    ["drop_request", "drop_response", "hold_request", "hold_response"]
 CLIENT_WAITS_MS = 1500  # socket.timeout.ms of the job
 ROUNDS_PER_WORLD = 12
 
@@ -38,9 +42,50 @@ def fault(rng):
     return api, action, delay_ms, rng.randint(1, 6)
 
 
+class Killer(kafka_proxy.Rule):
+    """SIGKILL for the job at the moment of a request: in the middle of a commit, to the step."""
+
+    def __init__(self, api, nth, pid, forwarded):
+        super().__init__(api, "hold_request" if forwarded else "drop_request",
+                         1 if forwarded else 0, nth=nth)
+        self.pid = pid
+
+    def takes(self, request):
+        chosen = super().takes(request)
+        if chosen:
+            os.kill(self.pid, signal.SIGKILL)
+        return chosen
+
+
+def wait_until_applied(world, rule):
+    until = time.monotonic() + 20 * worlds.SLOWER
+    while not rule.applied and time.monotonic() < until:
+        world.check_processes()
+        time.sleep(0.01)
+
+
+def kill_at_request(world, proxy, rng, api, nth):
+    victim = world.jobs[sorted(world.jobs)[0]]
+    forwarded, lost = rng.random() < 0.6, rng.random() < 0.3
+    victim.leave_alone()
+    wait_until_applied(world, proxy.add(Killer(api, nth, victim.pid, forwarded)))
+    victim.end()
+    proxy.clear()
+    if lost and victim.state:
+        shutil.rmtree(victim.state, ignore_errors=True)
+    victim.up()
+    world.wait_for_progress(more=20, timeout_s=60)
+    return (f"SIGKILL at {api} number {nth}, {'forwarded' if forwarded else 'not forwarded'}"
+            f"{', directory lost' if lost else ''}")
+
+
 def one_round(world, proxy, rng):
     """Returns what was done; InitProducerId needs a new life of the job."""
     api, action, delay_ms, nth = fault(rng)
+    if action == "kill" and api != "InitProducerId":
+        return kill_at_request(world, proxy, rng, api, nth)
+    if action == "kill":
+        action = "drop_response"
     if api == "InitProducerId":
         nth = 1
     slow = api == "EndTxn" and rng.random() < 0.7
@@ -51,10 +96,7 @@ def one_round(world, proxy, rng):
         victim = world.jobs[sorted(world.jobs)[0]]
         victim.end()
         victim.up()
-    until = time.monotonic() + 20 * worlds.SLOWER
-    while not rule.applied and time.monotonic() < until:
-        world.check_processes()
-        time.sleep(0.01)
+    wait_until_applied(world, rule)
     time.sleep(delay_ms / 1000)
     world.wait_for_progress(more=20, timeout_s=60)
     proxy.clear()

@@ -94,6 +94,11 @@ class Job:
     def pid(self):
         return self.process.pid
 
+    def leave_alone(self):
+        """Somebody is about to kill it; `end` comes afterwards."""
+        with self.lock:
+            self.wanted = False
+
     def end(self, with_signal=signal.SIGKILL, timeout_s=60):
         """Ends it for good; returns its exit code.  With SIGTERM the code must be 0, or that of the
         signal while it starts."""

@@ -21,7 +21,7 @@ enum { BEHIND_AT_MOST = 200000 }; /* events that wait for a broker before new on
 
 typedef struct loader {
     rd_kafka_t *producer;
-    const char *topic;
+    rd_kafka_topic_t *topic;
     FILE *acks;
     uint64_t random;
     long user_count;
@@ -81,13 +81,10 @@ static void make_event(loader *load, long user)
                  "{\"user_id\":\"%s\",\"product_id\":\"p%llu\",\"category\":\"c\","
                  "\"event_type\":\"view\",\"timestamp_ms\":%lld}",
                  key, (unsigned long long)number, (long long)(load->first_ms + (int64_t)number));
-    for (;;) {
-        rd_kafka_resp_err_t code = rd_kafka_producev(
-            load->producer, RD_KAFKA_V_TOPIC(load->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_KEY(key, (size_t)key_length), RD_KAFKA_V_VALUE(value, (size_t)length),
-            RD_KAFKA_V_OPAQUE((void *)(uintptr_t)number), RD_KAFKA_V_END);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-            break;
+    while (rd_kafka_produce(load->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value,
+                            (size_t)length, key, (size_t)key_length,
+                            (void *)(uintptr_t)number) != 0) {
+        rd_kafka_resp_err_t code = rd_kafka_last_error();
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
             client_die("produce: %s", rd_kafka_err2str(code));
         rd_kafka_poll(load->producer, 10);
@@ -166,8 +163,7 @@ int main(int argc, char **argv)
         {"retry.backoff.ms", "50"},
         {"retry.backoff.max.ms", "200"},
     };
-    loader load = {.topic = client_option(argc, argv, "--topic", NULL),
-                   .user_count = client_number(argc, argv, "--users", "100"),
+    loader load = {.user_count = client_number(argc, argv, "--users", "100"),
                    .first_ms = client_number(argc, argv, "--first-ms", "1700000000000"),
                    .random = (uint64_t)client_number(argc, argv, "--seed", "1") * 2 + 1};
     load.acks = fopen(client_option(argc, argv, "--acks", NULL), "w");
@@ -179,12 +175,17 @@ int main(int argc, char **argv)
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
     rd_kafka_conf_set_error_cb(conf, failed);
     load.producer = client_new(RD_KAFKA_PRODUCER, conf);
+    load.topic =
+        rd_kafka_topic_new(load.producer, client_option(argc, argv, "--topic", NULL), NULL);
+    if (load.topic == NULL)
+        client_die("topic: %s", rd_kafka_err2str(rd_kafka_last_error()));
     while (read_commands(&load)) {
         make_due_events(&load);
         rd_kafka_poll(load.producer, 0);
     }
     sync_all(&load);
     fclose(load.acks);
+    rd_kafka_topic_destroy(load.topic);
     rd_kafka_destroy(load.producer);
     return 0;
 }

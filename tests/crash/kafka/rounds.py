@@ -64,7 +64,10 @@ def broker(world, rng):
     recovered_s = time.monotonic() - back_s
     ended = [each.exits[count:] for each, count in before.items()]
     codes = [code for exits in ended for code, _ in exits]
-    what = f"survived by {sum(1 for exits in ended if not exits)} of {len(ended)} processes"
+    survived = sum(1 for exits in ended if not exits)
+    world.exposed += len(ended)
+    world.survived += survived
+    what = f"survived by {survived} of {len(ended)} processes"
     if codes:
         what += f", exit codes {codes}"
     return (f"SIGKILL of broker {number}, down {down_s + 2:.0f} s, {what}, "

@@ -32,6 +32,7 @@ class Report:
         self.quiet, self.kept = quiet, []
         self.rounds, self.records, self.worlds = {}, 0, 0
         self.restarts, self.detected = [], 0
+        self.exposed = self.survived = 0
 
     def say(self, line):
         self.kept.append(line)
@@ -41,6 +42,8 @@ class Report:
     def add_world(self, world, count):
         self.worlds += 1
         self.records += count
+        self.exposed += world.exposed
+        self.survived += world.survived
         self.restarts += [code for each in world.all_jobs() for code in each.ended_by_itself()]
 
 
@@ -140,6 +143,7 @@ def run(plan, seed, quiet=False, json_file=None, **cluster):
     took_s = time.monotonic() - started_s
     summary |= {"ok": True, "rounds": report.rounds, "outputs": report.records,
                 "ended_by_itself": report.restarts, "tears_detected": report.detected,
+                "saw_a_broker_die": report.exposed, "of_these_lived_on": report.survived,
                 "seconds": round(took_s)}
     write_summary(json_file, summary)
     print(f"ok: {report.rounds}, seed {seed}: {report.records} outputs exactly once, processes "

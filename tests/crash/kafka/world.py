@@ -146,6 +146,7 @@ class World:
         self.log = f"kafka:{listen or broker.bootstrap}?{query}"
         self.epoch_ms = self.rng.choice([0, 1, 10, 10, 50])
         self.jobs, self.retired = {}, []
+        self.exposed = self.survived = 0 # processes that saw a broker die, and lived on
         self.next_instance = 0
         with kafka_wire.Client(*address(broker.bootstrap)) as wire:
             for topic in (INPUT, OUTPUT):
