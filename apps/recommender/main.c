@@ -18,7 +18,7 @@ static const struct {
     const char *name, *help;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", "the server: events and recommendations over HTTP, on its own log or Kafka", serve_main},
+    {"serve", "the server: events and recommendations over HTTP, its own log or Kafka", serve_main},
     {"replay", "sends a file of events to a server, or through the job in this process",
      replay_main},
     {"evaluate", "measures the quality of recommendations on files of clicks", evaluate_main},
