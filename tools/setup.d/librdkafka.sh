@@ -65,8 +65,9 @@ grep -q 'immediate ? 1 : 20)' "$patched" || fail "librdkafka's sources are not t
     cd "$work/package/deps/librdkafka"
     # No debug symbols: programs are stripped, and 29 MB of archive would be linked into each test.
     # A section per function: a program takes those it uses, 0.7 MB less.
-    CFLAGS="-ffunction-sections -fdata-sections" ./configure --prefix="$work/done" --enable-static --disable-lz4-ext --disable-gssapi \
-        --disable-curl --disable-syslog --disable-debug-symbols
+    CFLAGS="-ffunction-sections -fdata-sections" ./configure --prefix="$work/done" \
+        --enable-static --disable-lz4-ext --disable-gssapi --disable-curl --disable-syslog \
+        --disable-debug-symbols
     grep -q '^CPPFLAGS.*-fPIC' Makefile.config
     make -j"${JOBS:-$(nproc)}" -C src
     make -C src install
