@@ -36,7 +36,7 @@ static const setting for_all[] = {
     {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},      \
         {"enable.partition.eof", "true"}, /* R11 */                              \
         {"auto.offset.reset", "error"},   /* reader.c decides */                 \
-        {"fetch.wait.max.ms", "5"}, {"fetch.min.bytes", "100000"},               \
+        {"fetch.wait.max.ms", "3"}, {"fetch.min.bytes", "100000"},               \
         {"fetch.message.max.bytes", "262144"}, {"fetch.error.backoff.ms", "20"}, \
         {"queued.min.messages", "5000"},                                         \
     {                                                                            \
