@@ -196,8 +196,9 @@ void leat__kafka_log_line(const rd_kafka_t *handle, int level, const char *facil
                           const char *text)
 {
     (void)handle;
-    /* settings for producers on a consumer and the other way round: all handles get all */
-    bool minor = level > 6 || strcmp(facility, "CONFWARN") == 0;
+    /* settings for producers on a consumer and the other way round: all handles get all; and an id
+     * that is asked for again, until whoever waits for it says that it does not come */
+    bool minor = level > 6 || strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "GETPID") == 0;
     leat__log_level as = minor        ? LEAT__DEBUG
                          : level <= 3 ? LEAT__ERROR
                          : level <= 4 ? LEAT__WARN
