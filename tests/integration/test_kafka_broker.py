@@ -189,7 +189,7 @@ class FromPython(unittest.TestCase):
             addresses = cluster.bootstrap.split(",")
             with client(addresses[0]) as one:
                 one.create_topic("t", partitions=3)
-                kafka_wire.eventually(lambda: self.all_in_sync(one, 3))
+                kafka_wire.eventually(lambda: self.all_in_sync(one, 3), timeout_s=60)
             cluster.kill(2)
             with client(addresses[0]) as one:
                 kafka_wire.eventually(lambda: self.all_in_sync(one, 2))
@@ -198,12 +198,15 @@ class FromPython(unittest.TestCase):
                 kafka_wire.eventually(lambda: one.produce("t", 0, [b"with two of three"]))
             cluster.restart(2)
             with client(addresses[1]) as one:
-                kafka_wire.eventually(lambda: self.all_in_sync(one, 3))
+                kafka_wire.eventually(lambda: self.all_in_sync(one, 3), timeout_s=60)
         self.assertFalse(os.path.exists(cluster.folder))
 
     @staticmethod
     def all_in_sync(one, count):
-        for leader, replicas in one.metadata()[1]["t"]:
+        topics = one.metadata()[1]
+        if "t" not in topics: # a broker that is just back knows no topics yet
+            raise kafka_wire.Refused(-1, "not yet")
+        for leader, replicas in topics["t"]:
             if leader < 0 or len(replicas) != count:
                 raise kafka_wire.Refused(-1, "not yet")
 

@@ -78,7 +78,7 @@ static rd_kafka_resp_err_t broker_changed(rd_kafka_t *rk, int32_t broker_id, con
 static rd_kafka_resp_err_t watch(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg,
                                  char *reason, size_t reason_bytes)
 {
-    (void)conf, (void)reason, (void)reason_bytes;
+    (void)conf;
     rd_kafka_resp_err_t code =
         rd_kafka_interceptor_add_on_thread_start(rk, "leat", thread_started, arg);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -87,6 +87,9 @@ static rd_kafka_resp_err_t watch(rd_kafka_t *rk, const rd_kafka_conf_t *conf, vo
         code = rd_kafka_interceptor_add_on_response_received(rk, "leat", answer_received, arg);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = rd_kafka_interceptor_add_on_broker_state_change(rk, "leat", broker_changed, arg);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        (void)snprintf(reason, reason_bytes, "requests cannot be counted (R1): %s",
+                       rd_kafka_err2str(code));
     return code;
 }
 

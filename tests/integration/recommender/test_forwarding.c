@@ -110,7 +110,8 @@ static int open_shop(void **state)
         return -1;
     (void)snprintf(url, sizeof url, "embedded:%s/log", self->dir);
     *state = self;
-    return leat_log_open(&self->log, url, &(leat_log_opts){.no_sync = true}, NULL);
+    leat_status status = leat_log_open(&self->log, url, &(leat_log_opts){.no_sync = true}, NULL);
+    return status == LEAT_OK ? 0 : -1;
 }
 
 static int close_shop(void **state)
