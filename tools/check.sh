@@ -33,8 +33,8 @@ step_tidy() {
     return "${PIPESTATUS[1]}"
 }
 
-# Without what tests programs that are not ours, and the rounds whose time-outs are those of a release
-# build.
+# Without what tests programs that are not ours, and the rounds whose time-outs are those of a
+# release build.
 sanitized() {
     tools/build.sh "$1" &&
         ctest --preset "$1" -j "$jobs" -E 'kafka_(broker|proxy|bench)|crash_kafka|deploy'
