@@ -487,6 +487,9 @@ static leat_status ask_committed(kafka_member *member, leat_error *error)
     pthread_mutex_unlock(&member->lock);
     if (known)
         return LEAT_OK;
+    if (member->committed != NULL) /* if asking fails, what was known before is not the answer */
+        rd_kafka_topic_partition_list_destroy(member->committed);
+    member->committed = NULL;
     leat_status status = busy ? LEAT_OK : leat__kafka_producer_ready(member, error);
     if (status != LEAT_OK)
         return status;
@@ -504,8 +507,6 @@ static leat_status ask_committed(kafka_member *member, leat_error *error)
         return leat__kafka_fail(error, code, member->group,
                                 "the committed offsets of group '%.80s'", member->group);
     }
-    if (member->committed != NULL)
-        rd_kafka_topic_partition_list_destroy(member->committed);
     member->committed = list;
     return LEAT_OK;
 }
