@@ -132,8 +132,8 @@ static leat_status producer_conf(kafka_member *member, rd_kafka_conf_t *conf, le
         {"message.timeout.ms", timeout, true}, /* not longer than the transaction */
         {"enable.idempotence", "true", true},
         {"acks", "all", true},
-        /* records are handed over in one go and flushed by the commit: one request per broker */
-        {"linger.ms", "1000", true},
+        /* a millisecond is over before the partitions are registered: one request for each */
+        {"linger.ms", "1", true},
         {"batch.num.messages", "100000", true},
         {"queue.buffering.max.messages", "10000000", true},
         {"queue.buffering.max.kbytes", "2097151", true},
