@@ -220,6 +220,18 @@ class Life(unittest.TestCase):
         self.assert_fails(run("serv"), 64, "did you mean serve")
         self.assert_fails(run("replay", "x", "y"), 64, "one argument too many")
 
+    def test_events_that_are_not_partitioned_by_user(self):
+        with recommender.Server(self.dir, ["--partitioned-by", "false"]) as server:
+            server.post("/v1/events", [{"user_id": f"u{n % 5}", "item_id": f"i{n % 9}"}
+                                       for n in range(40)])
+            server.wait_processed(40)
+        numbers = {}
+        for answer in recommender.consume(self.dir, "recommendations"):
+            numbers.setdefault(answer["user_id"], []).append(answer["session_event"])
+        self.assertEqual(list(numbers.values()), [list(range(1, 9))] * 5)
+        self.assert_fails(run("serve", "--data-dir", self.dir + "/d", "--listen", "127.0.0.1:0",
+                              "--partitioned-by", "usr_id"), 65, "did you mean 'user_id'")
+
     def test_configuration_file(self):
         path = os.path.join(self.dir, "c.yaml")
 

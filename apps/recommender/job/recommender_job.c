@@ -34,7 +34,7 @@ recommender_settings recommender_defaults(void)
                    .recommendations = TOPIC_RECOMMENDATIONS,
                    .late = TOPIC_LATE,
                    .dead_letters = TOPIC_DEAD_LETTERS},
-        .partitioned_by_user = true,
+        .partitioned_by = "user_id",
         .partition_count = 4,
         .snapshot_interval_ms = LEAT_MINUTES(10),
         .gap_ms = LEAT_MINUTES(30),
@@ -197,6 +197,7 @@ static void build_graph(recommender_job *self)
     const recommender_settings *settings = &self->settings;
     const recommender_topics *topics = &settings->topics;
     leat_job *job = self->job;
+    bool spread = strcmp(settings->partitioned_by, "false") != 0;
     leat_stream events =
         leat_from_log(job, "interactions", &interaction_type,
                       &(leat_log_source){
@@ -206,7 +207,7 @@ static void build_graph(recommender_job *self)
                           .time_field = "timestamp_ms",
                           .out_of_order_ms = settings->out_of_order_ms,
                           .idle_ms = LEAT_SECONDS(30),
-                          .partitioned_by = settings->partitioned_by_user ? "user_id" : NULL,
+                          .partitioned_by = spread ? settings->partitioned_by : NULL,
                           .on_error = LEAT_ON_ERROR_DEAD_LETTER,
                       });
     leat_stream by_user = leat_key_by(events, "user_id");

@@ -34,9 +34,9 @@ typedef struct recommender_settings {
     const char *snapshot_dir; /* of that state, now and then; NULL: none */
     int64_t snapshot_interval_ms;
     recommender_topics topics;
-    /* Producers spread interactions by murmur2 of user_id, as Kafka's own do; false: they go
-     * through an exchange first. */
-    bool partitioned_by_user;
+    /* The field by whose murmur2 producers spread interactions: "user_id"; any other, or "false"
+     * for none: they go through an exchange first. */
+    const char *partitioned_by;
     const char *advertise; /* HOST:PORT for the other processes of the job; NULL: none */
     leat_exchange exchange;
     uint32_t partition_count;

@@ -22,7 +22,7 @@ typedef struct shop {
 } shop;
 
 /* false: users lie in any partition, an exchange does the rest. */
-static bool partitioned_by_user = true;
+static const char *partitioned_by = "user_id";
 
 static char url[32];
 
@@ -33,7 +33,8 @@ static int open_shop_with(void **state, recommender_settings settings)
     leat_error error;
     snprintf(url, sizeof url, "sim:shop%d", number++);
     settings.log_url = url;
-    settings.partitioned_by_user &= partitioned_by_user;
+    if (strcmp(partitioned_by, "false") == 0)
+        settings.partitioned_by = partitioned_by;
     if (recommender_job_new(&self->job, NULL, &settings, &error) != LEAT_OK)
         return -1;
     self->test = leat_test_new(self->job->job);
@@ -386,7 +387,7 @@ static int open_shop_of_other_names(void **state)
     settings.name = "shop";
     settings.topics =
         (recommender_topics){"user_events", "s", "p", "user_recommendations", "late", "dead"};
-    settings.partitioned_by_user = false;
+    settings.partitioned_by = "false";
     return open_shop_with(state, settings);
 }
 
@@ -533,6 +534,6 @@ int main(void)
         cmocka_unit_test(the_acceptance_is_read_off_a_recommendation),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    partitioned_by_user = false;
+    partitioned_by = "false";
     return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }
