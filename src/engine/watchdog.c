@@ -3,10 +3,15 @@
  *   coordinator   begin ─ phase ─ phase ─ end      begin ─ phase ─ ...
  *                   │ since, limit
  *   watchdog      ──┴── looks twice a second ── older than its limit? ─► dump ─► _exit(75)
+ *                         └─ came late itself: the process was stopped, which is no one's hanging
  *
  * A client's call can block for ever, whatever its time-out says. A process that hangs holds its
  * partitions and serves old answers; one that ends is started again and goes on at the last commit.
  * Nothing is cleaned up: what hangs may hold any lock.
+ *
+ * A process that was stopped (SIGSTOP, a debugger, a frozen container) did not wait for an answer
+ * meanwhile: the time by which the watchdog itself was late is not counted. What hangs still ends
+ * after its limit of time in which the process ran.
  */
 #include "base/error.h"
 #include "base/log_line.h"
@@ -18,7 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 500, TASKS_TOLD_MAX = 64 };
+enum {
+    LOOK_MS = 500,
+    /* a busy machine may be that late; more: nothing of the process ran */
+    LATE_MS = 2000,
+    TASKS_TOLD_MAX = 64,
+};
 
 struct leat__watchdog {
     leat__run *run;
@@ -28,6 +38,8 @@ struct leat__watchdog {
     bool ended;
     _Atomic(const char *) call, phase; /* call NULL: nothing is watched */
     _Atomic int64_t since_us, limit_us;
+    /* the watchdog's own: when it looked last; time not counted against the call since then */
+    int64_t looked_us, stopped_since_us, stopped_us;
 };
 
 /* Of the real clock: a simulated one does not move while a call hangs. */
@@ -72,13 +84,32 @@ static _Noreturn void end_process(const leat__watchdog *dog, const char *call, i
     _exit(leat_status_exit_code(LEAT_ETIMEOUT));
 }
 
-static void look(const leat__watchdog *dog)
+/* The watchdog comes late when nobody runs: how much of it the call does not have to answer for. */
+static void forgive_stop(leat__watchdog *dog, int64_t since_us, int64_t at_us)
+{
+    int64_t late_us = at_us - dog->looked_us - LOOK_MS * INT64_C(1000);
+    bool stopped = late_us > LATE_MS * INT64_C(1000);
+    dog->looked_us = at_us;
+    if (dog->stopped_since_us != since_us)
+        dog->stopped_us = 0;
+    dog->stopped_since_us = since_us;
+    if (!stopped)
+        return;
+    leat__log_line(LEAT__WARN, "watchdog",
+                   "job '%s': the process was stopped for %.1f s; that is not counted as waiting "
+                   "for the log (R3)",
+                   dog->run->graph->opts.name, (double)late_us / 1e6);
+    dog->stopped_us += late_us < at_us - since_us ? late_us : at_us - since_us;
+}
+
+static void look(leat__watchdog *dog)
 {
     const char *call = atomic_load(&dog->call);
-    int64_t since_us = atomic_load(&dog->since_us);
+    int64_t since_us = atomic_load(&dog->since_us), at_us = now_us();
+    forgive_stop(dog, since_us, at_us);
     if (call == NULL || since_us == 0)
         return;
-    int64_t took_us = now_us() - since_us;
+    int64_t took_us = at_us - since_us - dog->stopped_us;
     bool same = atomic_load(&dog->since_us) == since_us; /* not another call by now */
     if (same && took_us > atomic_load(&dog->limit_us))
         end_process(dog, call, took_us);
@@ -105,6 +136,7 @@ leat_status leat__watchdog_start(leat__run *run, leat_error *error)
 {
     leat__watchdog *dog = leat__calloc(1, sizeof(*dog));
     dog->run = run;
+    dog->looked_us = now_us();
     pthread_mutex_init(&dog->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

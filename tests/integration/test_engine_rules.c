@@ -1,6 +1,7 @@
 /* What the engine owes to a log that may hang, to a group that moves while it restores, and to
  * state that does not fit its positions: R3, R7, R8, R13, R14, R16, R20, R25. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -224,8 +225,45 @@ static int run_on_a_log_that_hangs(void)
     return leat_job_wait(job, NULL) == LEAT_OK ? 3 : 4;
 }
 
+static leat_status answer_after_a_second(void *arg, const char *group, const char *instance,
+                                         size_t record_count)
+{
+    (void)arg, (void)group, (void)instance, (void)record_count;
+    sleep(1);
+    return LEAT_OK;
+}
+
+static int run_on_a_log_that_is_slow(void)
+{
+    leat_log *log;
+    if (leat_log_open(&log, url, NULL, NULL) != LEAT_OK ||
+        leat_topic_create(log, "events", &(leat_topic_opts){.partition_count = 1}, NULL) != LEAT_OK)
+        return 1;
+    leat__sim_set_hooks(leat__sim_world_of(log),
+                        &(leat__sim_hooks){.before_commit = answer_after_a_second});
+    leat_job *job = job_on(log, &(setting){.transaction_timeout_ms = 100});
+    append_event(log, "ann");
+    if (leat_job_start(job, NULL) != LEAT_OK)
+        return 2;
+    for (leat_job_stats stats = {0}; stats.epochs == 0; leat_job_get_stats(job, &stats))
+        usleep(10000);
+    leat_job_stop(job);
+    return leat_job_wait(job, NULL) == LEAT_OK ? 0 : 3;
+}
+
+/* The child stands still from 0.5 s after its start on. */
+static void stop_for(pid_t child, unsigned stop_s)
+{
+    if (stop_s == 0)
+        return;
+    usleep(500000);
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    sleep(stop_s);
+    assert_int_equal(kill(child, SIGCONT), 0);
+}
+
 /* Runs fn in a process of its own; what it wrote to stderr. */
-static int in_child(int (*fn)(void), char *said, size_t said_bytes)
+static int in_child(int (*fn)(void), unsigned stop_s, char *said, size_t said_bytes)
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -236,6 +274,7 @@ static int in_child(int (*fn)(void), char *said, size_t said_bytes)
         _exit(fn());
     }
     close(ends[1]);
+    stop_for(child, stop_s);
     size_t length = 0;
     for (ssize_t got = 1; got > 0 && length + 1 < said_bytes; length += (size_t)got) {
         got = read(ends[0], said + length, said_bytes - 1 - length);
@@ -253,7 +292,7 @@ static void a_commit_that_hangs_ends_the_process_and_says_where(void **state)
 {
     (void)state; /* R3, R30 */
     char said[4000];
-    assert_int_equal(in_child(run_on_a_log_that_hangs, said, sizeof(said)), 75);
+    assert_int_equal(in_child(run_on_a_log_that_hangs, 0, said, sizeof(said)), 75);
     assert_int_equal(leat_status_exit_code(LEAT_ETIMEOUT), 75);
     for (const char **part = (const char *[]){"commit, phase commit", "since 5.", "limit 5.1 s",
                                               "exit code 75", "partition 0: open epoch",
@@ -261,6 +300,19 @@ static void a_commit_that_hangs_ends_the_process_and_says_where(void **state)
          *part != NULL; part++)
         if (strstr(said, *part) == NULL)
             fail_msg("'%s' is not in: %s", *part, said);
+}
+
+/* Longer than a commit may take; the watchdog looks at the same clock as before the stop. */
+static void a_process_that_was_stopped_did_not_wait_for_the_log(void **state)
+{
+    (void)state; /* R3 */
+    char said[4000];
+    int code = in_child(run_on_a_log_that_is_slow, 7, said, sizeof(said));
+    if (code != 0 || strstr(said, "was stopped for ") == NULL)
+        fail_msg("%d: %s", code, said);
+    code = in_child(run_on_a_log_that_hangs, 3, said, sizeof(said)); /* it hangs all the same */
+    if (code != 75 || strstr(said, "was stopped for ") == NULL || strstr(said, "since 5.") == NULL)
+        fail_msg("%d: %s", code, said);
 }
 
 /* ------------------------------------------------------------------ R8, R20: long restores */
@@ -667,6 +719,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh_log, remove_dir)
     const struct CMUnitTest tests[] = {
         TEST(a_commit_that_hangs_ends_the_process_and_says_where),
+        TEST(a_process_that_was_stopped_did_not_wait_for_the_log),
         TEST(a_restore_is_abandoned_when_its_partitions_are_taken_away),
         TEST(a_stop_ends_a_restore_at_once),
         TEST(positions_ahead_of_the_state_are_a_violation),
