@@ -147,7 +147,12 @@ function(leat_crash_clients)
     set_target_properties(crash_kafka_${name} PROPERTIES
                           RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endforeach()
-  # The same job without rule R1: the judge must find what goes wrong then.
+  # A job without state, beside user_counts.
+  add_executable(crash_kafka_relay ${CMAKE_SOURCE_DIR}/tests/crash/kafka/relay.c)
+  target_link_libraries(crash_kafka_relay PRIVATE leat_static)
+  set_target_properties(crash_kafka_relay PROPERTIES LINKER_LANGUAGE CXX
+                        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  # user_counts without rule R1: the judge must find what goes wrong then.
   add_executable(user_counts_without_r1 ${CMAKE_SOURCE_DIR}/examples/user_counts.c
                  ${CMAKE_SOURCE_DIR}/src/log/kafka/producer.c)
   target_compile_definitions(user_counts_without_r1 PRIVATE LEAT_WITHOUT_R1)

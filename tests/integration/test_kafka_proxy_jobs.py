@@ -1,0 +1,123 @@
+"""Jobs behind the proxy of tests/support/kafka_proxy.py: answers that come too late while a job
+finds its place again.  The job keeps no state (tests/crash/kafka/relay.c), so that nothing but the
+committed offsets stands between a record and its second reading."""
+import json
+import os
+import signal
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import kafka  # noqa: E402
+import kafka_proxy  # noqa: E402
+import kafka_wire  # noqa: E402
+import tool  # noqa: E402
+
+PATIENCE_S = 120 if tool.SANITIZED else 40
+# The driver waits 10 s for committed offsets (member.c).
+LONGER_THAN_ASKED_MS = 11500
+RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
+
+
+def setUpModule():
+    global proxied
+    tool.program(RELAY)  # or skipped
+    proxied = kafka_proxy.ProxiedBroker(settings={"group.min.session.timeout.ms": 500})
+    proxied.__enter__()
+    unittest.addModuleCleanup(proxied.__exit__, None, None, None)
+
+
+class Relay:
+    """A process of the job, through the proxy; its errors go to a file."""
+
+    def __init__(self, case, instance="a", **settings):
+        self.errors_path = os.path.join(case.folder, f"{instance}.log")
+        query = "".join(f"&{key}={value}" for key, value in settings.items())
+        with open(self.errors_path, "ab") as errors:
+            self.process = tool.start(RELAY, "--log", f"{proxied.log}?leat.prefix={case.prefix}"
+                                      f"{query}", "--instance", instance, "--epoch-ms", "5",
+                                      stderr=errors)
+        case.addCleanup(self.kill)
+
+    def errors(self):
+        with open(self.errors_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def end(self):
+        return tool.end(self.process, signal.SIGTERM)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tool.Folder("proxied")
+        self.folder = folder.path
+        self.addCleanup(folder.__exit__, None, None, None)
+        self.proxy = proxied.proxy
+        self.addCleanup(self.proxy.clear)
+        self.prefix = self.id().rpartition(".")[2][:60] + "-"
+        self.direct_log = f"{proxied.broker.log}?leat.prefix={self.prefix}"
+        self.produced = 0
+        with self.direct() as one:
+            for topic in ("user_events", "relayed"):
+                one.create_topic(self.prefix + topic, partitions=2)
+
+    def direct(self):
+        return kafka_wire.Client("127.0.0.1", int(proxied.broker.bootstrap.split(":")[1]))
+
+    def produce(self, count):
+        first, self.produced = self.produced, self.produced + count
+        lines = [json.dumps({"user_id": f"u{n % 20}", "product_id": f"p{n}", "timestamp_ms": n + 1})
+                 for n in range(first, self.produced)]
+        tool.run("leat", "produce", "--log", self.direct_log, "user_events", "--key", "user_id",
+                 "--quiet", stdin="\n".join(lines).encode())
+
+    def numbers(self):
+        """What a read_committed reader finds in the output, smallest first."""
+        return sorted(int(row["value"]["product_id"][1:])
+                      for row in tool.consume(self.direct_log, "relayed"))
+
+    def wait_for_all(self, *relays):
+        """Until as much is there as was produced."""
+        until = time.monotonic() + PATIENCE_S
+        while len(self.numbers()) < self.produced:
+            for relay in relays:
+                self.assertIsNone(relay.process.poll(), relay.errors())
+            self.assertLess(time.monotonic(), until, "records are missing")
+            time.sleep(0.1)
+
+    def each_once(self):
+        self.assertEqual(self.numbers(), list(range(self.produced)))
+
+    def fence(self, instance="a"):
+        """Somebody takes the job's transactions over for a moment: its next commit fails."""
+        with self.direct() as one:
+            kafka_wire.eventually(lambda: one.init_producer(f"{self.prefix}relay/{instance}"))
+
+
+class CommittedOffsets(Case):
+    def test_asked_for_in_vain_they_are_asked_for_again_and_not_remembered(self):
+        """R10: offsets of the assignment's start would have all read twice."""
+        relay = Relay(self, **{"session.timeout.ms": 30000}) # heartbeats wait behind the answer
+        for _ in range(3): # several epochs
+            self.produce(50)
+            self.wait_for_all(relay)
+        self.each_once()
+        held = self.proxy.rule("OffsetFetch", "hold_response", LONGER_THAN_ASKED_MS, nth=1)
+        self.fence()
+        self.produce(50)
+        self.wait_for_all(relay)
+        self.assertEqual(relay.end(), 0, relay.errors())
+        self.assertIn("rewinding to the last committed epoch", relay.errors())
+        self.each_once()
+        self.assertEqual((held.applied, held.seen > 1), (1, True), "asked again")
+
+
+if __name__ == "__main__":
+    unittest.main()
