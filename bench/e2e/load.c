@@ -4,7 +4,8 @@
  *       │  intended times, per event                 (read_committed)       │
  *       └───────────────────────────────► plan ◄────────────────────────────┘
  *
- *   load topics   deletes and creates both topics (and deletes those whose name begins as remove=)
+ *   load topics   deletes and creates both topics (and deletes those whose name begins as remove=,
+ *                 and creates create=)
  *   load fill     produces events=N as fast as the broker takes them
  *   load drain    reads until events=N counts have come, checks them
  *   load live     single events until the engine answers, then an open loop of rate= events a
@@ -28,7 +29,7 @@
 enum { PROBE_EVERY_MS = 20, POLL_MS = 20, TOPIC_MS = 20000, PROBES_MAX = 10000, TOPICS_MAX = 100 };
 
 typedef struct load {
-    const char *broker, *input, *output, *remove, *clicks;
+    const char *broker, *input, *output, *remove, *create, *clicks;
     uint64_t rate, seconds, warm_up, events, users, user_bytes, seed, partitions;
     uint64_t counted_before, from_end, patience;
     int argc;
@@ -289,7 +290,9 @@ static int run_topics(load *ld)
     await_topics(ld, client, 0);
     create_topic(ld, client, queue, ld->input);
     create_topic(ld, client, queue, ld->output);
-    await_topics(ld, client, 2);
+    if (ld->create != NULL)
+        create_topic(ld, client, queue, ld->create);
+    await_topics(ld, client, ld->create != NULL ? 3 : 2);
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(client);
     return 0;
@@ -314,6 +317,7 @@ int main(int argc, char **argv)
         {"input", "topic of the events", .text = &ld.input},
         {"output", "topic of the counts", .text = &ld.output},
         {"remove", "delete topics that begin so, A,B", .text = &ld.remove},
+        {"create", "one more topic, of those that remove= names", .text = &ld.create},
         {"clicks", "file of USER ITEM for live, answers name event_id", .text = &ld.clicks},
         {"partitions", "of both topics", .number = &ld.partitions},
         {"rate", "events a second", .number = &ld.rate},

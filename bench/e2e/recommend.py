@@ -10,7 +10,6 @@ Latency goes from the event's intended time until a read_committed reader holds 
 import argparse
 import ctypes
 import ctypes.util
-import json
 import os
 import shutil
 import subprocess
@@ -22,16 +21,21 @@ import urllib.request
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 sys.dont_write_bytecode = True
 
-from kafka_bench import (BIN, ROOT, Broker, Engine, Load, Running, Wrong,  # noqa: E402
-                         add_common_options, machine, medians, write_json)
+from kafka_bench import BIN, Engine, Load, Running, Wrong  # noqa: E402
+from machine import ROOT  # noqa: E402
+from turns import Watch, columns, common_parser, parsed, prepared, take_turns, told  # noqa: E402
 
 SERVER = os.path.join(BIN, "leat-recommender")
 DATA = os.path.join(ROOT, "data", "serenade_bolcom_example")
 GOAL = {"p95_ms": 75, "aim_p95_ms": 30}
 READY_S, SETTLED_S = 30, 3
 COMMITTED = "leat_recommender_accepted_to_committed_seconds_count"
-SHOWN = ("p50_ms", "p95_ms", "p99_ms", "late_p99_ms", "cores", "broker_cores", "load_cores",
-         "peak_mb")
+NAME = "leat-recommender"
+HEADS = {"p50_ms": ("p50 ms", ".1f", True), "p95_ms": ("p95 ms", ".1f", True),
+         "p99_ms": ("p99 ms", ".1f", True), "cores": ("cores", ".2f", True),
+         "broker_cores": ("broker", ".2f", True), "load_cores": ("loader", ".2f", False),
+         "peak_mb": ("peak MB", ".0f", True), "late_p99_ms": ("late p99", ".1f", False),
+         "steal_percent": ("steal %", ".1f", False)}
 
 
 def unpacked(path):
@@ -90,7 +94,7 @@ def settled(url):
 
 def run_once(options, broker, clicks):
     broker.fresh_topics()
-    with Running(Engine("leat-recommender", "", command), broker) as running:
+    with Running(Engine(NAME, "", command), broker) as running:
         url = wait_ready(running)
         subprocess.run([SERVER, "replay", os.path.join(DATA, "train.txt.zst"), "--to", url,
                         "--quiet"], check=True, stdout=subprocess.DEVNULL)
@@ -98,49 +102,40 @@ def run_once(options, broker, clicks):
         with Load("live", broker, input="user-interactions", output="recommendations",
                   clicks=clicks, rate=options.rate, seconds=options.seconds, from_end=1,
                   warm_up=5) as load:
-            begin_ns = load.until("measure")
-            cpu_s, broker_cpu_s = running.cpu_s(), broker.cpu_s()
-            wall_s = (load.until("measured") - begin_ns) / 1e9
-            cores = (running.cpu_s() - cpu_s) / wall_s
-            broker_cores = (broker.cpu_s() - broker_cpu_s) / wall_s
-            result = load.finish()
-            return {**result, "cores": cores, "broker_cores": broker_cores,
-                    "peak_mb": running.peak_mb()}
+            watch = Watch(running, broker, load.until("measure"))
+            figures = watch.figures(load.until("measured"))
+            return {**load.finish(), **figures, "peak_mb": running.peak_mb()}
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="bench/e2e/recommend.py", epilog=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_common_options(parser, 3, "recommend_kafka.json")
+    parser = common_parser("bench/e2e/recommend.py", __doc__, 3, "recommend_kafka.json")
     parser.add_argument("--rate", type=int, default=200, help="events a second (200)")
     parser.add_argument("--seconds", type=int, default=20, help="measured (20)")
-    options = parser.parse_args()
+    options = parsed(parser)
     if options.quick:
-        options.runs, options.seconds = 1, 5
+        options.seconds = 5
     return options
+
+
+def table(rate, by_name):
+    print(f"{rate} events/s, produced -> recommendation readable")
+    columns(by_name, list(HEADS), HEADS, GOAL)
 
 
 def main():
     options = arguments()
-    result = {"bench": "recommend_kafka", **machine(), "rate": options.rate,
-              "seconds": options.seconds, "runs": options.runs, "goal": GOAL}
     folder = tempfile.mkdtemp(prefix="leat-bench-clicks-")
     try:
         clicks = os.path.join(folder, "clicks")
         write_clicks(clicks)
-        with Broker(options.broker, options.broker_pid) as broker:
-            result["each"] = [run_once(options, broker, clicks) for _ in range(options.runs)]
+        with prepared(options, "recommend_kafka") as (broker, about):
+            runs = take_turns(options, options.rate, [NAME],
+                              lambda *_: run_once(options, broker, clicks),
+                              ("p50_ms", "p95_ms", "p99_ms", "cores", "late_p99_ms"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    row = result["median"] = medians(result["each"])
-    write_json(options.out, result)
-    if options.json:
-        print(json.dumps(result))
-        return
-    print("machine: " + ", ".join(f"{key} {result[key]}" for key in (
-        "machine", "load_before", "commit", "kafka", "librdkafka")))
-    print(f"{options.rate} events/s through Kafka: " + ", ".join(
-        f"{key} {row[key]:.2f}" for key in SHOWN) + f"; goal p95 <= {GOAL['p95_ms']} ms")
+    told(options, {**about, "rate": options.rate, "seconds": options.seconds, "goal": GOAL},
+         {options.rate: runs}, table)
 
 
 try:

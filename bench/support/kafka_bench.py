@@ -4,27 +4,26 @@ An engine is a process that reads user_events and writes user_recommendations, a
 exactly once.  `engines()` lists them with their settings; Load runs bin/bench/e2e/load, which
 produces, reads, checks and tells in lines of JSON when it does what.
 """
-import glob
 import json
 import os
-import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from machine import DEPS, ROOT
+
 BIN = os.path.abspath(os.environ.get("LEAT_BIN_DIR", os.path.join(ROOT, "build", "release", "bin")))
-DEPS = os.path.join(ROOT, "build", "deps")
 LOAD = os.path.join(BIN, "bench", "e2e", "load")
+TOOL = os.path.join(ROOT, "tools", "kafka")
 BARE = os.path.join(BIN, "bench", "e2e", "bare")
 USER_COUNTS = os.path.join(BIN, "examples", "user_counts")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_S = 20
-INPUT, OUTPUT = "user_events", "user_recommendations"
+WARM_UP_RATE = 3000
+INPUT, OUTPUT, CHANGELOG = "user_events", "user_recommendations", "bench-changelog"
 # What engines leave on the broker: topics that begin so go before each run.
 OWN_TOPICS = ("user-counts,user_counts,bench-,dead-letters,leat-,user-interactions,recommend,"
               "sessions,item-popularity,late-events")
@@ -66,16 +65,19 @@ class Broker(Process):
     """The project's own broker in a temporary folder, or one that is there already (its topics
     user_events, user_recommendations and those of OWN_TOPICS are deleted)."""
 
-    def __init__(self, address=None, pid=None):
+    def __init__(self, address=None, pid=None, heap="512m", young=None):
         self.folder = None
+        self.words = f"{address}, as it was"
         if address is None:
             self.folder = tempfile.mkdtemp(prefix="leat-bench-kafka-")
             told = subprocess.run(
-                [os.path.join(ROOT, "tools", "kafka"), "start", "--port", "0", "--json", "--dir",
+                [TOOL, "start", "--port", "0", "--json", "--heap", heap,
+                 *(["--young", young] if young else []), "--dir",
                  os.path.join(self.folder, "kafka")], stdout=subprocess.PIPE, check=True)
             known = json.loads(told.stdout)
             address = known["log"].partition(":")[2]
             pid = known["brokers"][0]["pid"]
+            self.words = f"heap {heap}, young {young}" if young else f"heap {heap}"
         super().__init__(pid)
         self.address = address
 
@@ -84,13 +86,23 @@ class Broker(Process):
 
     def __exit__(self, *_):
         if self.folder is not None:
-            subprocess.run([os.path.join(ROOT, "tools", "kafka"), "destroy", "--dir",
-                            os.path.join(self.folder, "kafka")], check=False)
+            subprocess.run([TOOL, "destroy", "--dir", os.path.join(self.folder, "kafka")],
+                           check=False)
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def fresh_topics(self):
-        subprocess.run([LOAD, "topics", f"broker={self.address}", f"remove={OWN_TOPICS}"],
-                       check=True)
+        subprocess.run([LOAD, "topics", f"broker={self.address}", f"remove={OWN_TOPICS}",
+                        f"create={CHANGELOG}"], check=True)
+
+    def warm_up(self, seconds):
+        """Java compiles what the broker does under load; 0.4 of a core for the first minutes."""
+        if seconds <= 0:
+            return
+        self.fresh_topics()
+        engine = Engine("bare", "to warm up", _bare(5, "pipelined", CHANGELOG))
+        with Running(engine, self), Load("live", self, rate=WARM_UP_RATE, seconds=1,
+                                         warm_up=seconds - 1) as load:
+            load.finish()
 
 
 class Engine:
@@ -185,9 +197,12 @@ class Load:
         return self.result
 
 
-def _bare(epoch_ms):
+def _bare(epoch_ms, order="eager", changelog=None):
+    """Pipelined, offsets go last: measured best (docs/benchmarks.md)."""
     def command(broker, _folder, name, instance):
-        return [BARE, f"broker={broker}", f"group={name}-{instance}", f"epoch_ms={epoch_ms}"]
+        return [BARE, f"broker={broker}", f"group={name}-{instance}", f"epoch_ms={epoch_ms}",
+                f"order={order}", *(["register_first=0"] if order == "pipelined" else []),
+                *([f"changelog={changelog}"] if changelog else [])]
     return command
 
 
@@ -219,7 +234,8 @@ def engines(wanted):
     """All engines whose kind, or "kind setting", is in `wanted`, in the order of measuring."""
     known = [
         Engine("bare", "10 ms", _bare(10)),
-        Engine("bare", "5 ms", _bare(5)),
+        Engine("bare", "5 ms + changelog", _bare(5, changelog=CHANGELOG)),
+        Engine("bare", "pipelined + changelog", _bare(0, "pipelined", CHANGELOG)),
         Engine("leat", "", _leat()),
         *[Engine("streams", f"{ms} ms", _streams(ms)) for ms in (10, 20, 100)],
         *[Engine("flink", f"{ms} ms", _flink(ms)) for ms in (50, 100, 1000)],
@@ -231,66 +247,3 @@ def engines(wanted):
     if any(e.kind in ("streams", "flink") for e in chosen):
         subprocess.run([os.path.join(ROOT, "bench", "peers", "build.sh")], check=True)
     return chosen
-
-
-def medians(rows):
-    """One dictionary of the medians of every number in them."""
-    return {key: statistics.median(row[key] for row in rows) for key in rows[0]
-            if isinstance(rows[0][key], (int, float)) and not isinstance(rows[0][key], bool)}
-
-
-def _first_line(path, pattern):
-    with open(path, encoding="utf-8") as file:
-        found = (re.match(pattern, line) for line in file)
-        return next((match.group(1) for match in found if match), "unknown")
-
-
-def _jar_version(folder, name):
-    jars = glob.glob(os.path.join(DEPS, folder, name + "-[0-9]*.jar"))
-    return os.path.basename(jars[0])[len(name) + 1:-4] if jars else None
-
-
-def _printed(*argv):
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return (done.stdout or done.stderr).splitlines()[0]
-
-
-def machine():
-    """Where and with what the figures were measured."""
-    memory_kb = int(_first_line("/proc/meminfo", r"MemTotal:\s+(\d+)"))
-    with open("/proc/loadavg", encoding="ascii") as file:
-        load = file.read().split()[0]
-    return {
-        "machine": f"{_first_line('/proc/cpuinfo', r'model name[^:]*: (.*)')}, {os.cpu_count()} "
-                   f"cores, {memory_kb / 2**20:.0f} GiB, Linux {os.uname().release}",
-        "load_before": float(load),
-        "commit": _printed("git", "rev-parse", "--short", "HEAD"),
-        "java": _printed("java", "-version"),
-        "kafka": _jar_version("kafka/libs", "kafka_2.13"),
-        "kafka_streams": _jar_version("peers/streams", "kafka-streams"),
-        "flink": _jar_version("peers/flink", "flink-core"),
-        "flink_kafka": _jar_version("peers/flink", "flink-connector-kafka"),
-        "librdkafka": _printed("cat", os.path.join(DEPS, "rdkafka", "version")),
-    }
-
-
-def write_json(path, result):
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1)
-        file.write("\n")
-
-
-def add_common_options(parser, runs, out):
-    parser.add_argument("--runs", type=int, default=runs, help=f"of each engine ({runs})")
-    parser.add_argument("--quick", action="store_true", help="one short run of each: no figure")
-    parser.add_argument("--json", action="store_true", help="JSON instead of the table")
-    parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench", out),
-                        help=f"where the JSON goes (build/bench/{out})")
-    parser.add_argument("--broker", metavar="HOST:PORT",
-                        help="a broker that is there, instead of one of its own; its topics "
-                             f"{INPUT} and {OUTPUT} are deleted")
-    parser.add_argument("--broker-pid", type=int, metavar="PID", help="its process")

@@ -28,8 +28,9 @@ from kafka_process import Missing, Problem
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 KAFKA = os.path.realpath(os.path.join(ROOT, "build", "deps", "kafka"))
 DEFAULT_DIR = os.path.join(ROOT, "build", "kafka")
-DEFAULTS = {"brokers": 1, "heap": "512m", "compiler": "full", "transaction_version": 2,
-            "delay_rebalance_ms": 0, "settings": {}, "sasl": None, "tls": False, "advertise": []}
+DEFAULTS = {"brokers": 1, "heap": "512m", "young": None, "compiler": "full",
+            "transaction_version": 2, "delay_rebalance_ms": 0, "settings": {}, "sasl": None,
+            "tls": False, "advertise": []}
 # Measured: docs/kafka.md.
 JVM = ["-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true"]
 QUICK = "-XX:TieredStopAtLevel=1"
@@ -248,8 +249,10 @@ class Cluster:
             log = self.file_of(broker, "log")
             with contextlib.suppress(OSError):
                 os.replace(log, log + ".before")
-            quick = [QUICK] if self.plan["compiler"] == "quick" else []
-            command = java_command(self.plan["heap"], *quick, "kafka.Kafka",
+            choices = [QUICK] if self.plan["compiler"] == "quick" else []
+            if self.plan.get("young"):
+                choices.append(f"-Xmn{self.plan['young']}")
+            command = java_command(self.plan["heap"], *choices, "kafka.Kafka",
                                    self.file_of(broker, "server.properties"))
             pids[broker["id"]] = kafka_process.daemon(command, log)
             kafka_process.write_pid(self.file_of(broker, "pid"), pids[broker["id"]])
