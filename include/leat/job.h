@@ -334,6 +334,9 @@ LEAT_API void *leat_alloc(leat_ctx *ctx, size_t size_bytes); /* valid until the 
  * behind a MEMORY exchange. */
 LEAT_API leat_log_record leat_origin(const leat_ctx *ctx);
 
+/* A value, a list's element and a map's entry are records of the log: with the key up to 1 MiB (an
+ * element 32 KiB less). A callback that left a larger one fails with LEAT_ETOOBIG when it returns
+ * (R19). */
 LEAT_API const void *leat_get(leat_ctx *ctx, int slot); /* NULL: this key has no value */
 LEAT_API void *leat_mut(leat_ctx *ctx, int slot);       /* zeroed if new */
 LEAT_API void leat_del(leat_ctx *ctx, int slot);        /* any kind of state */

@@ -125,6 +125,14 @@ static leat_status check_emitted(leat__op *op)
     return LEAT_OK;
 }
 
+/* R19: so is state that the log would not take. */
+static leat_status check_state(leat__op *op)
+{
+    leat_error error;
+    leat_status status = leat__store_callback_check(op->ctx.task->store, &error);
+    return status == LEAT_OK ? status : leat_fail(&op->ctx, status, "%s", error.message);
+}
+
 /* Forwards what the callback emitted. Downstream may run this operator's arena but never this
  * operator again. */
 static leat_status forward_emitted(leat__op *op)
@@ -149,6 +157,8 @@ static leat_status settle(leat__op *op, const leat__element *element, leat_statu
         status = ctx->error.status;
     if (status == LEAT_OK)
         status = check_emitted(op);
+    if (status == LEAT_OK && stateful)
+        status = check_state(op);
     if (status == LEAT_OK) {
         if (stateful)
             leat__store_callback_commit(ctx->task->store);

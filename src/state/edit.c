@@ -7,7 +7,12 @@
  *
  *     value record in undo_data: [time 8 if TTL][block 8 if deep][value bytes]
  *
+ *     check     between the two: what would be too big for the log is found while the log can
+ * still undo it
+ *
  * Changes outside a callback (timer_pop, expiry) are kept at the next begin or seal. */
+#include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "state/internal.h"
 
@@ -146,18 +151,27 @@ static void forget(leat__store *store)
     store->undo_data.length = 0;
 }
 
+/* What the callback made the value point to becomes the entry's own. */
+static void take_over(leat__store *store, leat__cells *cells, leat__entry *entry)
+{
+    leat__block **block = leat__entry_block(cells, entry);
+    LEAT__COUNT(store->cache_bytes, -leat__block_bytes(*block));
+    *block = leat__value_own(cells->slot.type, leat__entry_value(cells, entry), *block);
+    LEAT__COUNT(store->cache_bytes, leat__block_bytes(*block));
+    entry->flags |= LEAT__OWNED;
+}
+
 static void commit_deep(leat__store *store, leat__cells *cells, leat__entry *entry,
                         const leat__undo *undo)
 {
     leat__block **block = leat__entry_block(cells, entry), *before = undo_block(store, cells, undo);
     if ((entry->flags & LEAT__HANDED) != 0) {
-        LEAT__COUNT(store->cache_bytes, -leat__block_bytes(*block));
-        *block = leat__value_own(cells->slot.type, leat__entry_value(cells, entry), *block);
-        LEAT__COUNT(store->cache_bytes, leat__block_bytes(*block));
+        if ((entry->flags & LEAT__OWNED) == 0)
+            take_over(store, cells, entry);
         store->dirty_bytes += leat__block_bytes(*block);
         if ((undo->flags & LEAT__DIRTY) != 0)
             store->dirty_bytes -= leat__block_bytes(before);
-        entry->flags &= (uint8_t)~LEAT__HANDED;
+        entry->flags &= (uint8_t) ~(LEAT__HANDED | LEAT__OWNED);
         leat__bury(store, before);
     } else if (*block != before) {
         leat__bury(store, before);
@@ -222,6 +236,60 @@ static void roll_back(leat__store *store)
     forget(store);
 }
 
+/* ---------------------------------------------------------------- sizes (R19) */
+
+leat_status leat__row_too_big(leat_error *error, const leat__cells *cells, const leat__entry *entry,
+                              size_t row_bytes)
+{
+    char text[48]; /* one line, whatever is in a key */
+    leat_str key = leat__entry_key(cells, entry);
+    size_t length = key.length < sizeof(text) - 1 ? key.length : sizeof(text) - 1;
+    for (size_t i = 0; i < length; i++)
+        text[i] = (uint8_t)key.data[i] < 0x20 ? '?' : key.data[i];
+    text[length] = '\0';
+    return leat__fail(error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, cells->slot.name,
+                      "state '%s' of key '%s' would take %zu bytes, over the log's bound of %d for "
+                      "a record; keep less under one key, or spread it over a list or a map, whose "
+                      "elements are records of their own",
+                      cells->slot.name, text, row_bytes, LEAT__RECORD_BYTES_MAX);
+}
+
+static leat_status check_entry(leat__store *store, leat__cells *cells, leat__entry *entry,
+                               leat_error *error)
+{
+    size_t memory_bytes = (size_t)entry->key_bytes + entry->map_key_bytes + cells->value_bytes;
+    if ((entry->flags & LEAT__HANDED) != 0)
+        take_over(store, cells, entry);
+    if (cells->block_at != 0)
+        memory_bytes += leat__block_bytes(*leat__entry_block(cells, entry));
+    if (memory_bytes < LEAT__LARGE_ROW_BYTES)
+        return LEAT_OK;
+    store->row_key.length = store->encoded.length = 0;
+    leat__row_key_append(&store->row_key, leat__row_kind_of(cells->role), cells->id,
+                         leat__entry_key(cells, entry), leat__entry_map_key(cells, entry));
+    leat__row_encode(&store->encoded, cells, entry);
+    size_t row_bytes = store->row_key.length + store->encoded.length;
+    return row_bytes <= LEAT__RECORD_BYTES_MAX ? LEAT_OK
+                                               : leat__row_too_big(error, cells, entry, row_bytes);
+}
+
+leat_status leat__store_callback_check(leat__store *store, leat_error *error)
+{
+    LEAT_ASSERT(store->in_callback);
+    if (store->too_big.status != LEAT_OK) {
+        *error = store->too_big;
+        return error->status;
+    }
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < store->undo_count && status == LEAT_OK; i++) {
+        leat__entry *entry = store->undo[i].entry;
+        leat__cells *cells = leat__cells_of(store, entry);
+        if (cells->role != LEAT__ROLE_LIST && (entry->flags & LEAT__PRESENT) != 0)
+            status = check_entry(store, cells, entry, error);
+    }
+    return status;
+}
+
 void leat__store_callback_begin(leat__store *store)
 {
     LEAT_ASSERT(!store->in_callback);
@@ -230,6 +298,7 @@ void leat__store_callback_begin(leat__store *store)
     if (store->durable)
         leat__table_evict(store);
     store->in_callback = true;
+    store->too_big.status = LEAT_OK;
     store->begin_dirty_count = store->dirty_count;
     store->begin_dirty_bytes = store->dirty_bytes;
 }

@@ -42,6 +42,7 @@ enum { /* leat__entry.flags */
            16, /* the last seal (or the database) has a value: needs a tombstone when deleted */
        LEAT__RECENT = 32, /* used since the clock hand passed */
        LEAT__DEAD = 64,   /* taken out of the table */
+       LEAT__OWNED = 128, /* HANDED, and what it points to has been taken over */
 };
 
 typedef enum leat__role {
@@ -176,6 +177,7 @@ struct leat__store {
     size_t undo_count, undo_capacity;
     leat__buffer undo_data;
     bool in_callback;
+    leat_error too_big; /* the first element of this callback that no row can hold (R19) */
     size_t begin_dirty_count, begin_dirty_bytes;
     leat__block **graveyard; /* blocks lent to the callback that no value owns any more */
     size_t graveyard_count, graveyard_capacity;
@@ -307,6 +309,10 @@ void leat__entry_del(leat__store *store, leat__cells *cells, leat__entry *entry)
 void leat__undo_push(leat__store *store, leat__entry *entry, uint8_t kind, const void *data,
                      size_t size_bytes);
 void leat__bury(leat__store *store, leat__block *block);
+/* The log would take no row of that size, key and value together (R19). */
+leat_status leat__row_too_big(leat_error *error, const leat__cells *cells, const leat__entry *entry,
+                              size_t row_bytes);
+enum { LEAT__LARGE_ROW_BYTES = 64 << 10 }; /* less in memory: far below the log's bound encoded */
 enum { LEAT__UNDO_VALUE, LEAT__UNDO_ITEMS, LEAT__UNDO_ARRAYS };
 
 /* ---------------------------------------------------------------- value.c: deep values */
@@ -397,6 +403,8 @@ typedef void (*leat__row_sink)(void *arg, leat_str row_key,
                                leat_str value); /* value.data NULL: tombstone */
 void leat__list_seal(leat__store *store, const leat__cells *cells, leat__entry *entry,
                      leat__row_sink sink, void *arg);
+/* Of the row that will hold the newest element, at most. */
+size_t leat__list_row_bytes(leat__store *store, const leat__cells *cells, leat__entry *entry);
 /* Finds a chunk's row; false: absent. */
 typedef bool (*leat__row_source)(void *arg, leat_str row_key, leat__buffer *value);
 leat_status leat__list_load(leat__store *store, const leat__cells *cells, leat__entry *entry,

@@ -6,6 +6,7 @@
  *     append writes behind the end, trim and del move `first`; so between begin and commit the old
  *     elements stay where they are, and an undo restores {first, count}.  Only what moves elements
  *     (expiry in the middle) or refreshes times saves the arrays.  commit forgets what is gone. */
+#include "base/limits.h"
 #include "base/mem.h"
 #include "state/internal.h"
 
@@ -249,6 +250,18 @@ static void refresh(leat__store *store, leat__cells *cells, leat__entry *entry, 
 
 /* ---------------------------------------------------------------- the interface */
 
+/* R19: the callback is told when it has returned. */
+static void check_size(leat__store *store, const leat__cells *cells, leat__entry *entry,
+                       size_t element_bytes)
+{
+    if (element_bytes + entry->key_bytes < LEAT__LARGE_ROW_BYTES ||
+        store->too_big.status != LEAT_OK)
+        return;
+    size_t row_bytes = leat__list_row_bytes(store, cells, entry);
+    if (row_bytes > LEAT__RECORD_BYTES_MAX)
+        (void)leat__row_too_big(&store->too_big, cells, entry, row_bytes);
+}
+
 void leat__store_append(leat__store *store, size_t slot, const void *element)
 {
     leat__cells *cells = &store->cells_of[slot];
@@ -259,14 +272,16 @@ void leat__store_append(leat__store *store, size_t slot, const void *element)
     leat__entry_touch(store, entry);
     void *copy = leat__list_push(store, cells, entry, now_ms);
     memcpy(copy, element, cells->value_bytes);
-    store->dirty_bytes += cells->value_bytes;
-    if (cells->flat)
-        return;
-    const leat__items *items = leat__entry_items(entry);
-    leat__block *block = leat__value_copy(cells->slot.type, copy);
-    items->blocks[items->first + items->count - 1] = block;
-    LEAT__COUNT(store->cache_bytes, leat__block_bytes(block));
-    store->dirty_bytes += leat__block_bytes(block);
+    size_t element_bytes = cells->value_bytes;
+    if (!cells->flat) {
+        const leat__items *items = leat__entry_items(entry);
+        leat__block *block = leat__value_copy(cells->slot.type, copy);
+        items->blocks[items->first + items->count - 1] = block;
+        LEAT__COUNT(store->cache_bytes, leat__block_bytes(block));
+        element_bytes += leat__block_bytes(block);
+    }
+    store->dirty_bytes += element_bytes;
+    check_size(store, cells, entry, element_bytes);
 }
 
 size_t leat__store_list(leat__store *store, size_t slot, const void **elements)

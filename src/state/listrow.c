@@ -16,6 +16,7 @@
 enum {
     CHUNK_ELEMENTS = 32,
     CHUNK_BYTES = 32 << 10, /* far below the largest record of a log */
+    HEAD_BYTES_MAX = 64,    /* of a row, beside its key and its elements */
 };
 
 typedef struct writer {
@@ -76,6 +77,18 @@ static void encode_element(leat__buffer *out, const leat__cells *cells, const le
     uint32_t length = (uint32_t)(out->length - length_at - 4);
     for (int i = 0; i < 4; i++)
         out->data[length_at + (size_t)i] = (char)(length >> 8 * i);
+}
+
+/* Alone in the head, or behind up to CHUNK_BYTES in a chunk; without it a head may have twice that.
+ */
+size_t leat__list_row_bytes(leat__store *store, const leat__cells *cells, leat__entry *entry)
+{
+    const leat__items *items = leat__entry_items(entry);
+    store->encoded.length = 0;
+    encode_element(&store->encoded, cells, items, (size_t)items->first + items->count - 1);
+    size_t newest = store->encoded.length;
+    return entry->key_bytes + (newest > CHUNK_BYTES ? newest : CHUNK_BYTES) + CHUNK_BYTES +
+           HEAD_BYTES_MAX;
 }
 
 static void put(const writer *out, leat_str key, const leat__buffer *head, leat_str elements)

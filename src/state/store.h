@@ -87,6 +87,9 @@ void leat__store_set_watermark(leat__store *store, int64_t watermark_ms);
 void leat__store_prefetch(const leat__store *store, const uint64_t *hashes, size_t count);
 
 void leat__store_callback_begin(leat__store *store);
+/* R19: would the log take each value that this callback has changed? LEAT_ETOOBIG: not the one that
+ * is named; roll back. To be asked last before the commit. */
+leat_status leat__store_callback_check(leat__store *store, leat_error *error);
 void leat__store_callback_commit(
     leat__store *store); /* copies strings and lists that values point to */
 void leat__store_callback_rollback(leat__store *store);
