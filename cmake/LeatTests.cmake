@@ -114,7 +114,7 @@ function(leat_whole_library_tests)
         leat_test(${source} test_${prefix}_${name} LABEL integration
                   LIBRARIES ${recommender} leat_testing)
       else()
-        leat_test(${source} test_${prefix}_${name} LABEL ${folder} LIBRARIES leat_testing)
+        leat_test(${source} test_${prefix}_${name} LABEL ${folder} LIBRARIES leat_testing rdkafka)
       endif()
     endforeach()
   endforeach()

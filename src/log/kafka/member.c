@@ -17,7 +17,6 @@
 #include <string.h>
 
 enum {
-    ASK_TIMEOUT_MS = 10000,
     LEAVE_TIMEOUT_MS = 5000,
     /* A dead process is noticed after this long; brokers allow no less by default. */
     SESSION_TIMEOUT_MS = 6000,
@@ -347,10 +346,7 @@ static kafka_member *new_member(leat__kafka *log, const leat_log_group *group, l
     member->log = log;
     member->group = leat__strdup(group->group);
     member->instance = leat__strdup(group->instance);
-    char name[LEAT__KAFKA_NAME_BYTES];
-    /* R25: '/' is in no name, so that no two pairs give the same */
-    member->transactional_id =
-        leat__format("%s/%s", kafka_name(log, group->group, name), group->instance);
+    member->transactional_id = leat__kafka_transactional_id(log, group->group, group->instance);
     member->topics = leat__calloc(group->topic_count + 1, sizeof *member->topics);
     for (size_t i = 0; i < group->topic_count; i++)
         member->topics[member->topic_count++] = leat__strdup(group->topics[i]);
@@ -450,6 +446,7 @@ void leat__kafka_member_free(kafka_member *member)
     if (member->metadata != NULL)
         rd_kafka_consumer_group_metadata_destroy(member->metadata);
     forget_owned(member);
+    leat__kafka_names_free(&member->seen);
     leat__free(member->owned);
     leat__free(member->targets);
     leat__free(member->spare_records);
@@ -494,15 +491,14 @@ static leat_status ask_committed(kafka_member *member, leat_error *error)
     if (status != LEAT_OK)
         return status;
     rd_kafka_topic_partition_list_t *list = list_of_owned(member);
-    rd_kafka_resp_err_t code = rd_kafka_committed(member->consumer, list, ASK_TIMEOUT_MS);
-    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-        code = list->elems[i].err;
+    rd_kafka_resp_err_t code = leat__kafka_ask_stable(member, list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_topic_partition_list_destroy(list);
         if (code == RD_KAFKA_RESP_ERR__TIMED_OUT) /* until the broker ends it, see R5 */
             return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, member->group,
                               "the committed offsets of group '%.80s' are not known yet: a process "
-                              "that was lost left a transaction open, or the broker is slow",
+                              "that is not known to be gone left a transaction open, or the broker "
+                              "is slow",
                               member->group);
         return leat__kafka_fail(error, code, member->group,
                                 "the committed offsets of group '%.80s'", member->group);
@@ -525,9 +521,9 @@ leat_status leat__kafka_committed(leat_log_member *base, const char *topic, uint
     if (status != LEAT_OK)
         return status;
     const rd_kafka_topic_partition_t *found = &member->committed->elems[at];
-    *offset = (leat_log_offset){.topic = topic,
-                                .partition = partition,
-                                .offset = found->offset < 0 ? -1 : found->offset,
-                                .metadata = {found->metadata, found->metadata_size}};
+    *offset = (leat_log_offset){
+        .topic = topic, .partition = partition, .offset = found->offset < 0 ? -1 : found->offset};
+    leat_str by;
+    offset->metadata = leat__kafka_unsigned(found->metadata, found->metadata_size, &by);
     return LEAT_OK;
 }

@@ -31,6 +31,11 @@ typedef struct kafka_staged { /* one record; its bytes lie in the transaction's 
     leat_str key, value;
 } kafka_staged;
 
+typedef struct kafka_names { /* owned; {0} is empty */
+    char **names;
+    size_t count;
+} kafka_names;
+
 typedef struct kafka_producer {
     rd_kafka_t *rk; /* NULL: to be made before the next transaction */
     /* R1: requests of transactions, counted by the client's threads */
@@ -59,6 +64,10 @@ struct kafka_member {
     bool closing;
     bool rejoin; /* lost its place: a new consumer is to join, see rejoin.c */
     int64_t rejoin_after_us;
+    /* owners.c: the generation in which nobody who is gone holds anything of ours any more, and the
+     * instances that were members when it was last asked */
+    int64_t settled;
+    kafka_names seen;
 
     pthread_mutex_t lock; /* the rest is shared with the thread that commits */
     pthread_cond_t commit_over;
@@ -129,17 +138,37 @@ void leat__kafka_drop_consumer(kafka_member *member);
 bool leat__kafka_is_fenced(kafka_member *member, int64_t wait_ms);
 /* Joins again if it is time for that and nobody has taken the name; else LEAT_EFENCED. */
 leat_status leat__kafka_rejoin(kafka_member *member, leat_error *error);
+/* Adds the instances that are in the group; false: it is not known, or we are not one of them. */
+bool leat__kafka_members_now(kafka_member *member, kafka_names *instances);
+
+/* owners.c */
+/* The committed offsets of the list's partitions once no transaction can change them (R5); what a
+ * dead member left open is ended first. */
+rd_kafka_resp_err_t leat__kafka_ask_stable(kafka_member *member,
+                                           rd_kafka_topic_partition_list_t *list);
+/* The metadata of an offset as it is kept: with the instance that wrote it, if there is room. *out
+ * is for rd_kafka_topic_partition_list_t, which frees it; returns its length. */
+size_t leat__kafka_sign(const kafka_member *member, leat_str text, void **out);
+/* What the caller had given, and whose it is; both lie in metadata. */
+leat_str leat__kafka_unsigned(const void *metadata, size_t length, leat_str *by);
+void leat__kafka_add_name(kafka_names *names, leat_str name); /* if it is not there yet */
+void leat__kafka_names_free(kafka_names *names);
 
 /* member.c */
 leat_status leat__kafka_fenced(const kafka_member *member, leat_error *error);
 void leat__kafka_member_free(kafka_member *member);
 
 /* producer.c */
+/* R25; to be freed. */
+char *leat__kafka_transactional_id(const leat__kafka *log, const char *group, const char *instance);
 /* Makes sure that there is a producer whose former transactions are decided (R1, R5). May block,
  * bounded. */
 leat_status leat__kafka_producer_ready(kafka_member *member, leat_error *error);
 /* Drops it with all that is not committed; whoever makes the next one aborts its transaction. */
 void leat__kafka_producer_drop(kafka_member *member);
+/* Ends the open transaction of another instance, whose producer is refused from now on: only for
+ * who is no member any more. */
+leat_status leat__kafka_fence(kafka_member *member, const char *instance, leat_error *error);
 /* R1: between begin and end, was a request sent that has no answer, or a broker lost? */
 void leat__kafka_producer_begins(kafka_producer *producer);
 bool leat__kafka_producer_in_doubt(const kafka_producer *producer);

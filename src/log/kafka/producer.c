@@ -16,7 +16,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { INIT_TIMEOUT_MS = 10000, INIT_ATTEMPTS = 3, PURGE_TIMEOUT_MS = 1000 };
+enum {
+    INIT_TIMEOUT_MS = 10000,
+    INIT_ATTEMPTS = 3,
+    PURGE_TIMEOUT_MS = 1000,
+    FENCE_TIMEOUT_MS = 5000
+};
 
 /* The requests that change a transaction: protocol numbers. */
 static bool is_transactional(int16_t api_key)
@@ -91,6 +96,13 @@ static rd_kafka_resp_err_t watch(rd_kafka_t *rk, const rd_kafka_conf_t *conf, vo
         (void)snprintf(reason, reason_bytes, "requests cannot be counted (R1): %s",
                        rd_kafka_err2str(code));
     return code;
+}
+
+char *leat__kafka_transactional_id(const leat__kafka *log, const char *group, const char *instance)
+{
+    char name[LEAT__KAFKA_NAME_BYTES]; /* R25: '/' is in no name, so that no two pairs give the same
+                                        */
+    return leat__format("%s/%s", kafka_name(log, group, name), instance);
 }
 
 void leat__kafka_producer_begins(kafka_producer *producer)
@@ -213,6 +225,45 @@ leat_status leat__kafka_producer_ready(kafka_member *member, leat_error *error)
         status = decide_former(member, error);
     if (status != LEAT_OK)
         leat__kafka_producer_drop(member);
+    return status;
+}
+
+/* ------------------------------------------------------------------ another instance's */
+
+static leat_status fence_conf(const kafka_member *member, rd_kafka_conf_t *conf, const char *id,
+                              leat_error *error)
+{
+    char timeout[24];
+    (void)snprintf(timeout, sizeof timeout, "%" PRId64, member->transaction_timeout_ms);
+    leat_status status = leat__kafka_set(conf, "transactional.id", id, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_set(conf, "transaction.timeout.ms", timeout, error);
+    return status;
+}
+
+leat_status leat__kafka_fence(kafka_member *member, const char *instance, leat_error *error)
+{
+    char *id = leat__kafka_transactional_id(member->log, member->group, instance);
+    rd_kafka_t *rk = NULL;
+    rd_kafka_conf_t *conf;
+    leat_status status = leat__kafka_conf(member->log, LEAT__KAFKA_TRANSACTION, &conf, error);
+    if (status == LEAT_OK) {
+        status = fence_conf(member, conf, id, error);
+        if (status == LEAT_OK)
+            status = leat__kafka_new(RD_KAFKA_PRODUCER, conf, &rk, error);
+        else
+            rd_kafka_conf_destroy(conf);
+    }
+    rd_kafka_error_t *failure =
+        status == LEAT_OK ? rd_kafka_init_transactions(rk, FENCE_TIMEOUT_MS) : NULL;
+    if (failure != NULL) {
+        status = leat__kafka_fail(error, rd_kafka_error_code(failure), id, "'%.80s': %.160s", id,
+                                  rd_kafka_error_string(failure));
+        rd_kafka_error_destroy(failure);
+    }
+    if (rk != NULL)
+        rd_kafka_destroy(rk);
+    leat__free(id);
     return status;
 }
 

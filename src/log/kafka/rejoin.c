@@ -43,26 +43,76 @@ static holder holder_in(const struct rd_kafka_group_info *group, const char *ins
     return HOLDER_NONE_OR_SELF;
 }
 
-/* With the older of the client's two calls: the newer one, DescribeConsumerGroups, tells instances
- * by name, but fails an assertion now and then when its coordinator is gone (2.15.1). */
+/* What the group is now, to be destroyed; NULL: no answer. With the older of the client's two
+ * calls: the newer one, DescribeConsumerGroups, tells instances by name, but fails an assertion now
+ * and then when its coordinator is gone (2.15.1). */
+static const struct rd_kafka_group_list *ask_group(kafka_member *member, const char *group,
+                                                   bool *partial)
+{
+    const struct rd_kafka_group_list *groups = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_list_groups(member->log->admin, group, &groups, ASK_MS);
+    rd_kafka_poll(member->log->admin, 0);
+    *partial = code == RD_KAFKA_RESP_ERR__PARTIAL;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || *partial ? groups : NULL;
+}
+
+static void own_member_id(kafka_member *member, char own[sizeof member->member_id])
+{
+    pthread_mutex_lock(&member->lock);
+    memcpy(own, member->member_id, sizeof member->member_id);
+    pthread_mutex_unlock(&member->lock);
+}
+
 static holder ask_holder(kafka_member *member)
 {
     char name[LEAT__KAFKA_NAME_BYTES], own[sizeof member->member_id];
-    pthread_mutex_lock(&member->lock);
-    memcpy(own, member->member_id, sizeof own);
-    pthread_mutex_unlock(&member->lock);
-    const struct rd_kafka_group_list *groups = NULL;
+    own_member_id(member, own);
+    bool partial;
     const char *group = kafka_name(member->log, member->group, name);
-    rd_kafka_resp_err_t code = rd_kafka_list_groups(member->log->admin, group, &groups, ASK_MS);
-    rd_kafka_poll(member->log->admin, 0);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PARTIAL)
+    const struct rd_kafka_group_list *groups = ask_group(member, group, &partial);
+    if (groups == NULL)
         return HOLDER_UNKNOWN;
-    holder found = code == RD_KAFKA_RESP_ERR__PARTIAL ? HOLDER_UNKNOWN : HOLDER_NONE_OR_SELF;
+    holder found = partial ? HOLDER_UNKNOWN : HOLDER_NONE_OR_SELF;
     for (int i = 0; i < groups->group_cnt; i++)
         if (strcmp(groups->groups[i].group, group) == 0)
             found = holder_in(&groups->groups[i], member->instance, own);
     rd_kafka_group_list_destroy(groups);
     return found;
+}
+
+/* Cut off what the broker adds to an instance's name. */
+static leat_str instance_of(const char *id)
+{
+    size_t length = strlen(id), added = UUID_BYTES + 1;
+    return length <= added ? (leat_str){0} : (leat_str){id, length - added};
+}
+
+/* A coordinator that was replaced may still answer, with what it knew: an answer in which we are
+ * not counts for nothing. */
+static bool take_members(const struct rd_kafka_group_info *group, const char *own,
+                         kafka_names *instances)
+{
+    bool there = false;
+    for (int i = 0; group->err == RD_KAFKA_RESP_ERR_NO_ERROR && i < group->member_cnt; i++)
+        there |= strcmp(group->members[i].member_id, own) == 0;
+    for (int i = 0; there && i < group->member_cnt; i++)
+        leat__kafka_add_name(instances, instance_of(group->members[i].member_id));
+    return there;
+}
+
+bool leat__kafka_members_now(kafka_member *member, kafka_names *instances)
+{
+    char name[LEAT__KAFKA_NAME_BYTES], own[sizeof member->member_id];
+    own_member_id(member, own);
+    bool partial, there = false;
+    const char *group = kafka_name(member->log, member->group, name);
+    const struct rd_kafka_group_list *groups = ask_group(member, group, &partial);
+    for (int i = 0; groups != NULL && i < groups->group_cnt; i++)
+        if (strcmp(groups->groups[i].group, group) == 0)
+            there |= take_members(&groups->groups[i], own, instances);
+    if (groups != NULL)
+        rd_kafka_group_list_destroy(groups);
+    return there;
 }
 
 bool leat__kafka_is_fenced(kafka_member *member, int64_t wait_ms)

@@ -195,12 +195,7 @@ leat_status leat__kafka_txn_offsets(leat_log_txn *base, const leat_log_offset *o
         entry->offset = offsets[i].offset;
         if (entry->metadata != NULL)
             rd_kafka_mem_free(NULL, entry->metadata);
-        entry->metadata_size = offsets[i].metadata.length;
-        entry->metadata = NULL;
-        if (entry->metadata_size != 0) { /* freed by the list */
-            entry->metadata = rd_kafka_mem_malloc(NULL, entry->metadata_size);
-            memcpy(entry->metadata, offsets[i].metadata.data, entry->metadata_size);
-        }
+        entry->metadata_size = leat__kafka_sign(txn->member, offsets[i].metadata, &entry->metadata);
     }
     return LEAT_OK;
 }
