@@ -11,6 +11,7 @@ import struct
 import time
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, SASL_HANDSHAKE, API_VERSIONS = 0, 1, 2, 3, 17, 18
+DESCRIBE_GROUPS = 15
 FIND_COORDINATOR, CREATE_TOPICS, INIT_PRODUCER_ID, ADD_PARTITIONS = 10, 19, 22, 24
 END_TRANSACTION, SASL_AUTHENTICATE = 26, 36
 TRANSACTIONAL = 0x10  # attribute of a record batch
@@ -298,6 +299,18 @@ class Client:
         _, stable = reader.take("qq")
         aborted = reader.array(lambda: reader.take("qq"))
         return stable, visible_values(reader.bytes(reader.take("i")), aborted, stable)
+
+    def group(self, name):
+        """(state, ids of its members), of the broker that coordinates it."""
+        reader = self.request(DESCRIBE_GROUPS, 0, array([string(name)]))
+        reader.take("i")
+        check(reader.take("h"))
+        reader.string()
+        state, _, _ = reader.string(), reader.string(), reader.string()
+        members = reader.array(lambda: (reader.string(), reader.string(), reader.string(),
+                                        reader.bytes(reader.take("i")),
+                                        reader.bytes(reader.take("i"))))
+        return state, [member[0] for member in members]
 
     # -- transactions, as clients do them that know nothing of KIP-890 ----------------------------
 

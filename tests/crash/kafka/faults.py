@@ -9,7 +9,8 @@ silent.
                                    kill   the job dies at that request, which is forwarded or not
 
     prevented   the outputs are right (judge.py)
-    detected    the job ends with 84: the seals contradict each other (R2)
+    detected    the job ends with 84: the seals contradict each other (R2); a job without state
+                has none, and is torn never
 """
 import os
 import random
@@ -20,6 +21,7 @@ import time
 import job
 import kafka_proxy
 import tool
+import works
 import world as worlds
 from judge import Violation
 
@@ -142,35 +144,43 @@ def play(world, proxy, count, report):
     return max(done, 1)
 
 
-def new_world(proxied, folder, name, seed, program="user_counts"):
+def new_world(proxied, folder, name, seed, work):
     rng = random.Random(f"{seed}/{name}/settings")
     world = worlds.World(proxied.broker, folder, name, seed, users=rng.choice([7, 100]),
-                         rate=rng.choice([200, 500]), program=program, listen=proxied.bootstrap,
+                         rate=rng.choice([200, 500]), work=work, listen=proxied.bootstrap,
                          options={"socket.timeout.ms": CLIENT_WAITS_MS})
     world.epoch_ms = rng.choice([1, 10])
     return world
 
 
-def run(rounds, seed, report, folder, transaction_version):
-    """Raises Violation for a silent tear."""
+def run(shares, seed, report, folder, transaction_version):
+    """shares: [(work, rounds)].  Raises Violation for a silent tear."""
     settings = {"transaction_version": transaction_version, "settings": worlds.BROKER_SETTINGS}
     with kafka_proxy.ProxiedBroker(**settings) as proxied:
-        number = 0
-        while rounds > 0:
-            name = f"fault{transaction_version}-{number}"
-            report.say(f"world {name}: transaction.version {transaction_version}")
-            world = new_world(proxied, folder, name, seed)
-            try:
-                rounds -= play(world, proxied.proxy, min(rounds, ROUNDS_PER_WORLD), report)
-                report.add_world(world, world.outputs())
-            except BaseException as problem:
-                report.say(world.evidence(problem))
-                report.say(events_about(proxied.proxy))
-                raise
-            finally:
-                proxied.proxy.clear()
-                world.close()
-            number += 1
+        for work, rounds in shares:
+            number = 0
+            while rounds > 0:
+                name = f"fault{transaction_version}-{work.name.replace('_', '-')}{number}"
+                report.say(f"world {name}: {work.name}, transaction.version {transaction_version}")
+                rounds -= run_world(proxied, work, min(rounds, ROUNDS_PER_WORLD), seed, report,
+                                    folder, name)
+                number += 1
+
+
+def run_world(proxied, work, rounds, seed, report, folder, name):
+    """Returns how many rounds were done."""
+    world = new_world(proxied, folder, name, seed, work)
+    try:
+        done = play(world, proxied.proxy, rounds, report)
+        report.add_world(world, world.outputs())
+        return done
+    except BaseException as problem:
+        report.say(world.evidence(problem))
+        report.say(events_about(proxied.proxy))
+        raise
+    finally:
+        proxied.proxy.clear()
+        world.close()
 
 
 def events_about(proxy, count=40):
@@ -182,10 +192,9 @@ def events_about(proxy, count=40):
 def show_that_r1_is_needed(seed, report, folder, tries=25):
     """The job without R1, late copies of EndTxn, transaction.version 0: the judge or the seals must
     tell of a tear, or these rounds could not fail.  Returns what they said."""
-    program = os.path.join(os.path.dirname(tool.BIN), "tests", "user_counts_without_r1")
     with kafka_proxy.ProxiedBroker(transaction_version=0,
                                    settings=worlds.BROKER_SETTINGS) as proxied:
-        world = new_world(proxied, folder, "without-r1", seed, program)
+        world = new_world(proxied, folder, "without-r1", seed, works.UserCountsWithoutR1)
         try:
             world.add()
             world.loader.rate(world.rate)

@@ -4,8 +4,10 @@
                            │  │  │
     output (wherever)     a1 b1 a2              event k of a user makes count k, with its time
 
-    live      what a read_committed reader sees while all this goes on: per user 1, 2, 3 ... and
-              nothing that is gone later
+    relayed, wherever      a  b  a          event k of a user, as it was
+
+    live      what a read_committed reader sees while all this goes on: per user 1, 2, 3 ... (of
+              relayed events: none twice, none before an older one), and nothing that is gone later
     frozen    nothing is pending: the outputs are those of the input before the committed offsets,
               each once (no torn epoch), in the order of the input for each user
     sealed    the changelog's chain of epochs, read by its description in docs/formats.md
@@ -30,14 +32,16 @@ class Expected:
     event lies that makes it."""
 
     def __init__(self, events):
-        self.of_user = {}  # user: [(timestamp_ms, partition, offset)] in the order of its partition
+        # user: [(timestamp_ms, partition, offset, number)] in the order of its partition
+        self.of_user = {}
         home = {}
         for event in events:
             user = event["value"]["user_id"]
             if home.setdefault(user, event["partition"]) != event["partition"]:
                 raise Violation(f"the input has {user} in two partitions")
             self.of_user.setdefault(user, []).append(
-                (event["value"]["timestamp_ms"], event["partition"], event["offset"]))
+                (event["value"]["timestamp_ms"], event["partition"], event["offset"],
+                 number_of(event)))
         for rows in self.of_user.values():
             rows.sort(key=lambda row: row[2])
 
@@ -49,15 +53,20 @@ class Expected:
         found = {}
         for user, rows in self.of_user.items():
             limit = committed.get(rows[0][1], -1)
-            found[user] = sum(1 for _, _, offset in rows if offset < limit)
+            found[user] = sum(1 for row in rows if row[2] < limit)
         return found
+
+
+def number_of(event):
+    """The loader's: p0, p1 ..."""
+    return int(event["value"]["product_id"][1:])
 
 
 def check_acknowledged(events, acknowledged):
     """Each acknowledged event is there, where the loader was told, and none is there twice."""
     seen = {}
     for event in events:
-        number = int(event["value"]["product_id"][1:])
+        number = number_of(event)
         if number in seen:
             raise Violation(f"the loader's event {number} is in the input twice")
         seen[number] = (event["partition"], event["offset"])
@@ -80,7 +89,7 @@ class Live:
         self.topic, self.total = topic, 0
         self.last_of = {}      # user: last record
         self.last_offset = {}  # partition: offset
-        self.seen = {}         # (partition, offset): (key, timestamp, count)
+        self.seen = {}         # (partition, offset): what_of
 
     def feed(self, record):
         where = (self.topic, *place_of(record))
@@ -89,19 +98,42 @@ class Live:
             raise Violation(f"a reader saw offset {offset} of {self.topic}/{partition} after "
                             f"{self.last_offset[partition]}", where)
         self.last_offset[partition] = offset
-        user, count = record["value"]["user_id"], record["value"]["event_count"]
-        before = self.last_of.get(user)
+        user = record["value"]["user_id"]
+        self.check_next(user, record, self.last_of.get(user), where)
+        if record["key"] != user:
+            raise Violation(f"{record} has another key than its user", where)
+        self.last_of[user] = record
+        self.seen[(partition, offset)] = self.what_of(record)
+        self.total += 1
+
+    @staticmethod
+    def what_of(record):
+        return record["key"], record["timestamp"], record["value"]["event_count"]
+
+    @staticmethod
+    def check_next(user, record, before, where):
+        count = record["value"]["event_count"]
         if count != (before["value"]["event_count"] if before else 0) + 1:
             kind = "lost" if not before or count > before["value"]["event_count"] else "repeated"
             raise Violation(
                 f"{user}: count {count} at {place_of(record)} follows "
                 f"{before['value']['event_count'] if before else 'nothing'}"
                 f"{' at ' + str(place_of(before)) if before else ''} (something was {kind})", where)
-        if record["key"] != user:
-            raise Violation(f"{record} has another key than its user", where)
-        self.last_of[user] = record
-        self.seen[(partition, offset)] = (user, record["timestamp"], count)
-        self.total += 1
+
+
+class LiveRelay(Live):
+    """Of relayed events: the loader numbers those of a user in their order."""
+
+    @staticmethod
+    def what_of(record):
+        return record["key"], record["timestamp"], number_of(record)
+
+    @staticmethod
+    def check_next(user, record, before, where):
+        if before and number_of(record) <= number_of(before):
+            raise Violation(f"{user}: event {number_of(record)} at {place_of(record)} follows "
+                            f"{number_of(before)} at {place_of(before)} (something was repeated)",
+                            where)
 
 
 # -- the output, when nothing is pending ----------------------------------------------------------
@@ -123,8 +155,40 @@ def check_frozen(topic, expected, output, committed, live=None):
                             f"{place_of(record)}", where)
         if record["timestamp"] != rows[k - 1][0]:
             raise Violation(f"{user}: count {k} at {place_of(record)} has time "
-                            f"{record['timestamp']}, its event at {rows[k - 1][1:]} has "
+                            f"{record['timestamp']}, its event at {rows[k - 1][1:3]} has "
                             f"{rows[k - 1][0]}: another order", where)
+    check_whole(topic, expected, counts, homes, committed)
+    if live is not None:
+        check_seen(topic, output, live)
+    return len(output)
+
+
+def check_relayed(topic, expected, output, committed, live=None):
+    """Outputs = the input before the committed offsets, each event once and as it was, those of a
+    user in their order; returns how many there are."""
+    counts, homes = {}, {}
+    for record in output:
+        user, where = record["value"]["user_id"], (topic, *place_of(record))
+        if homes.setdefault(user, record["partition"]) != record["partition"]:
+            raise Violation(f"{user} has outputs in two partitions", where)
+        k = counts[user] = counts.get(user, 0) + 1
+        rows = expected.of_user.get(user, [])
+        number, wanted = number_of(record), rows[k - 1][3] if k <= len(rows) else None
+        if number != wanted:
+            known = {row[3] for row in rows[:k - 1]}
+            raise Violation(f"{user}: output number {k}, at {place_of(record)}, is event {number}"
+                            f"{' once more' if number in known else ''}, not {wanted}", where)
+        if record["timestamp"] != rows[k - 1][0]:
+            raise Violation(f"event {number} at {place_of(record)} has time {record['timestamp']}, "
+                            f"not {rows[k - 1][0]}", where)
+    check_whole(topic, expected, counts, homes, committed)
+    if live is not None:
+        check_seen(topic, output, live)
+    return len(output)
+
+
+def check_whole(topic, expected, counts, homes, committed):
+    """Outputs and offsets are of the same epochs."""
     for user, wanted in expected.counts_before(committed).items():
         have = counts.get(user, 0)
         if have != wanted:
@@ -132,17 +196,13 @@ def check_frozen(topic, expected, output, committed, live=None):
             raise Violation(
                 f"torn epoch: {user} has {have} outputs, but {wanted} of its events lie before the "
                 f"committed offset {committed.get(rows[0][1])} of input partition {rows[0][1]} "
-                f"(event {min(have, wanted) + 1} is at {rows[min(have, wanted)][1:]})",
+                f"(event {min(have, wanted) + 1} is at {rows[min(have, wanted)][1:3]})",
                 (topic, homes.get(user, rows[0][1]), None))
-    if live is not None:
-        check_seen(topic, output, live)
-    return len(output)
 
 
 def check_seen(topic, output, live):
     """What was once seen as committed stays."""
-    there = {place_of(record): (record["key"], record["timestamp"], record["value"]["event_count"])
-             for record in output}
+    there = {place_of(record): live.what_of(record) for record in output}
     for place, what in live.seen.items():
         if there.get(place) != what:
             raise Violation(f"a reader saw {what} at {place}, now there is {there.get(place)}",

@@ -78,6 +78,7 @@ def zombie(world, rng, pause_s=None):
     """Stopped jobs lose their partitions to others, wake up, and must do no harm."""
     while len(world.jobs) < 2:
         world.add()
+    world.wait_until_joined()
     world.wait_for_progress(more=20)
     session_s = 2 * SLOWER
     if pause_s is None:

@@ -1,8 +1,9 @@
-"""tests/crash/kafka/run.py [--kind K]... [--rounds N] [--seed S] [--json FILE] [--quiet]
+"""tests/crash/kafka/run.py [--kind K]... [--job J]... [--rounds N] [--brokers 1|3] [--seed S]
+                          [--json FILE] [--quiet]
 
-Crash rounds on a Kafka broker of its own.  A failure prints the seed (which repeats the settings
-and the choices, not the instants), the batches about the wrong record, and keeps the folder with
-the logs of every process and the broker's data."""
+Crash rounds on a Kafka broker of its own, a third of them with the job without state.  A failure
+prints the seed (which repeats the settings and the choices, not the instants), the batches about
+the wrong record, and keeps the folder with the logs of every process and the broker's data."""
 import argparse
 import json
 import os
@@ -20,6 +21,7 @@ import faults  # noqa: E402
 import kafka  # noqa: E402
 import rounds as kinds  # noqa: E402
 import tool  # noqa: E402
+import works  # noqa: E402
 import world as worlds  # noqa: E402
 
 ROUNDS_PER_WORLD = {"kill": 15, "broker": 5, "zombie": 5, "scale": 5}
@@ -79,14 +81,14 @@ def cold_look(world, report):
         each.up()
 
 
-def run_world(broker, folder, kind, count, seed, number, report):
-    name = f"{kind}{number}"
+def run_world(broker, folder, kind, work, count, seed, number, report):
+    name = f"{kind}-{work.name.replace('_', '-')}{number}"
     rng = random.Random(f"{seed}/{name}/settings")
     world = worlds.World(broker, folder, name, seed, users=rng.choice([7, 100, 1000]),
                          rate=rng.choice([200, 500, 1000]) // (4 if tool.SANITIZED else 1),
-                         memory_only=rng.random() < 0.2)
-    report.say(f"world {name}: {world.loader.users} users, {world.rate} events/s, epoch "
-               f"{world.epoch_ms or 'default'} ms, state "
+                         memory_only=rng.random() < 0.2, work=work)
+    report.say(f"world {name}: {work.name}, {world.loader.users} users, {world.rate} events/s, "
+               f"epoch {world.epoch_ms or 'default'} ms, state "
                f"{'in memory' if world.memory_only else 'on disk'}")
     try:
         play(world, kind, count, report)
@@ -100,35 +102,37 @@ def run_world(broker, folder, kind, count, seed, number, report):
         world.close()
 
 
-def run_kinds(plan, seed, report, folder, brokers=1, transaction_version=2):
-    """plan: {kind: rounds}"""
+def run_kinds(plan, jobs, seed, report, folder, brokers=1, transaction_version=2):
+    """plan: {kind: rounds}; jobs: names of works"""
     plan = dict(plan)
     faulty = plan.pop("fault", 0)
     if faulty:
         for version in (0, 2):
-            faults.run((faulty + 1) // 2, seed, report, folder, version)
+            shares = works.shared_out((faulty + 1) // 2, jobs)
+            faults.run(shares, seed, report, folder, version)
         report.say(f"without R1: {faults.show_that_r1_is_needed(seed, report, folder)}")
     if not plan:
         return
     with kafka.Broker(os.path.join(folder, "broker"), brokers=brokers,
                       transaction_version=transaction_version,
                       settings=worlds.BROKER_SETTINGS) as broker:
-        for kind, left in plan.items():
-            number = 0
-            while left > 0:
-                these = min(left, ROUNDS_PER_WORLD[kind])
-                run_world(broker, folder, kind, these, seed, number, report)
-                left -= these
-                number += 1
+        for kind, rounds in plan.items():
+            for work, left in works.shared_out(rounds, jobs):
+                number = 0
+                while left > 0:
+                    these = min(left, ROUNDS_PER_WORLD[kind])
+                    run_world(broker, folder, kind, work, these, seed, number, report)
+                    left -= these
+                    number += 1
 
 
-def run(plan, seed, quiet=False, json_file=None, **cluster):
+def run(plan, seed, quiet=False, json_file=None, jobs=tuple(works.WORKS), **cluster):
     """Runs the plan; a failure keeps its folder and ends with exit status 1."""
     started_s, report = time.monotonic(), Report(quiet)
     folder = tempfile.mkdtemp(prefix="leat-crash-kafka-")
-    summary = {"plan": plan, "seed": seed, **cluster}
+    summary = {"plan": plan, "seed": seed, "jobs": list(jobs), **cluster}
     try:
-        run_kinds(plan, seed, report, folder, **cluster)
+        run_kinds(plan, jobs, seed, report, folder, **cluster)
     except Exception as problem:
         if quiet:
             print("\n".join(report.kept[-25:]))
@@ -177,6 +181,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=sorted(SHARES), action="append",
                         help="these, --rounds each; without it all: N kills, N/3 of others")
+    parser.add_argument("--job", choices=sorted(works.WORKS), action="append",
+                        help="these only; without it all")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=seed_of_environment())
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
@@ -185,7 +191,8 @@ def main():
     options = parser.parse_args()
     plan = {kind: max(1, options.rounds if options.kind else -(-options.rounds // share))
             for kind, share in SHARES.items() if kind in (options.kind or SHARES)}
-    run(plan, options.seed, options.quiet, options.json, brokers=options.brokers)
+    run(plan, options.seed, options.quiet, options.json,
+        jobs=options.job or tuple(works.WORKS), brokers=options.brokers)
 
 
 if __name__ == "__main__":

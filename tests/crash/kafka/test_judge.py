@@ -95,6 +95,70 @@ class Live(unittest.TestCase):
             live.feed(count(1, "a", 3, 1))
 
 
+def relayed(offset, user, number, partition=0):
+    return event(offset, user, number, partition) | {"timestamp": 100 + number}
+
+
+class Relayed(unittest.TestCase):
+    """Input a b a | b of which three are committed."""
+
+    def setUp(self):
+        self.events = [event(0, "a", 0), event(1, "b", 1), event(3, "a", 2), event(4, "b", 3)]
+        self.output = [relayed(0, "a", 0), relayed(1, "b", 1), relayed(3, "a", 2)]
+        self.committed = {0: 4}
+
+    def check(self, live=None):
+        return judge.check_relayed("out", judge.Expected(self.events), self.output, self.committed,
+                                   live)
+
+    def refused(self, words):
+        with self.assertRaisesRegex(judge.Violation, words):
+            self.check()
+
+    def test_what_is_right_passes(self):
+        self.assertEqual(self.check(), 3)
+
+    def test_an_event_is_missing(self):
+        self.output.pop()
+        self.refused("torn epoch: a has 1 outputs, but 2")
+
+    def test_an_event_is_missing_between_others(self):
+        self.output.pop(0)
+        self.refused("event 2, not 0")
+
+    def test_an_event_is_there_twice(self):
+        self.output.append(relayed(5, "a", 2))
+        self.refused("event 2 once more, not None")
+
+    def test_offsets_without_their_outputs(self):
+        self.committed = {0: 5}
+        self.refused("torn epoch: b")
+
+    def test_outputs_without_their_offsets(self):
+        self.committed = {0: 3}
+        self.refused("torn epoch: a")
+
+    def test_another_time(self):
+        self.output[1]["timestamp"] = 7
+        self.refused("has time 7")
+
+    def test_two_partitions(self):
+        self.output[2]["partition"] = 1
+        self.refused("two partitions")
+
+    def test_live(self):
+        live = judge.LiveRelay("out")
+        for record in self.output:
+            live.feed(record)
+        self.check(live)
+        for wrong in (relayed(9, "a", 2), relayed(9, "a", 0)):
+            with self.assertRaisesRegex(judge.Violation, "repeated"):
+                copy.deepcopy(live).feed(wrong)
+        live.feed(relayed(9, "b", 3))
+        with self.assertRaisesRegex(judge.Violation, "now there is"):
+            self.check(live)
+
+
 class Acknowledged(unittest.TestCase):
     def test_each_where_it_was_said_to_be(self):
         events = [event(0, "a", 0), event(1, "a", 1)]

@@ -1,10 +1,11 @@
 """One job on one cluster, with a loader, a reader beside it, and the judge.
 
-    crash_kafka_load ──► input ──► user_counts a, b, c ... ──► output ──► crash_kafka_dump --follow
-         │ acks                      │ changelog                              │ live: 1, 2, 3 ...
-         └───────────────────────────┴──────── judge, when all is still ──────┘
+    crash_kafka_load ──► input ──► processes a, b, c ... ──► output ──► crash_kafka_dump --follow
+         │ acks                      │ changelog                             │ live: 1, 2, 3 ...
+         └───────────────────────────┴──────── judge, when all is still ─────┘
 
-Names on the cluster begin with the world's own prefix, so that many worlds share a broker.
+Which job the processes are of, works.py says.  Names on the cluster begin with the world's
+own prefix, so that many worlds share a broker.
 """
 import json
 import os
@@ -18,11 +19,12 @@ import judge
 import kafka_wire
 import segments
 import tool
+import works
 from judge import Violation
 
-INPUT, OUTPUT, GROUP = "user_events", "user_recommendations", "user-counts"
-CHANGELOG = "user-counts-count-changelog"
+INPUT = "user_events"
 PARTITIONS = 4
+UUID_BYTES = 36  # a member's id is INSTANCE-UUID
 FIRST_MS = int(time.time() * 1000) - 3_600_000  # old records would fall to retention
 TRANSACTION_TIMEOUT_S = 10  # leat's; the driver takes none from the URL
 # Transactions of the dead are found soon, and nothing compacts what the judge wants to see.
@@ -38,12 +40,7 @@ def address(bootstrap):
 
 
 def client(name):
-    """The judge's programs lie beside the tests' programs."""
-    path = os.path.join(os.path.dirname(tool.BIN), "tests", f"crash_kafka_{name}")
-    if not os.path.exists(path):
-        print(f"skipped: {path} is not built")
-        raise SystemExit(tool.SKIPPED)
-    return path
+    return works.test_program(f"crash_kafka_{name}")
 
 
 class Loader:
@@ -92,11 +89,11 @@ class Loader:
 class Follower:
     """A read_committed reader of the output, from before the first record on."""
 
-    def __init__(self, bootstrap, topic, folder):
+    def __init__(self, bootstrap, topic, folder, live):
         self.errors = open(os.path.join(folder, "follower.log"), "wb")
         self.process = subprocess.Popen([client("dump"), "--bootstrap", bootstrap, "--topic", topic,
                                          "--follow"], stdout=subprocess.PIPE, stderr=self.errors)
-        self.live = judge.Live(topic)
+        self.live = live(topic)
         self.violation = None
         self.changed = threading.Condition()
         self.thread = threading.Thread(target=self.read, daemon=True)
@@ -134,12 +131,12 @@ class World:
     for the job (a proxy's)."""
 
     def __init__(self, broker, folder, name, seed, users=200, rate=1000, memory_only=False,
-                 options=None, listen=None, program="user_counts"):
+                 options=None, listen=None, work=works.UserCounts):
         self.broker, self.folder, self.name = broker, os.path.join(folder, name), name
         os.makedirs(self.folder)
         self.rng = random.Random(f"{seed}/{name}")
         self.prefix, self.rate, self.memory_only = f"{name}-", rate, memory_only
-        self.program = program
+        self.work, self.output = work, work.output
         settings = {"leat.prefix": self.prefix, "session.timeout.ms": 2000 * SLOWER,
                     "heartbeat.interval.ms": 300, **(options or {})}
         query = "&".join(f"{key}={value}" for key, value in settings.items())
@@ -149,10 +146,11 @@ class World:
         self.exposed = self.survived = 0 # processes that saw a broker die, and lived on
         self.next_instance = 0
         with kafka_wire.Client(*address(broker.bootstrap)) as wire:
-            for topic in (INPUT, OUTPUT):
+            for topic in (INPUT, self.output):
                 wire.create_topic(self.prefix + topic, partitions=PARTITIONS)
         self.loader = Loader(broker.bootstrap, self.prefix + INPUT, self.folder, users, seed)
-        self.follower = Follower(broker.bootstrap, self.prefix + OUTPUT, self.folder)
+        self.follower = Follower(broker.bootstrap, self.prefix + self.output, self.folder,
+                                 work.live)
 
     # -- processes --------------------------------------------------------------------------------
 
@@ -162,12 +160,12 @@ class World:
             name = "abcdefghijklmnopqrstuvwxyz"[self.next_instance % 26] + \
                 str(self.next_instance // 26 or "")
             self.next_instance += 1
-        arguments = ["--log", self.log, "--input", INPUT, "--output", OUTPUT,
+        arguments = ["--log", self.log, "--input", INPUT, "--output", self.output,
                      "--workers", self.rng.choice([1, 2])]
         if self.epoch_ms:
             arguments += ["--epoch-ms", self.epoch_ms]
-        made = job.Job(name, folder or self.folder, arguments, self.memory_only, self.program, env)
-        return made
+        return job.Job(name, folder or self.folder, arguments, self.memory_only,
+                       self.work.program(), env)
 
     def add(self, **others):
         made = self.new_job(**others)
@@ -193,6 +191,29 @@ class World:
             self.check_processes()
             if time.monotonic() > until:
                 raise tool.Failed(f"no output for {timeout_s * SLOWER} s: {self.state_of_jobs()}")
+
+    def has_joined(self):
+        """The group is at rest, and all processes are in it: a broker names members after them."""
+        bootstrap, group = self.broker.bootstrap.split(","), self.prefix + self.work.group
+        for each in bootstrap:  # one of them coordinates
+            try:
+                with kafka_wire.Client(*address(each)) as wire:
+                    state, members = wire.group(group)
+            except (kafka_wire.Refused, OSError):
+                continue
+            if state == "Stable":
+                return {member[:-UUID_BYTES - 1] for member in members} >= set(self.jobs)
+        return False
+
+    def wait_until_joined(self, timeout_s=30):
+        """Who is stopped before has no place yet that another could take."""
+        until = time.monotonic() + timeout_s * SLOWER
+        while not self.has_joined():
+            self.check_processes()
+            if time.monotonic() > until:
+                raise tool.Failed(f"not in the group after {timeout_s * SLOWER} s: "
+                                  f"{self.state_of_jobs()}")
+            time.sleep(0.1)
 
     def state_of_jobs(self):
         lines = []
@@ -230,7 +251,7 @@ class World:
 
     def committed(self):
         return {row["partition"]: row["offset"]
-                for row in self.dump(INPUT, "--group", self.prefix + GROUP)}
+                for row in self.dump(INPUT, "--group", self.prefix + self.work.group)}
 
     def settle(self, timeout_s=60):
         """No more input, and the job has worked off what there is."""
@@ -248,12 +269,14 @@ class World:
         """Transactions of the dead are aborted by the broker in time."""
         until = time.monotonic() + timeout_s
         while True:
-            rows = self.dump(OUTPUT, "--bounds") + self.dump(CHANGELOG, "--bounds")
+            rows = self.dump(self.output, "--bounds")
+            if self.work.changelog:
+                rows += self.dump(self.work.changelog, "--bounds")
             if all(row["stable"] == row["end"] for row in rows):
                 return
             if time.monotonic() > until:
                 raise Violation(f"a transaction stays open for {timeout_s} s: {rows}",
-                                (OUTPUT, 0, None))
+                                (self.output, 0, None))
             time.sleep(0.3)
 
     def check_frozen(self):
@@ -261,12 +284,14 @@ class World:
         self.check_processes()
         self.wait_until_nothing_is_pending()
         acknowledged = self.loader.acknowledged() # before the events: more may be on their way
-        committed, output = self.committed(), self.dump(OUTPUT)
+        committed, output = self.committed(), self.dump(self.output)
         events = self.dump(INPUT)
         judge.check_acknowledged(events, acknowledged)
-        count = judge.check_frozen(OUTPUT, judge.Expected(events), output, committed,
-                                   self.follower.live)
-        judge.check_sealed(CHANGELOG, self.dump(CHANGELOG, "--hex"), committed)
+        count = self.work.check_frozen(self.output, judge.Expected(events), output, committed,
+                                       self.follower.live)
+        changelog = self.work.changelog
+        if changelog:
+            judge.check_sealed(changelog, self.dump(changelog, "--hex"), committed)
         self.check_processes()
         return count
 
@@ -275,7 +300,7 @@ class World:
         wanted = self.settle()
         count = self.check_frozen()
         if count != wanted:
-            raise Violation(f"{count} outputs of {wanted} events", (OUTPUT, 0, None))
+            raise Violation(f"{count} outputs of {wanted} events", (self.output, 0, None))
         return count
 
     def evidence(self, violation):
@@ -293,7 +318,7 @@ class World:
 
     def prove_state(self):
         """State is the fold of the input: one more event of each user counts on from it, from the
-        directory as it is, and from nothing but the changelog."""
+        directory as it is, and from nothing but the changelog.  Without state: goes on there."""
         for name in list(self.jobs):
             self.retire(name).end(job.signal.SIGTERM)
         survivors = [each for each in self.retired if each.state and os.path.isdir(each.state)]
