@@ -6,6 +6,7 @@ produces, reads, checks and tells in lines of JSON when it does what.
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -128,6 +129,7 @@ class Running(Process):
                               name or f"bench-{os.getpid()}-{Running.number}", instance)
         self.started_ns = time.monotonic_ns()
         with open(self.words, "ab") as words:
+            self.words_from = words.tell()
             self.child = subprocess.Popen(argv, stdout=words, stderr=words, cwd=self.folder)
         super().__init__(self.child.pid)
 
@@ -140,6 +142,12 @@ class Running(Process):
             self.tell()
         if self.owned:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def said(self, pattern):
+        """What it wrote that matches, or None."""
+        with open(self.words, "rb") as words:
+            words.seek(self.words_from)
+            return re.search(pattern, words.read().decode(errors="replace"))
 
     def stop(self):
         if self.child.poll() is None:
@@ -206,10 +214,10 @@ def _bare(epoch_ms, order="eager", changelog=None):
     return command
 
 
-def _leat():
+def leat_command(*more):
     def command(broker, folder, _name, instance):
         return [USER_COUNTS, "--log", f"kafka:{broker}", "--instance", instance, "--state-dir",
-                os.path.join(folder, "state")]
+                os.path.join(folder, "state"), *more]
     return command
 
 
@@ -236,7 +244,7 @@ def engines(wanted):
         Engine("bare", "10 ms", _bare(10)),
         Engine("bare", "5 ms + changelog", _bare(5, changelog=CHANGELOG)),
         Engine("bare", "pipelined + changelog", _bare(0, "pipelined", CHANGELOG)),
-        Engine("leat", "", _leat()),
+        Engine("leat", "", leat_command()),
         *[Engine("streams", f"{ms} ms", _streams(ms)) for ms in (10, 20, 100)],
         *[Engine("flink", f"{ms} ms", _flink(ms)) for ms in (50, 100, 1000)],
     ]

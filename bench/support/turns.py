@@ -172,7 +172,7 @@ def ratios(by_name, keys):
     return found
 
 
-def told(options, result, runs, table):
+def told(options, result, runs, table, about_disturbed=True):
     """Writes the JSON, prints the table; runs is {case: {name: [row, ...]}}."""
     result["runs_of_each"] = runs
     result["medians"] = {case: {name: medians(rows, options.runs) for name, rows in rows_of.items()}
@@ -188,9 +188,10 @@ def told(options, result, runs, table):
     for case, by_name in result["medians"].items():
         print()
         table(case, by_name)
-    print("\nrejected: disturbed runs that were made again; *: of the medians' runs, some are "
-          f"disturbed\n(steal > {options.max_steal} %, or the generator late by more than "
-          f"{MAX_LATE_MS} ms at up to {LATE_COUNTS_TO_RATE}/s)")
+    if about_disturbed:
+        print("\nrejected: disturbed runs that were made again; *: some of the runs that count are "
+              f"disturbed\n(steal > {options.max_steal} %, or the generator late by more than "
+              f"{MAX_LATE_MS} ms at up to {LATE_COUNTS_TO_RATE}/s)")
 
 
 def columns(by_name, keys, heads, goals=None):

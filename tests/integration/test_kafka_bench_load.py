@@ -22,7 +22,17 @@ CASES = {
 }
 
 
-def drain(name, counts):
+# Of eight users those after the second, three apart, take turns: 2 * 3 and 3 * 3 modulo 8. Each
+# had one event before.
+IN_TURN = ["users=8", "first_user=2", "user_range=2", "stride=3", "counted_before=1"]
+TURN_CASES = {
+    "in-turn": ([(6, 2), (1, 2), (6, 3), (1, 3)], 0),
+    "in-turn-from-one": ([(6, 1), (1, 2), (6, 2), (1, 3)], 1),
+    "in-turn-others": ([(2, 2), (3, 2), (2, 3), (3, 3)], 1),
+}
+
+
+def drain(name, counts, settings):
     """What load says of these counts: two users, two events each."""
     topic = f"bench-load-{os.getpid()}-{name}"
     subprocess.run([f"{BIN}/leat", "topics", "--log", f"kafka:{BROKER}", "--create", topic,
@@ -32,19 +42,21 @@ def drain(name, counts):
     subprocess.run([f"{BIN}/leat", "produce", "--log", f"kafka:{BROKER}", topic, "--key",
                     "user_id"], input=lines, text=True, check=True, stdout=subprocess.DEVNULL)
     return subprocess.run([f"{BIN}/bench/e2e/load", "drain", f"broker={BROKER}", f"output={topic}",
-                           "events=4", "users=2", "seed=0", "patience=2"],
+                           "events=4", "seed=0", "patience=2", *settings],
                           capture_output=True, text=True, check=False)
 
 
 def main():
     failed = 0
-    for name, (counts, wanted) in CASES.items():
-        done = drain(name, counts)
+    cases = [(name, *case, ["users=2"]) for name, case in CASES.items()] + [
+        (name, *case, IN_TURN) for name, case in TURN_CASES.items()]
+    for name, counts, wanted, settings in cases:
+        done = drain(name, counts, settings)
         told = "WRONG RESULT" in done.stderr
         if done.returncode != wanted or told != (wanted != 0):
             print(f"{name}: exit status {done.returncode}, not {wanted}\n{done.stderr}")
             failed += 1
-    print(f"{len(CASES) - failed} of {len(CASES)} cases")
+    print(f"{len(cases) - failed} of {len(cases)} cases")
     sys.exit(1 if failed else 0)
 
 

@@ -23,6 +23,13 @@ static void *zeroed(uint64_t count, size_t size)
     return memory;
 }
 
+static uint64_t user_in_turn(const event_plan *plan, uint64_t event)
+{
+    uint64_t range = plan->user_range == 0 ? plan->user_count : plan->user_range;
+    uint64_t stride = plan->stride == 0 ? 1 : plan->stride;
+    return (plan->first_user + event % range) * stride % plan->user_count;
+}
+
 void plan_build(event_plan *plan, uint64_t seed)
 {
     leat__random random = {.state = seed};
@@ -32,7 +39,7 @@ void plan_build(event_plan *plan, uint64_t seed)
     plan->intended_ns = zeroed(plan->event_count, sizeof *plan->intended_ns);
     for (uint64_t i = 0; i < plan->event_count; i++) {
         uint64_t user =
-            seed == 0 ? i % plan->user_count : leat__random_below(&random, plan->user_count);
+            seed == 0 ? user_in_turn(plan, i) : leat__random_below(&random, plan->user_count);
         plan->user_of_event[i] = (uint32_t)user;
         plan->first_of_user[user + 1]++;
     }

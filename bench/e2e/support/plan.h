@@ -25,16 +25,19 @@ typedef struct click_list { /* rows "USER ITEM" of a file */
 
 typedef struct event_plan {
     uint64_t event_count, user_count;
-    uint64_t counted_before; /* events that each user had before event 0 */
-    uint64_t user_bytes;     /* of a user's name at least: u00000007-3f2a91c-... */
-    click_list clicks;       /* count 0: none */
+    uint64_t counted_before;                 /* events that each user had before event 0 */
+    uint64_t first_user, user_range, stride; /* of seed 0; user_range 0: all, stride 0: 1 */
+    uint64_t user_bytes;                     /* of a user's name at least: u00000007-3f2a91c-... */
+    click_list clicks;                       /* count 0: none */
     uint32_t *user_of_event;
     uint64_t *first_of_user; /* place in events_by_user; user_count + 1 of them */
     uint32_t *events_by_user;
     _Atomic int64_t *intended_ns; /* CLOCK_MONOTONIC */
 } event_plan;
 
-/* seed 0: users take turns. Fields above the arrays are set by the caller. */
+/* seed 0: users take turns, `user_range` of them from `first_user` on, each `stride` after the one
+ * before (so that their rows do not lie together). Fields above the arrays are set by the caller.
+ */
 void plan_build(event_plan *plan, uint64_t seed);
 void plan_free(event_plan *plan);
 /* Ends the program where there is no such file. */
