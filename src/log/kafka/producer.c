@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum {
+    CONNECT_TIMEOUT_MS = 1000,
     INIT_TIMEOUT_MS = 10000,
     INIT_ATTEMPTS = 3,
     PURGE_TIMEOUT_MS = 1000,
@@ -181,12 +182,18 @@ static leat_status make(kafka_member *member, leat_error *error)
     return leat__kafka_new(RD_KAFKA_PRODUCER, conf, &member->producer.rk, error);
 }
 
+/* Asked before the first connection is up, the client would wait 500 ms to ask again. */
+static rd_kafka_error_t *init_transactions(rd_kafka_t *rk, int timeout_ms)
+{
+    (void)rd_kafka_controllerid(rk, CONNECT_TIMEOUT_MS);
+    return rd_kafka_init_transactions(rk, timeout_ms);
+}
+
 /* Waits until every transaction of this transactional.id is decided, and raises its epoch. */
 static leat_status decide_former(kafka_member *member, leat_error *error)
 {
     for (int attempt = 1;; attempt++) {
-        rd_kafka_error_t *failure =
-            rd_kafka_init_transactions(member->producer.rk, INIT_TIMEOUT_MS);
+        rd_kafka_error_t *failure = init_transactions(member->producer.rk, INIT_TIMEOUT_MS);
         if (failure == NULL)
             return LEAT_OK;
         rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
@@ -254,8 +261,7 @@ leat_status leat__kafka_fence(kafka_member *member, const char *instance, leat_e
         else
             rd_kafka_conf_destroy(conf);
     }
-    rd_kafka_error_t *failure =
-        status == LEAT_OK ? rd_kafka_init_transactions(rk, FENCE_TIMEOUT_MS) : NULL;
+    rd_kafka_error_t *failure = status == LEAT_OK ? init_transactions(rk, FENCE_TIMEOUT_MS) : NULL;
     if (failure != NULL) {
         status = leat__kafka_fail(error, rd_kafka_error_code(failure), id, "'%.80s': %.160s", id,
                                   rd_kafka_error_string(failure));
