@@ -71,16 +71,22 @@ class Broker(Process):
         self.words = f"{address}, as it was"
         if address is None:
             self.folder = tempfile.mkdtemp(prefix="leat-bench-kafka-")
-            told = subprocess.run(
-                [TOOL, "start", "--port", "0", "--json", "--heap", heap,
-                 *(["--young", young] if young else []), "--dir",
-                 os.path.join(self.folder, "kafka")], stdout=subprocess.PIPE, check=True)
-            known = json.loads(told.stdout)
-            address = known["log"].partition(":")[2]
-            pid = known["brokers"][0]["pid"]
             self.words = f"heap {heap}, young {young}" if young else f"heap {heap}"
+            try:
+                address, pid = self._start(heap, young)
+            except BaseException:
+                self.__exit__()
+                raise
         super().__init__(pid)
         self.address = address
+
+    def _start(self, heap, young):
+        told = subprocess.run(
+            [TOOL, "start", "--port", "0", "--json", "--heap", heap,
+             *(["--young", young] if young else []), "--dir", os.path.join(self.folder, "kafka")],
+            stdout=subprocess.PIPE, check=True)
+        known = json.loads(told.stdout)
+        return known["log"].partition(":")[2], known["brokers"][0]["pid"]
 
     def __enter__(self):
         return self
