@@ -96,6 +96,11 @@ typedef struct leat_job_opts {
      * came later. Hard links if state_dir is on the same file system, else copies. NULL: none */
     const char *snapshot_dir;
     int64_t snapshot_interval_ms; /* from one's end to the next; 0: 10 minutes */
+    /* R15: who answers from this job's state wants to know that it still is its owner. While
+     * nothing changes the positions are committed again after a third of this, so that
+     * leat_job_proof_age_ms stays below it as long as the log answers; 0: a job with nothing to
+     * commit proves nothing */
+    int64_t lease_ms;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -398,8 +403,9 @@ typedef struct leat_job_stats {
     int64_t watermark_ms; /* the least of all tasks */
     int64_t commit_p50_us, commit_p99_us, epoch_p50_us, epoch_p99_us;
     uint64_t state_entries, state_cache_bytes, timers;
-    uint64_t backlog;   /* records in the sources' topics not yet read */
-    uint64_t table_lag; /* and in those of the global tables */
+    /* records in the sources' topics not yet read, and in those of the global tables; of a log with
+     * servers as of a second ago, or, while they do not answer, as of when they did */
+    uint64_t backlog, table_lag;
     leat_partition_state state;
     uint32_t partitions_ready, partitions_restoring; /* of all stages */
     /* the restore under way, or the last: changelog offsets read, of how many; when it will be done
@@ -414,6 +420,11 @@ typedef struct leat_job_stats {
     uint64_t snapshot_bytes;
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
+/* R15: how long ago the log last said that the partitions here are this process's, and the state
+ * was all that was committed of them: since the begin of the last commit that succeeded, of the
+ * restore before the first. -1: there are none here, or the job is starting. Never waits; any
+ * thread. */
+LEAT_API int64_t leat_job_proof_age_ms(leat_job *job);
 
 typedef struct leat_partition_stats {
     const char *stage; /* lent for the call */

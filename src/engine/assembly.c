@@ -366,6 +366,7 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
         for (uint32_t e = 0; e < plan->edge_count; e++)
             if (plan->edges[e].from_stage == run->tasks[i]->stage->number)
                 wire_edge(run->tasks[i], e);
+    int64_t asked_us = run->env->monotonic_us(run->env->arg);
     leat_status status = leat__read_positions(run, error);
     leat__progress_begin(run);
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
@@ -386,6 +387,7 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
     give_to_workers(run);
     pthread_rwlock_unlock(&run->assembly_lock);
     if (status == LEAT_OK) {
+        leat__lease_begin(run, asked_us);
         atomic_store(&run->restoring, false);
         leat__members_tell(run, LEAT__MEMBER_READY); /* R20 */
     }

@@ -301,10 +301,12 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
 }
 
 /* R24: an epoch that wrote nothing needs no transaction; moved positions are committed at least
- * every 5 s. */
+ * every 5 s, others to prove that they are still ours (R15). */
 static bool worth_a_transaction(leat__run *run, bool force)
 {
     bool moved = false;
+    if (run->proving)
+        return true;
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__bundle *bundle = run->tasks[i]->sealed;
         if (bundle->count != 0 || bundle->change_count != 0)
@@ -347,7 +349,8 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
         return status;
     if (worth) {
         run->last_commit_us = run->env->monotonic_us(run->env->arg);
-        run->offsets_pending = false;
+        run->offsets_pending = run->proving = false;
+        leat__lease_renew(run, started_us); /* R15: not from now on; it may have stood still */
         deliver_all(run);
     }
     count_epoch(run, started_us, worth);

@@ -310,7 +310,13 @@ static int64_t step_open(leat__run *run)
         request_barrier(run);
         return now;
     }
-    return now + 1000000;
+    int64_t proof_us = leat__lease_due_us(run);
+    if (proof_us <= now) {
+        run->proving = true;
+        request_barrier(run);
+        return now;
+    }
+    return proof_us < now + 1000000 ? proof_us : now + 1000000;
 }
 
 /* Told to stop while restoring: the last commit is where the next start begins, nothing is lost. */

@@ -181,27 +181,6 @@ void leat_memory_free(void *memory)
     leat__free(memory);
 }
 
-static uint64_t backlog(leat__run *run)
-{
-    uint64_t left = 0;
-    if (!atomic_load(&run->open) || pthread_rwlock_tryrdlock(&run->assembly_lock) != 0)
-        return 0; /* being restored */
-    for (size_t i = 0; i < run->task_count; i++) {
-        const leat__task *task = run->tasks[i];
-        int64_t begin, end;
-        if (task->source == NULL || task->source->node->kind != LEAT__NODE_SOURCE_LOG)
-            continue;
-        if (leat_log_bounds(run->log, task->source->topic, task->partition, &begin, &end, NULL) !=
-            LEAT_OK)
-            continue;
-        int64_t committed = atomic_load(&task->committed_offset);
-        if (end > committed)
-            left += (uint64_t)(end - committed);
-    }
-    pthread_rwlock_unlock(&run->assembly_lock);
-    return left;
-}
-
 static void run_stats(leat__run *run, leat_job_stats *stats)
 {
     pthread_mutex_lock(&run->lock);
@@ -211,8 +190,7 @@ static void run_stats(leat__run *run, leat_job_stats *stats)
     stats->epoch_p50_us = (int64_t)leat__histogram_quantile(&run->epoch_latency_us, 0.5);
     stats->epoch_p99_us = (int64_t)leat__histogram_quantile(&run->epoch_latency_us, 0.99);
     pthread_mutex_unlock(&run->lock);
-    stats->backlog = backlog(run);
-    stats->table_lag = atomic_load(&run->open) ? leat__tables_lag(run) : 0;
+    leat__lag_get(run, stats);
     leat__restore_sum sum = leat__progress_sum(run);
     stats->state = leat__run_state(run);
     stats->partitions_ready = sum.ready;

@@ -403,6 +403,7 @@ void leat__run_close(leat_job *job)
     leat__snapshots_stats(run, &job->last_stats);
     job->run = NULL;
     pthread_rwlock_unlock(&job->run_lock);
+    leat__lag_stop(run);
     leat__members_close(run);
     leat__tables_close(run);
     if (run->stage_partitions != NULL)
@@ -496,6 +497,8 @@ static leat_status start_threads(leat__run *run, leat_error *error)
     leat_status status = leat__tables_start(run, error);
     if (status == LEAT_OK)
         status = leat__snapshots_start(run);
+    if (status == LEAT_OK)
+        status = leat__lag_start(run);
     while (status == LEAT_OK && run->workers_started < run->worker_count) {
         leat__worker *worker = &run->workers[run->workers_started];
         if (pthread_create(&worker->thread, NULL, leat__worker_main, worker) == 0)

@@ -173,6 +173,7 @@ typedef struct leat__restore_sum {
 
 typedef struct leat__watchdog leat__watchdog;
 typedef struct leat__snapshots leat__snapshots;
+typedef struct leat__lag leat__lag;
 
 typedef enum leat__phase { LEAT__OPEN, LEAT__BARRIER } leat__phase;
 
@@ -214,6 +215,7 @@ struct leat__run {
     leat__watchdog *watchdog;        /* NULL while stepping */
     struct leat__suspects *suspects; /* R19; NULL without a state directory */
     leat__snapshots *snapshots;      /* NULL: none are made */
+    _Atomic(leat__lag *) lag;        /* NULL: asked for on the spot */
     int64_t topics_checked_us;
     uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
 
@@ -231,6 +233,10 @@ struct leat__run {
     _Atomic size_t buffered_bytes;   /* R9 */
     size_t buffer_limit;
     bool offsets_pending; /* R24: positions moved without a transaction */
+    /* R15: of the last proof of ownership; 0: nothing is owned. And the barrier asked for is to
+     * give another */
+    _Atomic int64_t proven_us;
+    bool proving;
     uint32_t rewinds_in_row;
     /* the barrier asked for commits positions even without output */
     bool forced;
@@ -357,10 +363,19 @@ void *leat__coordinator_main(void *run);
 /* One move of the state machine; returns when to look again (monotonic us). */
 int64_t leat__coordinator_step(leat__run *run);
 void *leat__worker_main(void *worker);
+/* lease.c: R15 */
+void leat__lease_begin(leat__run *run, int64_t asked_us); /* restored, from what was asked then */
+void leat__lease_renew(leat__run *run, int64_t begun_us); /* a commit succeeded */
+int64_t leat__lease_due_us(const leat__run *run); /* of the next proof; INT64_MAX: none is */
+/* lag.c: backlog and table_lag, without waiting for a server */
+leat_status leat__lag_start(leat__run *run);
+void leat__lag_stop(leat__run *run);
+void leat__lag_get(leat__run *run, leat_job_stats *stats);
+bool leat__lag_given_up(leat__run *run); /* it is being stopped */
 /* tables.c */
 leat_status leat__tables_open(leat__run *run, leat_error *error);
 leat_status leat__tables_start(leat__run *run, leat_error *error);
 void leat__tables_close(leat__run *run);
 bool leat__tables_step(leat__run *run);
-uint64_t leat__tables_lag(const leat__run *run); /* records not read yet; any thread */
+uint64_t leat__tables_lag(leat__run *run); /* records not read yet; any thread */
 #endif

@@ -153,12 +153,13 @@ static void note_positions(leat__tables *tables)
                                       memory_order_relaxed);
 }
 
-uint64_t leat__tables_lag(const leat__run *run)
+uint64_t leat__tables_lag(leat__run *run)
 {
     const leat__tables *tables = run->tables;
     uint64_t lag = 0;
     for (size_t t = 0; tables != NULL && t < tables->table_count; t++)
-        for (uint32_t p = 0; p < tables->tables[t].partition_count; p++) {
+        for (uint32_t p = 0; p < tables->tables[t].partition_count && !leat__lag_given_up(run);
+             p++) {
             const char *topic = tables->tables[t].config->table.topic;
             int64_t begin, end,
                 position =

@@ -84,6 +84,7 @@ static bool check_opts(leat__graph *graph)
            leat__build_not_negative(&draft, "transaction_timeout_ms",
                                     opts->transaction_timeout_ms) &&
            leat__build_not_negative(&draft, "snapshot_interval_ms", opts->snapshot_interval_ms) &&
+           leat__build_not_negative(&draft, "lease_ms", opts->lease_ms) &&
            leat__build_partitions_ok(&draft, opts->partition_count);
 }
 

@@ -1,3 +1,8 @@
+/* integration/state_sizes_job.c - see state_sizes_job.h.
+ *
+ *   orders ─► by user ─► "keep": value, list, map ─┬─► sizes: what each holds after the order
+ *                                                  └─► dead-letters: orders over the bound
+ */
 #include "integration/state_sizes_job.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #include "apps/recommender/commands/commands.h"
 #include "apps/recommender/serve/server.h"
 
-enum { OWN_FLAGS = 11 };
+enum { OWN_FLAGS = 13 };
 
 static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
 
@@ -17,6 +17,16 @@ static leat_status guarantee_read(const char *text, leat_guarantee *guarantee, l
     *error = (leat_error){.status = LEAT_EINVAL, .where = "--guarantee"};
     snprintf(error->message, sizeof error->message,
              "'%.60s' is none of exactly-once, at-least-once, at-most-once", text);
+    return LEAT_EINVAL;
+}
+
+static leat_status when_stale_read(const char *text, bool *refuse, leat_error *error)
+{
+    *refuse = strcmp(text, "refuse") == 0;
+    if (*refuse || strcmp(text, "mark") == 0)
+        return LEAT_OK;
+    *error = (leat_error){.status = LEAT_EINVAL, .where = "--when-stale"};
+    snprintf(error->message, sizeof error->message, "'%.60s' is neither mark nor refuse", text);
     return LEAT_EINVAL;
 }
 
@@ -34,8 +44,9 @@ int serve_main(int argc, char **argv)
     server_options options = {.listen = "127.0.0.1:8080",
                               .http_threads = 2,
                               .forward_timeout_ms = 50,
+                              .max_staleness_ms = LEAT_SECONDS(10),
                               .settings = recommender_defaults()};
-    const char *guarantee = guarantees[0];
+    const char *guarantee = guarantees[0], *when_stale = "mark";
     flag table[OWN_FLAGS + SETTINGS_FLAGS] = {
         {"data-dir", FLAG_TEXT, &options.settings.data_dir, 0, 0, "DIR",
          "where everything is kept; made if missing"},
@@ -45,6 +56,9 @@ int serve_main(int argc, char **argv)
          "where other processes of the job reach this one; with a Kafka log: as --listen"},
         {"forward-timeout", FLAG_DURATION, &options.forward_timeout_ms, 1, 0, NULL,
          "how long the process that has a user is waited for"},
+        {"max-staleness", FLAG_DURATION, &options.max_staleness_ms, 0, 0, NULL,
+         "without a commit for so long answers are stale; 0ms: never"},
+        {"when-stale", FLAG_TEXT, &when_stale, 0, 0, "HOW", "mark or refuse such answers"},
         {"http-threads", FLAG_U32, &options.http_threads, 1, 64, NULL,
          "threads that answer requests"},
         {"allow-any-origin", FLAG_BOOL, &options.allow_any_origin, 0, 0, NULL,
@@ -66,6 +80,8 @@ int serve_main(int argc, char **argv)
     leat_status status = flags_parse(&parsed, argc, argv, &error);
     if (status == LEAT_OK && !parsed.help)
         status = guarantee_read(guarantee, &options.settings.guarantee, &error);
+    if (status == LEAT_OK && !parsed.help)
+        status = when_stale_read(when_stale, &options.refuse_stale, &error);
     if (status == LEAT_OK && parsed.help) {
         print_help(&parsed);
     } else if (status == LEAT_OK && options.settings.data_dir == NULL) {

@@ -271,6 +271,7 @@ leat_status recommender_job_new(recommender_job **out, leat_log *log,
         .advertise = settings->advertise,
         .exchange = settings->exchange,
         .guarantee = settings->guarantee,
+        .lease_ms = settings->lease_ms,
         .buffer_bytes = EPOCH_BYTES,
         .dead_letters = settings->topics.dead_letters,
     });

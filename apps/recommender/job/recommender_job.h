@@ -44,6 +44,7 @@ typedef struct recommender_settings {
     int64_t epoch_ms;
     const char *instance; /* NULL: the job's own default */
     leat_guarantee guarantee;
+    int64_t lease_ms; /* leat_job_opts.lease_ms (R15) */
     int64_t gap_ms, ttl_ms, lateness_ms, out_of_order_ms, interactions_retention_ms;
     uint32_t session_items_max;
     uint32_t count; /* items in a recommendation */

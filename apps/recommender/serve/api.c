@@ -38,13 +38,40 @@ void api_on_committed(void *arg, const leat_log_record *record)
     leat__histogram_record(&self->accepted_to_committed_us, took_us > 0 ? (uint64_t)took_us : 0);
 }
 
-bool api_is_ready(const api *self, http_exchange *exchange)
+bool api_is_stale(const api *self, int64_t *age_ms)
 {
+    *age_ms = leat_job_proof_age_ms(self->job->job);
+    return self->max_staleness_ms != 0 && *age_ms > self->max_staleness_ms;
+}
+
+bool api_is_ready(api *self, http_exchange *exchange)
+{
+    int64_t age_ms;
     int phase = atomic_load_explicit(&self->phase, memory_order_acquire);
-    if (phase != API_STARTING)
+    if (phase == API_STARTING) {
+        http_problem(exchange, 503, "starting", "the tables are being restored; see /readyz");
+        return false;
+    }
+    if (!self->refuse_stale || !api_is_stale(self, &age_ms))
         return true;
-    http_problem(exchange, 503, "starting", "the tables are being restored; see /readyz");
+    atomic_fetch_add_explicit(&self->stale_answers[1], 1, memory_order_relaxed);
+    http_problem(exchange, 503, "stale",
+                 "nothing could be committed for %.1f s (--max-staleness): another process may "
+                 "know better",
+                 (double)age_ms / 1e3);
     return false;
+}
+
+void api_mark_stale(api *self, http_exchange *exchange)
+{
+    char seconds[32];
+    int64_t age_ms;
+    if (!api_is_stale(self, &age_ms))
+        return;
+    atomic_fetch_add_explicit(&self->stale_answers[0], 1, memory_order_relaxed);
+    (void)snprintf(seconds, sizeof seconds, "%.1f", (double)age_ms / 1e3);
+    http_add_header(exchange, "Leat-Stale", seconds);
+    leat__buffer_text(exchange->out, ",\"stale\":true");
 }
 
 static void get_health(http_exchange *exchange, void *arg)
@@ -56,7 +83,7 @@ static void get_health(http_exchange *exchange, void *arg)
 /* What the live server holds, to be compared with a build from the log. */
 static void get_debug_index(http_exchange *exchange, void *arg)
 {
-    const api *self = arg;
+    api *self = arg;
     char *text = NULL;
     size_t length = 0;
     leat_error error;

@@ -45,6 +45,9 @@ typedef struct api {
     _Atomic uint64_t fallbacks[FALLBACKS];
     _Atomic int phase; /* api_phase */
     int64_t started_us;
+    int64_t max_staleness_ms;                             /* R15: of what is answered; 0: any */
+    bool refuse_stale;                                    /* with 503, instead of a mark */
+    _Atomic uint64_t stale_answers[2];                    /* marked, refused */
     void (*on_fatal)(void *arg, const leat_error *error); /* an append failed for good (R17) */
     void *on_fatal_arg;
     _Atomic uint64_t events_accepted, events_rejected,
@@ -65,8 +68,13 @@ void *api_worker_new(void *api);
 void api_worker_free(void *worker);
 void api_on_committed(void *api, const leat_log_record *recommendation);
 
-/* False: a 503 was written, as the tables are not restored yet (R20). */
-bool api_is_ready(const api *self, http_exchange *exchange);
+/* False: a 503 was written, as the tables are not restored yet (R20), or as for too long no commit
+ * has proven that what this process has is the truth (R15) and such answers are refused. */
+bool api_is_ready(api *self, http_exchange *exchange);
+/* R15: the same, where such answers are marked: says so in a header and in the JSON object that is
+ * being written. */
+void api_mark_stale(api *self, http_exchange *exchange);
+bool api_is_stale(const api *self, int64_t *age_ms); /* age_ms: -1: nothing of the state is here */
 
 /* handlers */
 void api_post_events(http_exchange *exchange, void *api);

@@ -40,12 +40,13 @@ void api_session_recommendations(http_exchange *exchange, void *arg)
     size_t count = model_recommend(worker->model, &request, &items);
     leat__buffer_text(exchange->out, "{");
     answer_items(exchange->out, items, count, clicks, request.click_count);
+    api_mark_stale(arg, exchange);
     leat__buffer_text(exchange->out, ",\"model_version\":\"" MODEL_VERSION "\"}\n");
 }
 
 void api_similar_items(http_exchange *exchange, void *arg)
 {
-    const api *self = arg;
+    api *self = arg;
     const api_worker *worker = exchange->worker;
     recommend_request request = {.clicks = &exchange->parameter, .click_count = 1};
     if (!api_is_ready(self, exchange) || !api_id_is_valid(exchange, "item") ||
@@ -59,12 +60,13 @@ void api_similar_items(http_exchange *exchange, void *arg)
                         (unsigned long long)session_index_item_sessions(self->job->model->index,
                                                                         exchange->parameter));
     answer_items(exchange->out, items, count, request.clicks, 1);
+    api_mark_stale(arg, exchange);
     leat__buffer_text(exchange->out, ",\"model_version\":\"" MODEL_VERSION "\"}\n");
 }
 
 void api_trending(http_exchange *exchange, void *arg)
 {
-    const api *self = arg;
+    api *self = arg;
     const api_worker *worker = exchange->worker;
     popular_item items[RECOMMEND_MAX];
     uint32_t wanted = 10;
@@ -95,5 +97,7 @@ void api_trending(http_exchange *exchange, void *arg)
         leat__buffer_f64_text(out, items[i].score);
         leat__buffer_text(out, "}");
     }
-    leat__buffer_text(out, "]}\n");
+    leat__buffer_text(out, "]");
+    api_mark_stale(self, exchange);
+    leat__buffer_text(out, "}\n");
 }

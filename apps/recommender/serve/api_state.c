@@ -35,12 +35,22 @@ static void restoring(http_exchange *exchange, const leat_job_stats *stats)
     http_problem_end(exchange);
 }
 
+/* R15: with --when-stale mark it goes on answering, and says so here too. */
+static void ready(http_exchange *exchange, api *self)
+{
+    if (!api_is_ready(self, exchange))
+        return;
+    leat__buffer_text(exchange->out, "{\"status\":\"ready\"");
+    api_mark_stale(self, exchange);
+    leat__buffer_text(exchange->out, "}\n");
+}
+
 void api_ready(http_exchange *exchange, void *arg)
 {
     leat_job_stats stats = {0};
     leat_partition_state state = state_of(arg, &stats);
     if (state == LEAT_READY)
-        leat__buffer_text(exchange->out, "{\"status\":\"ready\"}\n");
+        ready(exchange, arg);
     else if (state == LEAT_RESTORING)
         restoring(exchange, &stats);
     else
@@ -97,6 +107,22 @@ static void snapshot_metrics(leat__buffer *out, const leat_job_stats *stats)
     leat__buffer_format(out, "leat_snapshot_bytes %" PRIu64 "\n", stats->snapshot_bytes);
 }
 
+static void lease_metrics(leat__buffer *out, const api *self)
+{
+    static const char *const how[] = {"marked", "refused"};
+    int64_t age_ms = leat_job_proof_age_ms(self->job->job);
+    family(out, "leat_proof_age_seconds", "gauge",
+           "Since the log last said, by a commit, that the partitions here are this process's.");
+    if (age_ms >= 0)
+        leat__buffer_format(out, "leat_proof_age_seconds %.3f\n", (double)age_ms / 1e3);
+    family(out, "leat_recommender_stale_answers_total", "counter",
+           "Answers marked or refused as that was too long ago (R15).");
+    for (int i = 0; i < 2; i++)
+        leat__buffer_format(out, "leat_recommender_stale_answers_total{how=\"%s\"} %" PRIu64 "\n",
+                            how[i],
+                            atomic_load_explicit(&self->stale_answers[i], memory_order_relaxed));
+}
+
 void api_state_metrics(leat__buffer *out, const api *self)
 {
     leat_job *job = self->job->job;
@@ -117,6 +143,7 @@ void api_state_metrics(leat__buffer *out, const api *self)
                             ? state == LEAT_RESTORING ? 0.0 : 1.0
                             : (double)stats.restore_done / (double)stats.restore_total);
     snapshot_metrics(out, &stats);
+    lease_metrics(out, self);
     family(out, "leat_eos_violations_total", "counter",
            "Contradictions between the changelog, its seals and the committed positions.");
     leat__buffer_format(out, "leat_eos_violations_total %" PRIu64 "\n", stats.eos_violations);

@@ -89,6 +89,7 @@ static void answer(api *self, http_exchange *exchange, recommend_request *reques
         leat__buffer_format(exchange->out, ",\"fallback\":\"%s\"", api_fallback_name(fallback));
         http_add_header(exchange, FALLBACK_HEADER, api_fallback_name(fallback));
     }
+    api_mark_stale(self, exchange);
     leat__buffer_text(exchange->out, ",\"model_version\":\"" MODEL_VERSION "\"}\n");
 }
 

@@ -163,6 +163,8 @@ static leat_status start(server *self, leat_error *error)
     leat_log_opts log_opts = {.no_sync = options->no_sync};
     settings.on_committed = on_committed;
     settings.on_committed_arg = self;
+    settings.lease_ms = self->api.max_staleness_ms = options->max_staleness_ms;
+    self->api.refuse_stale = options->refuse_stale;
     leat_status status = listen_on(options->listen, &self->listener, error);
     if (status == LEAT_OK && settings.advertise == NULL && settings.log_url != NULL &&
         strncmp(settings.log_url, "kafka:", 6) == 0) /* there may be more of us */

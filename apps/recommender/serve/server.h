@@ -10,7 +10,9 @@ typedef struct server_options {
     const char *listen;
     uint32_t http_threads;      /* 0: 2 */
     int64_t forward_timeout_ms; /* how long another process is waited for; 0: 50 */
-    bool no_sync;               /* tests only */
+    int64_t max_staleness_ms;   /* R15; 0: any */
+    bool refuse_stale;
+    bool no_sync; /* tests only */
     bool allow_any_origin;
     recommender_settings settings; /* data_dir is made if missing */
 } server_options;

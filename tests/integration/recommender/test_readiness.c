@@ -1,4 +1,5 @@
-/* What the server says while the job has no partitions: R20. The job is stepped, the requests go
+/* What the server says while the job has no partitions: R20; and while nothing proves that what it
+ * has is the truth: R15. The job is stepped, the requests go
  * over a real socket. */
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -179,6 +180,54 @@ static void a_stopping_server_drains(void **state)
     assert_has(self, ",partition=\"0\",state=\"draining\"} 1");
 }
 
+static const char *const stale_paths[] = {"/v1/users/ann/recommendations", "/v1/trending",
+                                          "/v1/items/boots/similar", "/readyz", NULL};
+
+/* The job of these tests has no lease: it proves nothing while it has nothing to commit. */
+static void without_a_commit_for_long_answers_are_marked(void **state)
+{
+    shop *self = *state; /* R15 */
+    self->api.phase = API_READY;
+    self->api.max_staleness_ms = LEAT_SECONDS(10);
+    send_events(self);
+    for (const char *const *path = stale_paths; *path != NULL; path++) {
+        assert_int_equal(get(self, *path), 200);
+        assert_null(strstr(self->answer, "stale"));
+    }
+    leat_test_advance(self->test, LEAT_SECONDS(11));
+    for (const char *const *path = stale_paths; *path != NULL; path++) {
+        assert_int_equal(get(self, *path), 200);
+        assert_has(self, "Leat-Stale: 11.0");
+        assert_has(self, ",\"stale\":true");
+    }
+    assert_int_equal(get(self, "/metrics"), 200);
+    assert_has(self, "leat_proof_age_seconds 11.0");
+    assert_has(self, "leat_recommender_stale_answers_total{how=\"marked\"} 4");
+    send_events(self);
+    assert_int_equal(get(self, "/v1/users/ann/recommendations"), 200);
+    assert_null(strstr(self->answer, "tale"));
+}
+
+static void or_refused(void **state)
+{
+    shop *self = *state; /* R15 */
+    self->api.phase = API_READY;
+    self->api.max_staleness_ms = LEAT_SECONDS(10);
+    self->api.refuse_stale = true;
+    send_events(self);
+    assert_int_equal(get(self, "/readyz"), 200);
+    leat_test_advance(self->test, LEAT_SECONDS(11));
+    for (const char *const *path = stale_paths; *path != NULL; path++) {
+        assert_int_equal(get(self, *path), 503);
+        assert_has(self, "urn:leat:problem:stale");
+    }
+    assert_int_equal(get(self, "/healthz"), 200);
+    assert_int_equal(get(self, "/metrics"), 200);
+    assert_has(self, "leat_recommender_stale_answers_total{how=\"refused\"} 4");
+    send_events(self);
+    assert_int_equal(get(self, "/readyz"), 200);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_shop, close_shop)
@@ -187,6 +236,8 @@ int main(void)
         TEST(partitions_that_are_ready_say_so),
         TEST(while_partitions_are_away_everybody_gets_popular_items_and_it_is_said),
         TEST(a_stopping_server_drains),
+        TEST(without_a_commit_for_long_answers_are_marked),
+        TEST(or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
