@@ -1,6 +1,7 @@
-"""Jobs behind the proxy of tests/support/kafka_proxy.py: answers that come too late while a job
-finds its place again.  The job keeps no state (tests/crash/kafka/relay.c), so that nothing but the
-committed offsets stands between a record and its second reading."""
+"""Jobs behind the proxy of tests/support/kafka_proxy.py: requests and answers that come too late
+while a job begins, or finds its place again.  Most of them are of a job that keeps no state
+(tests/crash/kafka/relay.c), so that nothing but the committed offsets stands between a record and
+its second reading."""
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import tool  # noqa: E402
 PATIENCE_S = 120 if tool.SANITIZED else 40
 # The driver waits 10 s for committed offsets (member.c).
 LONGER_THAN_ASKED_MS = 11500
+UUID_BYTES = 36  # a member's id is INSTANCE-UUID
 RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
 
 
@@ -29,16 +31,16 @@ def setUpModule():
     unittest.addModuleCleanup(proxied.__exit__, None, None, None)
 
 
-class Relay:
-    """A process of the job, through the proxy; its errors go to a file."""
+class Job:
+    """A process of a job, through the proxy; its errors go to a file."""
 
-    def __init__(self, case, instance="a", **settings):
+    def __init__(self, case, *arguments, instance="a", program=RELAY, log=None, **settings):
         self.errors_path = os.path.join(case.folder, f"{instance}.log")
-        query = "".join(f"&{key}={value}" for key, value in settings.items())
+        query = "".join(f"&{key.replace('_', '.')}={value}" for key, value in settings.items())
         with open(self.errors_path, "ab") as errors:
-            self.process = tool.start(RELAY, "--log", f"{proxied.log}?leat.prefix={case.prefix}"
-                                      f"{query}", "--instance", instance, "--epoch-ms", "5",
-                                      stderr=errors)
+            self.process = tool.start(
+                program, "--log", f"{log or proxied.log}?leat.prefix={case.prefix}{query}",
+                "--instance", instance, "--epoch-ms", "5", *arguments, stderr=errors)
         case.addCleanup(self.kill)
 
     def errors(self):
@@ -80,13 +82,15 @@ class Case(unittest.TestCase):
 
     def numbers(self):
         """What a read_committed reader finds in the output, smallest first."""
-        return sorted(int(row["value"]["product_id"][1:])
-                      for row in tool.consume(self.direct_log, "relayed"))
+        return sorted(int(row["value"]["product_id"][1:]) for row in self.output())
+
+    def output(self):
+        return tool.consume(self.direct_log, "relayed")
 
     def wait_for_all(self, *relays):
         """Until as much is there as was produced."""
         until = time.monotonic() + PATIENCE_S
-        while len(self.numbers()) < self.produced:
+        while len(self.output()) < self.produced:
             for relay in relays:
                 self.assertIsNone(relay.process.poll(), relay.errors())
             self.assertLess(time.monotonic(), until, "records are missing")
@@ -104,7 +108,7 @@ class Case(unittest.TestCase):
 class CommittedOffsets(Case):
     def test_asked_for_in_vain_they_are_asked_for_again_and_not_remembered(self):
         """R10: offsets of the assignment's start would have all read twice."""
-        relay = Relay(self, **{"session.timeout.ms": 30000}) # heartbeats wait behind the answer
+        relay = Job(self, session_timeout_ms=30000) # heartbeats wait behind the answer
         for _ in range(3): # several epochs
             self.produce(50)
             self.wait_for_all(relay)
@@ -117,6 +121,63 @@ class CommittedOffsets(Case):
         self.assertIn("rewinding to the last committed epoch", relay.errors())
         self.each_once()
         self.assertEqual((held.applied, held.seen > 1), (1, True), "asked again")
+
+
+class Session(Case):
+    def instances(self):
+        try:
+            with self.direct() as one:
+                state, members = one.group(self.prefix + "relay")
+        except kafka_wire.Refused:  # not known yet
+            return "", []
+        return state, sorted(member[:-UUID_BYTES - 1] for member in members)
+
+    def wait_for_group(self, *instances):
+        until = time.monotonic() + PATIENCE_S
+        while self.instances() != ("Stable", list(instances)):
+            self.assertLess(time.monotonic(), until, f"{self.instances()}, not {instances}")
+            time.sleep(0.05)
+
+    def test_who_was_thrown_out_joins_again_and_repeats_nothing(self):
+        """R8: its heartbeats are held for longer than its session; the other one takes over."""
+        times = {"session_timeout_ms": 2000, "heartbeat_interval_ms": 300}
+        a = Job(self, instance="a", **times)
+        b = Job(self, instance="b", log=proxied.broker.log, **times)
+        self.wait_for_group("a", "b")
+        self.produce(100)
+        self.wait_for_all(a, b)
+        self.proxy.rule("Heartbeat", "hold_request", 6000, nth=1)
+        for _ in range(4):
+            self.produce(50)
+        self.wait_for_group("b")
+        self.produce(50)
+        self.wait_for_all(b)
+        self.wait_for_group("a", "b")
+        self.assertIn("instance 'a' joins again", a.errors())
+        self.produce(100)
+        self.wait_for_all(a, b)
+        self.assertEqual((a.end(), b.end()), (0, 0), a.errors() + b.errors())
+        self.each_once()
+
+
+class Beginning(Case):
+    def test_topics_that_two_processes_make_at_the_same_time_are_made_once(self):
+        """Both find none, and ask for them while the other's request is under way."""
+        self.proxy.rule("CreateTopics", "hold_request", 1500)
+        arguments = ["--partitioned-by", "false", "--output", "relayed"] # with an exchange's topic
+        two = [Job(self, *arguments, instance=instance, program="user_counts")
+               for instance in ("a", "b")]
+        self.proxy.wait_for("hold_request", count=2)
+        self.produce(200)
+        self.wait_for_all(*two)
+        asked = {event["connection"] for event in self.proxy.events
+                 if event["what"] == "hold_request"}
+        self.assertGreater(len(asked), 1, "one was too late to make topics")
+        self.assertEqual([job.end() for job in two], [0, 0], two[0].errors() + two[1].errors())
+        rows = self.output()
+        counts = {(row["value"]["user_id"], row["value"]["event_count"]) for row in rows}
+        self.assertEqual(len(rows), self.produced)
+        self.assertEqual(counts, {(f"u{n % 20}", n // 20 + 1) for n in range(self.produced)})
 
 
 if __name__ == "__main__":

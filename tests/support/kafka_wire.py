@@ -11,10 +11,11 @@ import struct
 import time
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, SASL_HANDSHAKE, API_VERSIONS = 0, 1, 2, 3, 17, 18
-DESCRIBE_GROUPS = 15
+DESCRIBE_GROUPS, DELETE_RECORDS = 15, 21
 FIND_COORDINATOR, CREATE_TOPICS, INIT_PRODUCER_ID, ADD_PARTITIONS = 10, 19, 22, 24
 END_TRANSACTION, SASL_AUTHENTICATE = 26, 36
 TRANSACTIONAL = 0x10  # attribute of a record batch
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
 class Refused(Exception):
@@ -239,8 +240,10 @@ class Client:
                     field.compact()
         return found
 
-    def create_topic(self, name, partitions=1, replicas=-1):
-        topic = string(name) + struct.pack(">ih", partitions, replicas) + array([]) + array([])
+    def create_topic(self, name, partitions=1, replicas=-1, **settings):
+        """`settings` with underscores for dots: compression_type="zstd"."""
+        rows = [string(key.replace("_", ".")) + string(value) for key, value in settings.items()]
+        topic = string(name) + struct.pack(">ih", partitions, replicas) + array([]) + array(rows)
         reader = self.request(CREATE_TOPICS, 2, array([topic]) + struct.pack(">i?", 10_000, False))
         reader.take("i")
         for _, code, text in reader.array(
@@ -289,8 +292,18 @@ class Client:
         check(reader.take("h"))
         return reader.take("qq")[1]
 
-    def committed(self, topic, partition):
-        """(last stable offset, values that a read_committed reader sees from the beginning)"""
+    def delete_records(self, topic, partition, before):
+        """The partition begins at offset `before` then, as after retention."""
+        rows = array([struct.pack(">iq", partition, before)])
+        reader = self.request(DELETE_RECORDS, 0, array([string(topic) + rows])
+                              + struct.pack(">i", 10_000))
+        reader.take("ii")
+        reader.string()
+        reader.take("iiq")
+        check(reader.take("h"))
+
+    def fetch(self, topic, partition):
+        """(last stable offset, aborted transactions, batches) from the beginning"""
         rows = array([struct.pack(">iqi", partition, 0, 1 << 20)])
         body = struct.pack(">iiiib", -1, 0, 0, 1 << 20, 1) + array([string(topic) + rows])
         reader = self.request(FETCH, 4, body)
@@ -298,7 +311,17 @@ class Client:
         check(reader.take("h"))
         _, stable = reader.take("qq")
         aborted = reader.array(lambda: reader.take("qq"))
-        return stable, visible_values(reader.bytes(reader.take("i")), aborted, stable)
+        return stable, aborted, reader.bytes(reader.take("i"))
+
+    def committed(self, topic, partition):
+        """(last stable offset, values that a read_committed reader sees from the beginning)"""
+        stable, aborted, data = self.fetch(topic, partition)
+        return stable, visible_values(data, aborted, stable)
+
+    def codecs(self, topic, partition):
+        """Names of how its first batches are compressed."""
+        return {CODECS[attributes & 7] for _, attributes, *_ in
+                batches(self.fetch(topic, partition)[2])}
 
     def group(self, name):
         """(state, ids of its members), of the broker that coordinates it."""
