@@ -267,8 +267,9 @@ static int by_place(const void *a, const void *b)
                       : (left->partition > right->partition) - (left->partition < right->partition);
 }
 
-leat_status leat__kafka_ask_offsets(leat__kafka *log, const char *group_name,
-                                    rd_kafka_topic_partition_list_t **offsets, leat_error *error)
+/* Copies of what the group has committed, sorted; *elements is the caller's to destroy. */
+static leat_status ask_offsets(leat__kafka *log, const char *group_name,
+                               rd_kafka_topic_partition_list_t **offsets, leat_error *error)
 {
     rd_kafka_event_t *event;
     *offsets = NULL;
@@ -328,7 +329,7 @@ leat_status leat__kafka_group_offsets(leat_log *base, const char *group, leat__o
     leat_status status = leat__kafka_name(log, group, name, error);
     rd_kafka_topic_partition_list_t *offsets = NULL;
     if (status == LEAT_OK)
-        status = leat__kafka_ask_offsets(log, name, &offsets, error);
+        status = ask_offsets(log, name, &offsets, error);
     if (status == LEAT_OK)
         give_offsets(log, offsets, fn, arg);
     if (offsets != NULL)
@@ -389,7 +390,7 @@ leat_status leat__kafka_group_each(leat_log *base, leat__group_fn fn, void *arg,
     bool more = true;
     for (size_t i = 0; i < count && more && status == LEAT_OK; i++) {
         rd_kafka_topic_partition_list_t *offsets = NULL;
-        status = leat__kafka_ask_offsets(log, names[i], &offsets, error);
+        status = ask_offsets(log, names[i], &offsets, error);
         if (status == LEAT_OK && give_offsets(log, offsets, NULL, NULL) > 0)
             more = fn(arg, leat__kafka_own_name(log, names[i]));
         if (offsets != NULL)

@@ -158,10 +158,6 @@ leat_status leat__kafka_bounds(leat_log *log, const char *topic, uint32_t partit
 leat_status leat__kafka_clean(leat_log *log, leat_error *error);
 leat_status leat__kafka_group_offsets(leat_log *log, const char *group, leat__offset_fn fn,
                                       void *arg, leat_error *error);
-/* Copies of what the group has committed, in order, as it is: also where a transaction may change
- * it. *offsets, NULL if there are none, is the caller's to destroy. */
-leat_status leat__kafka_ask_offsets(leat__kafka *log, const char *group_name,
-                                    rd_kafka_topic_partition_list_t **offsets, leat_error *error);
 leat_status leat__kafka_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
 
 /* One administrative request and its answer, which the caller destroys. */
