@@ -101,6 +101,9 @@ typedef struct leat_job_opts {
      * leat_job_proof_age_ms stays below it as long as the log answers; 0: a job with nothing to
      * commit proves nothing */
     int64_t lease_ms;
+    /* how often what has been read is deleted from the internal topics of an exchange through the
+     * log; 0: 30 s */
+    int64_t trim_interval_ms;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);

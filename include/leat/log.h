@@ -36,6 +36,7 @@ typedef struct leat_log leat_log;
 typedef struct leat_log_reader leat_log_reader;
 typedef struct leat_log_member leat_log_member;
 typedef struct leat_log_txn leat_log_txn;
+typedef struct leat_log_offset leat_log_offset;
 
 typedef struct leat_log_opts {
     bool read_only;  /* read while another process holds the log; writing calls give LEAT_EACCES */
@@ -94,6 +95,14 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_bounds(leat_log *log, const char *
 /* Applies retention and compaction now (drivers also do it by themselves in the background; kafka:
  * only so, when the brokers like). */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_clean(leat_log *log, leat_error *error);
+
+/* Deletes the records below each offset, for topics whose readers are all past it; readers that are
+ * not go on at the new beginning. What was below the beginning before is ignored. embedded: whole
+ * batches go, so that *begin of the bounds may stay a little lower. A compacted topic, or an offset
+ * past the end: LEAT_EINVAL; what came before it in the list may be deleted by then. Metadata is
+ * not looked at. May block. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_log_trim(leat_log *log, const leat_log_offset *offsets,
+                                                   size_t count, leat_error *error);
 
 /* ------------------------------------------------------------------ records */
 
@@ -187,12 +196,12 @@ typedef struct leat_log_event {
     size_t partition_count;
 } leat_log_event;
 
-typedef struct leat_log_offset {
+struct leat_log_offset {
     const char *topic;
     uint32_t partition;
     int64_t offset;    /* the next one to read; -1: none committed yet */
     leat_str metadata; /* up to 4096 bytes, given back as committed */
-} leat_log_offset;
+};
 
 /* A missing topic is LEAT_ENOTFOUND. The first event is ASSIGNED, possibly of nothing, as soon as
  * the other members have acked. */

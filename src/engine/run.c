@@ -13,6 +13,7 @@
 #include "engine/members.h"
 #include "engine/snapshots.h"
 #include "engine/suspects.h"
+#include "engine/trim.h"
 #include "log/driver.h"
 #include "state/identity.h"
 #include <errno.h>
@@ -408,6 +409,7 @@ void leat__run_close(leat_job *job)
     leat__tables_close(run);
     if (run->stage_partitions != NULL)
         leat__disassemble(run);
+    leat__trimming_close(run);
     leat__repartitions_close(run);
     leat__watch(run, "leaving the group", LEAT__LOG_CALL_MS);
     leat_log_leave(run->member);
@@ -499,6 +501,8 @@ static leat_status start_threads(leat__run *run, leat_error *error)
         status = leat__snapshots_start(run);
     if (status == LEAT_OK)
         status = leat__lag_start(run);
+    if (status == LEAT_OK)
+        status = leat__trimming_start(run);
     while (status == LEAT_OK && run->workers_started < run->worker_count) {
         leat__worker *worker = &run->workers[run->workers_started];
         if (pthread_create(&worker->thread, NULL, leat__worker_main, worker) == 0)
@@ -606,8 +610,10 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
     if (!run->finished)
         (void)leat__coordinator_step(run);
     *busy |= run->phase != before || run->epoch != epochs_before;
-    if (!run->finished)
+    if (!run->finished) {
         leat__snapshots_step(run);
+        leat__trimming_step(run);
+    }
     if (run->fatal.status != LEAT_OK && run->finished) {
         if (error != NULL)
             *error = run->fatal;

@@ -174,6 +174,7 @@ typedef struct leat__restore_sum {
 typedef struct leat__watchdog leat__watchdog;
 typedef struct leat__snapshots leat__snapshots;
 typedef struct leat__lag leat__lag;
+typedef struct leat__trimming leat__trimming;
 
 typedef enum leat__phase { LEAT__OPEN, LEAT__BARRIER } leat__phase;
 
@@ -216,6 +217,7 @@ struct leat__run {
     struct leat__suspects *suspects; /* R19; NULL without a state directory */
     leat__snapshots *snapshots;      /* NULL: none are made */
     _Atomic(leat__lag *) lag;        /* NULL: asked for on the spot */
+    leat__trimming *trimming;        /* NULL: no exchange through the log, or not begun yet */
     int64_t topics_checked_us;
     uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
 

@@ -52,6 +52,8 @@ struct leat__log_driver {
     leat_status (*bounds)(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
                           int64_t *end, leat_error *error);
     leat_status (*clean)(leat_log *log, leat_error *error);
+    leat_status (*trim)(leat_log *log, const leat_log_offset *offsets, size_t count,
+                        leat_error *error);
     leat_status (*append)(leat_log *log, leat_log_record *records, size_t count, leat_error *error);
 
     leat_status (*reader_new)(leat_log *log, leat__wake_fn wake, void *arg,
@@ -128,6 +130,9 @@ leat_status leat__log_bad_partition(leat_error *error, const char *topic, uint32
 /* LEAT_EINVAL if the topic has no such partition, or is compacted and the record has no key. */
 leat_status leat__log_check_place(const leat_log_record *record, const leat_topic_opts *topic,
                                   leat_error *error);
+/* LEAT_EINVAL if the topic has no such partition, is compacted, or does not reach so far. */
+leat_status leat__log_check_trim(const leat_log_offset *offset, const leat_topic_opts *topic,
+                                 int64_t end, leat_error *error);
 /* Where the checked record goes; *round_robin counts the records that are spread. */
 uint32_t leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
                          uint32_t *round_robin);

@@ -158,6 +158,23 @@ leat_status leat__log_check_place(const leat_log_record *record, const leat_topi
     return leat__log_bad_partition(error, record->topic, record->partition, topic->partition_count);
 }
 
+leat_status leat__log_check_trim(const leat_log_offset *offset, const leat_topic_opts *topic,
+                                 int64_t end, leat_error *error)
+{
+    if (offset->partition >= topic->partition_count)
+        return leat__log_bad_partition(error, offset->topic, offset->partition,
+                                       topic->partition_count);
+    if (topic->compacted)
+        return invalid(error, offset->topic,
+                       "is compacted: it holds the latest record of every key, and none of them is "
+                       "done with");
+    if (offset->offset <= end)
+        return LEAT_OK;
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, offset->topic,
+                      "partition %" PRIu32 " of '%.80s' ends before %" PRId64, offset->partition,
+                      offset->topic, offset->offset);
+}
+
 uint32_t leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
                          uint32_t *round_robin)
 {
@@ -312,6 +329,22 @@ leat_status leat_log_clean(leat_log *log, leat_error *error)
         return missing(error, "log");
     leat_status status = check_writable(error, log);
     return status != LEAT_OK ? status : log->driver->clean(log, error);
+}
+
+leat_status leat_log_trim(leat_log *log, const leat_log_offset *offsets, size_t count,
+                          leat_error *error)
+{
+    if (log == NULL)
+        return missing(error, "log");
+    if (offsets == NULL && count != 0)
+        return missing(error, "offsets");
+    leat_status status = check_writable(error, log);
+    for (size_t i = 0; i < count && status == LEAT_OK; i++) {
+        status = check_name(error, "topic", offsets[i].topic);
+        if (status == LEAT_OK && offsets[i].offset < 0)
+            status = invalid(error, offsets[i].topic, "a negative offset");
+    }
+    return status != LEAT_OK || count == 0 ? status : log->driver->trim(log, offsets, count, error);
 }
 
 /* ------------------------------------------------------------------ records */

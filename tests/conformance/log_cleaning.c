@@ -1,4 +1,4 @@
-/* Cleaning: compaction and retention.
+/* Cleaning: compaction, retention, and what a caller trims.
  *
  *   a=1 b=2 a=3 c=4 b=5   ─compaction─►   a=3 c=4 b=5      offsets 2 3 4, the end stays
  *   1 2 3 4 5             ─retention──►   4 5              begin moves
@@ -292,6 +292,126 @@ static void without_retention_everything_stays(world *w)
     assert_string_equal(contents(w, "events", 0), "k=1 k=2");
 }
 
+/* ---------------------------------------------------------------- trimming */
+
+static leat_status trim(world *w, const char *name, uint32_t partition, int64_t before)
+{
+    const leat_log_offset offset = {.topic = name, .partition = partition, .offset = before};
+    return leat_log_trim(w->log, &offset, 1, &w->error);
+}
+
+static void put_many(world *w, const char *name, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char value[2] = {(char)('1' + i), '\0'};
+        put(w, name, 0, "k", value);
+    }
+}
+
+static void records_below_an_offset_are_trimmed(world *w)
+{
+    topic(w, "events", 1);
+    put_many(w, "events", 5);
+    must(w, trim(w, "events", 0, 3));
+    assert_int_equal(begin_of(w, "events", 0), 3);
+    assert_int_equal(end_of(w, "events", 0), 5);
+    assert_string_equal(contents(w, "events", 0), "k=4 k=5");
+    must(w, trim(w, "events", 0, 1)); /* gone already */
+    must(w, trim(w, "events", 0, 3));
+    assert_int_equal(begin_of(w, "events", 0), 3);
+    reopen(w);
+    assert_int_equal(begin_of(w, "events", 0), 3);
+    assert_string_equal(contents(w, "events", 0), "k=4 k=5");
+}
+
+static void what_is_trimmed_to_its_end_goes_on_there(world *w)
+{
+    topic(w, "events", 1);
+    put_many(w, "events", 3);
+    must(w, trim(w, "events", 0, 3));
+    assert_string_equal(contents(w, "events", 0), "");
+    assert_int_equal(begin_of(w, "events", 0), 3);
+    reopen(w);
+    assert_int_equal(put(w, "events", 0, "k", "4"), 3);
+    assert_string_equal(contents(w, "events", 0), "k=4");
+}
+
+static void readers_below_what_is_trimmed_go_on_behind_it(world *w)
+{
+    topic(w, "events", 1);
+    put_many(w, "events", 4);
+    leat_log_reader *early = reader_at(w, "events", 0, 0), *late = reader_at(w, "events", 0, 3);
+    must(w, trim(w, "events", 0, 3));
+    leat_log_reader *new = reader_at(w, "events", 0, 1);
+    assert_string_equal(next(w, new, 1), "k=4");
+    assert_string_equal(next(w, late, 1), "k=4");
+    leat_log_record records[4]; /* it may have fetched some before */
+    size_t count = 0;
+    await((count += poll_once(w, early, records + count, 4 - count)) > 0 &&
+          records[count - 1].offset == 3);
+    leat_log_reader_free(early);
+    leat_log_reader_free(late);
+    leat_log_reader_free(new);
+}
+
+/* A batch that lies on both sides of the offset may stay as a whole. */
+static void no_record_at_or_behind_the_offset_is_trimmed(world *w)
+{
+    topic(w, "events", 1);
+    leat_log_record records[] = {record("events", 0, "k", "1"), record("events", 0, "k", "2"),
+                                 record("events", 0, "k", "3")};
+    must(w, leat_log_append(w->log, records, 3, &w->error));
+    must(w, trim(w, "events", 0, 2));
+    assert_true(begin_of(w, "events", 0) <= 2);
+    leat_log_reader *reader = reader_at(w, "events", 0, 2);
+    assert_string_equal(next(w, reader, 1), "k=3");
+    leat_log_reader_free(reader);
+}
+
+static void committed_offsets_outlive_what_they_have_passed(world *w)
+{
+    int64_t generation;
+    topic(w, "events", 1);
+    put_many(w, "events", 3);
+    leat_log_member *member = member_of(w, "g", "i", "events", &generation);
+    leat_log_txn *txn = begin(w, member, generation);
+    offset(w, txn, "events", 0, 2);
+    must(w, leat_log_txn_commit(txn, &w->error));
+    must(w, trim(w, "events", 0, 2));
+    assert_int_equal(committed(w, member, "events", 0), 2);
+    assert_string_equal(contents(w, "events", 0), "k=3");
+    leat_log_leave(member);
+}
+
+static void several_partitions_are_trimmed_at_once(world *w)
+{
+    topic(w, "events", 3);
+    for (uint32_t p = 0; p < 3; p++)
+        for (int i = 0; i < 3; i++)
+            put(w, "events", p, "k", "v");
+    const leat_log_offset offsets[] = {{.topic = "events", .partition = 0, .offset = 1},
+                                       {.topic = "events", .partition = 2, .offset = 3}};
+    must(w, leat_log_trim(w->log, offsets, 2, &w->error));
+    assert_int_equal(begin_of(w, "events", 0), 1);
+    assert_int_equal(begin_of(w, "events", 1), 0);
+    assert_int_equal(begin_of(w, "events", 2), 3);
+    must(w, leat_log_trim(w->log, NULL, 0, &w->error));
+}
+
+static void what_may_not_be_trimmed_is_refused(world *w)
+{
+    topic(w, "events", 1);
+    compacted(w);
+    put_many(w, "events", 3);
+    put(w, "users", 0, "anna", "1");
+    refused(w, LEAT_EINVAL, trim(w, "events", 0, 4)); /* past the end */
+    refused(w, LEAT_EINVAL, trim(w, "events", 0, -1));
+    refused(w, LEAT_EINVAL, trim(w, "events", 1, 0));
+    refused(w, LEAT_EINVAL, trim(w, "users", 0, 1));
+    refused(w, LEAT_ENOTFOUND, trim(w, "nothing", 0, 1));
+    assert_string_equal(contents(w, "events", 0), "k=1 k=2 k=3");
+}
+
 const log_case log_cleaning_cases[] = {
     TIMED_CASE(compaction_keeps_the_latest_record_of_each_key),
     TIMED_CASE(compaction_works_within_one_append),
@@ -310,5 +430,12 @@ const log_case log_cleaning_cases[] = {
     TIMED_CASE(too_many_bytes_go_from_the_front),
     TIMED_CASE(the_newest_record_stays_however_large),
     CASE(without_retention_everything_stays),
+    CASE(records_below_an_offset_are_trimmed),
+    CASE(what_is_trimmed_to_its_end_goes_on_there),
+    CASE(readers_below_what_is_trimmed_go_on_behind_it),
+    CASE(no_record_at_or_behind_the_offset_is_trimmed),
+    CASE(committed_offsets_outlive_what_they_have_passed),
+    CASE(several_partitions_are_trimmed_at_once),
+    CASE(what_may_not_be_trimmed_is_refused),
     {0},
 };

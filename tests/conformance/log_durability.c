@@ -120,6 +120,7 @@ static void a_read_only_handle_refuses_every_write(world *w)
     refused(w, LEAT_EACCES, leat_topic_create(log, "b", NULL, &w->error));
     refused(w, LEAT_EACCES, leat_topic_delete(log, "a", &w->error));
     refused(w, LEAT_EACCES, leat_log_clean(log, &w->error));
+    refused(w, LEAT_EACCES, leat_log_trim(log, &(leat_log_offset){.topic = "a"}, 1, &w->error));
     refused(w, LEAT_EACCES, leat_log_join(log, &group, NULL, NULL, &member, &w->error));
     leat_log_close(log);
 }

@@ -300,6 +300,52 @@ static void each_key_is_in_one_of_the_processes_and_time_in_both(void **state)
     assert_int_equal(end_of("late", 0), 0);
 }
 
+static int64_t begin_of(const char *name, uint32_t partition)
+{
+    int64_t begin, end;
+    assert_int_equal(leat_log_bounds(w.log, name, partition, &begin, &end, NULL), LEAT_OK);
+    return begin;
+}
+
+static int64_t committed_of(uint32_t partition)
+{
+    for (int i = 0; i < PROCESSES; i++) {
+        leat__run *run = w.jobs[i] == NULL ? NULL : w.jobs[i]->run;
+        for (size_t t = 0; run != NULL && t < run->task_count; t++)
+            if (run->tasks[t]->stage->number == 1 && run->tasks[t]->partition == partition)
+                return run->tasks[t]->committed_offset;
+    }
+    fail();
+    return -1;
+}
+
+/* R10: what is behind the committed offset stays, whoever was stopped in between. */
+static void what_was_read_is_trimmed_and_nothing_else(void **state)
+{
+    (void)state;
+    start(0, &(setting){0});
+    start(1, &(setting){0});
+    run_all();
+    for (int seconds = 0; seconds < 40; seconds++) {
+        send(page_in((uint32_t)seconds % 2), 1000 * seconds);
+        run_all();
+        assert_in_range(begin_of(topic, 0), 0, committed_of(0));
+        assert_in_range(begin_of(topic, 1), 0, committed_of(1));
+    }
+    assert_true(begin_of(topic, 0) > 15 && begin_of(topic, 1) > 15); /* after 30 s */
+    kill_process(1);
+    kill_process(0);
+    int64_t before = begin_of(topic, 1);
+    start(0, &(setting){0});
+    for (int seconds = 40; seconds < 80; seconds++) {
+        send(page_in((uint32_t)seconds % 2), 1000 * seconds);
+        run_all();
+    }
+    assert_true(begin_of(topic, 1) > before);
+    assert_int_equal(end_of("visits", 0), 79); /* a window each, the last one is open */
+    assert_int_equal(end_of("late", 0), 0);
+}
+
 static void a_receiver_that_comes_back_knows_what_it_was_told(void **state)
 {
     (void)state; /* W3, R10: the sender is not asked, it goes on in another process */
@@ -589,6 +635,7 @@ int main(void)
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
     const struct CMUnitTest tests[] = {
         IN_A_WORLD(each_key_is_in_one_of_the_processes_and_time_in_both),
+        IN_A_WORLD(what_was_read_is_trimmed_and_nothing_else),
         IN_A_WORLD(a_receiver_that_comes_back_knows_what_it_was_told),
         IN_A_WORLD(an_idle_sender_does_not_hold_time_back),
         IN_A_WORLD(both_processes_come_to_the_end_of_the_input),

@@ -4,8 +4,9 @@
  *   └──── too old, or too much ───┘     └─ begin = 13: readers below jump there
  *      one delete of a range + the partition's record, in one synced batch
  *
- * Retention takes whole batches from the front and never the newest one for size.  Every step runs
- * under clean_lock; a topic that is being deleted waits for the step.
+ * Retention takes whole batches from the front and never the newest one for size; trimming takes
+ * those below an offset in the same way.  Every step runs under clean_lock; a topic that is being
+ * deleted waits for the step.
  */
 #include "base/log_line.h"
 #include "base/mem.h"
@@ -58,7 +59,8 @@ leat_status leat__embedded_each_batch(embedded_log *log, const embedded_topic *t
 typedef struct cut {
     const leat_topic_opts *opts;
     int64_t now_ms, end, total_bytes;
-    int64_t begin; /* the first offset that stays */
+    int64_t trim_to; /* what lies below goes in any case */
+    int64_t begin;   /* the first offset that stays */
     int64_t bytes_before_begin;
 } cut;
 
@@ -71,23 +73,24 @@ static bool cut_batch(void *arg, const leat__batch *batch)
         opts->retention_ms != 0 && batch->max_timestamp_ms < cut_at->now_ms - opts->retention_ms;
     bool much = opts->retention_bytes != 0 && batch->last + 1 < cut_at->end &&
                 cut_at->total_bytes - batch->bytes_before > opts->retention_bytes;
-    if (!old && !much)
+    if (!old && !much && batch->last >= cut_at->trim_to)
         return false;
     cut_at->begin = batch->last + 1;
     cut_at->bytes_before_begin = batch->bytes_before + (int64_t)batch->records.length;
     return true;
 }
 
-static leat_status retain(embedded_log *log, embedded_topic *topic, uint32_t index,
-                          leat_error *error)
+static leat_status move_begin(embedded_log *log, embedded_topic *topic, uint32_t index,
+                              const leat_topic_opts *opts, int64_t trim_to, leat_error *error)
 {
     embedded_partition *partition = &topic->partitions[index];
     int64_t begin = atomic_load(&partition->begin), end = atomic_load(&partition->end);
-    if (begin == end || (topic->opts.retention_ms == 0 && topic->opts.retention_bytes == 0))
+    if (begin == end)
         return LEAT_OK;
-    cut cut_at = {.opts = &topic->opts,
+    cut cut_at = {.opts = opts,
                   .now_ms = now_of(log),
                   .end = end,
+                  .trim_to = trim_to,
                   .total_bytes = atomic_load(&partition->bytes),
                   .begin = begin};
     leat_status status =
@@ -110,6 +113,14 @@ static leat_status retain(embedded_log *log, embedded_topic *topic, uint32_t ind
     leat__buffer_free(&value);
     rocksdb_writebatch_destroy(batch);
     return status;
+}
+
+static leat_status retain(embedded_log *log, embedded_topic *topic, uint32_t index,
+                          leat_error *error)
+{
+    if (topic->opts.retention_ms == 0 && topic->opts.retention_bytes == 0)
+        return LEAT_OK;
+    return move_begin(log, topic, index, &topic->opts, 0, error);
 }
 
 static leat_status clean_all(embedded_log *log, bool forced, leat_error *error)
@@ -139,6 +150,37 @@ static leat_status clean_all(embedded_log *log, bool forced, leat_error *error)
 leat_status leat__embedded_clean(leat_log *base, leat_error *error)
 {
     return clean_all(embedded_of(base), true, error);
+}
+
+static leat_status trim(embedded_log *log, embedded_topic *topic, const leat_log_offset *at,
+                        leat_error *error)
+{
+    leat_status status = leat__log_check_trim(
+        at, &topic->opts, atomic_load(&topic->partitions[at->partition].end), error);
+    if (status != LEAT_OK)
+        return status;
+    pthread_mutex_lock(&log->clean_lock);
+    if (!atomic_load(&topic->deleted))
+        status = move_begin(log, topic, at->partition, &(leat_topic_opts){0}, at->offset, error);
+    pthread_mutex_unlock(&log->clean_lock);
+    return status;
+}
+
+leat_status leat__embedded_trim(leat_log *base, const leat_log_offset *offsets, size_t count,
+                                leat_error *error)
+{
+    embedded_log *log = embedded_of(base);
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < count && status == LEAT_OK; i++) {
+        embedded_topic *topic;
+        status = leat__embedded_find_partition(log, offsets[i].topic, offsets[i].partition, &topic,
+                                               error);
+        if (status != LEAT_OK)
+            return status;
+        status = trim(log, topic, &offsets[i], error);
+        leat__embedded_release(topic);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ the thread */

@@ -338,6 +338,7 @@ const leat__log_driver leat__embedded_driver = {
     .topic_each = leat__embedded_topic_each,
     .bounds = leat__embedded_bounds,
     .clean = leat__embedded_clean,
+    .trim = leat__embedded_trim,
     .append = leat__embedded_append,
     .reader_new = leat__embedded_reader_new,
     .reader_free = leat__embedded_reader_free,

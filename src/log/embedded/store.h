@@ -269,6 +269,8 @@ leat_status leat__embedded_group_each(leat_log *log, leat__group_fn fn, void *ar
 
 /* ---------------------------------------------------------------- clean.c */
 leat_status leat__embedded_clean(leat_log *log, leat_error *error);
+leat_status leat__embedded_trim(leat_log *log, const leat_log_offset *offsets, size_t count,
+                                leat_error *error);
 void leat__embedded_cleaner_start(embedded_log *log);
 void leat__embedded_cleaner_stop(embedded_log *log);
 /* Calls fn for each batch with a last offset in [from, to); fn returns false to stop. */

@@ -15,6 +15,10 @@
 #include <string.h>
 #include <time.h>
 
+/* The disk gets whole segments back, never the newest: of what is trimmed or too old at most so
+ * much stays. Brokers' own default is 1 GiB. */
+enum { SEGMENT_BYTES = 64 << 20 };
+
 /* ---------------------------------------------------------------- requests */
 
 leat_status leat__kafka_administer(leat__kafka *log, rd_kafka_admin_op_t kind,
@@ -76,6 +80,8 @@ static rd_kafka_NewTopic_t *new_topic(const leat__kafka *log, const char *name,
                                                            : "compact");
     set_number(topic, "retention.ms", opts->retention_ms == 0 ? -1 : opts->retention_ms);
     set_number(topic, "retention.bytes", opts->retention_bytes == 0 ? -1 : opts->retention_bytes);
+    if (opts->retention_ms != 0 && !opts->compacted)
+        set_number(topic, "segment.bytes", SEGMENT_BYTES);
     set_number(topic, "max.message.bytes", 4 << 20); /* 1 MiB and its envelope, in batches */
     rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "CreateTime");
     /* Kafka 4 refuses more than an hour ahead; event time is the writer's to say */
@@ -247,6 +253,74 @@ leat_status leat__kafka_clean(leat_log *log, leat_error *error)
     (void)log; /* the brokers clean in their own time */
     (void)error;
     return LEAT_OK;
+}
+
+/* ---------------------------------------------------------------- trim */
+
+static void send_trim(rd_kafka_t *handle, const void *what, rd_kafka_AdminOptions_t *options,
+                      rd_kafka_queue_t *queue)
+{
+    rd_kafka_DeleteRecords_t *request = rd_kafka_DeleteRecords_new(what);
+    rd_kafka_DeleteRecords(handle, &request, 1, options, queue);
+    rd_kafka_DeleteRecords_destroy(request);
+}
+
+static leat_status trim_failed(leat__kafka *log, const rd_kafka_topic_partition_t *result,
+                               const rd_kafka_topic_partition_list_t *asked, leat_error *error)
+{
+    const char *own = leat__kafka_own_name(log, result->topic);
+    const rd_kafka_topic_partition_t *entry =
+        rd_kafka_topic_partition_list_find(asked, result->topic, result->partition);
+    leat_log_offset offset = {.topic = own, .partition = (uint32_t)result->partition};
+    if (result->err != RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE || entry == NULL)
+        return leat__kafka_fail(error, result->err, own,
+                                "partition %" PRId32 " of '%.80s' cannot be trimmed",
+                                result->partition, own);
+    offset.offset = entry->offset;
+    return leat__log_check_trim(&offset, &(leat_topic_opts){.partition_count = UINT32_MAX}, -1,
+                                error);
+}
+
+static leat_status send_list(leat__kafka *log, const rd_kafka_topic_partition_list_t *list,
+                             leat_error *error)
+{
+    rd_kafka_event_t *event;
+    leat_status status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_DELETERECORDS, send_trim,
+                                                list, &event, error);
+    if (status != LEAT_OK)
+        return status;
+    const rd_kafka_topic_partition_list_t *results =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+    for (int i = 0; i < results->cnt && status == LEAT_OK; i++)
+        if (results->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            status = trim_failed(log, &results->elems[i], list, error);
+    rd_kafka_event_destroy(event);
+    return status;
+}
+
+/* One request for each broker. The broker itself knows where a partition ends. */
+leat_status leat__kafka_trim(leat_log *base, const leat_log_offset *offsets, size_t count,
+                             leat_error *error)
+{
+    leat__kafka *log = leat__kafka_of(base);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < count && status == LEAT_OK; i++) {
+        char name[LEAT__KAFKA_NAME_BYTES];
+        leat_topic_opts opts;
+        status = leat__kafka_topic(log, offsets[i].topic, &opts, error);
+        if (status == LEAT_OK)
+            status = leat__log_check_trim(&offsets[i], &opts, INT64_MAX, error);
+        if (status == LEAT_OK)
+            status = leat__kafka_name(log, offsets[i].topic, name, error);
+        if (status == LEAT_OK)
+            rd_kafka_topic_partition_list_add(list, name, (int32_t)offsets[i].partition)->offset =
+                offsets[i].offset;
+    }
+    if (status == LEAT_OK)
+        status = send_list(log, list, error);
+    rd_kafka_topic_partition_list_destroy(list);
+    return status;
 }
 
 /* ---------------------------------------------------------------- groups */

@@ -11,6 +11,7 @@ const leat__log_driver leat__kafka_driver = {
     .topic_each = leat__kafka_topic_each,
     .bounds = leat__kafka_bounds,
     .clean = leat__kafka_clean,
+    .trim = leat__kafka_trim,
     .append = leat__kafka_append,
     .reader_new = leat__kafka_reader_new,
     .reader_free = leat__kafka_reader_free,

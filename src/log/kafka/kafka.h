@@ -156,6 +156,8 @@ leat_status leat__kafka_topic_delete(leat_log *log, const char *topic, leat_erro
 leat_status leat__kafka_bounds(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
                                int64_t *end, leat_error *error);
 leat_status leat__kafka_clean(leat_log *log, leat_error *error);
+leat_status leat__kafka_trim(leat_log *log, const leat_log_offset *offsets, size_t count,
+                             leat_error *error);
 leat_status leat__kafka_group_offsets(leat_log *log, const char *group, leat__offset_fn fn,
                                       void *arg, leat_error *error);
 leat_status leat__kafka_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);

@@ -4,6 +4,7 @@
  *               begin ───►             (the newest stays); begin moves, the end never does
  *   compaction   0 [1] 2 [3] 4  5      a record goes if a later one has its key; a tombstone goes
  *                                      24 h after the cleaner first met it; nothing else moves
+ *   trim        [0][1][2] 3  4  5      what lies below an offset goes
  */
 #include "base/mem.h"
 #include "log/sim/world.h"
@@ -86,4 +87,34 @@ leat_status leat__sim_clean(leat_log *log, leat_error *error)
     }
     pthread_mutex_unlock(&sim->lock);
     return LEAT_OK;
+}
+
+static void trim(sim_partition *partition, int64_t before)
+{
+    size_t drop = 0;
+    while (drop < partition->count && partition->records[drop].offset < before)
+        drop++;
+    drop_front(partition, drop);
+    if (partition->begin < before)
+        partition->begin = before;
+}
+
+leat_status leat__sim_trim(leat_log *log, const leat_log_offset *offsets, size_t count,
+                           leat_error *error)
+{
+    leat__sim *sim = sim_of(log);
+    pthread_mutex_lock(&sim->lock);
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < count && status == LEAT_OK; i++) {
+        sim_topic *topic;
+        uint32_t p = offsets[i].partition;
+        status = leat__sim_partition_find(sim, offsets[i].topic, p, &topic, error);
+        if (status == LEAT_OK)
+            status =
+                leat__log_check_trim(&offsets[i], &topic->opts, topic->partitions[p].end, error);
+        if (status == LEAT_OK)
+            trim(&topic->partitions[p], offsets[i].offset);
+    }
+    pthread_mutex_unlock(&sim->lock);
+    return status;
 }

@@ -124,6 +124,7 @@ const leat__log_driver leat__sim_driver = {
     .topic_each = leat__sim_topic_each,
     .bounds = leat__sim_bounds,
     .clean = leat__sim_clean,
+    .trim = leat__sim_trim,
     .append = leat__sim_append,
     .reader_new = leat__sim_reader_new,
     .reader_free = leat__sim_reader_free,

@@ -94,6 +94,8 @@ leat_status leat__sim_topic_describe(leat_log *log, const char *name, leat_topic
                                      leat_error *error);
 leat_status leat__sim_topic_delete(leat_log *log, const char *name, leat_error *error);
 leat_status leat__sim_topic_each(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error);
+leat_status leat__sim_trim(leat_log *log, const leat_log_offset *offsets, size_t count,
+                           leat_error *error);
 leat_status leat__sim_bounds(leat_log *log, const char *name, uint32_t partition, int64_t *begin,
                              int64_t *end, leat_error *error);
 

@@ -49,6 +49,7 @@ static void options_that_make_no_sense_are_refused(void **state)
         {{.name = "a", .epoch_ms = -1}, "epoch_ms is negative"},
         {{.name = "a", .snapshot_dir = "b"}, "a .snapshot_dir but no .state_dir"},
         {{.name = "a", .snapshot_interval_ms = -1}, "snapshot_interval_ms is negative"},
+        {{.name = "a", .trim_interval_ms = -1}, "trim_interval_ms is negative"},
         {{.name = "a", .partition_count = 5000}, "too large"},
         {{.name = "a", .dead_letters = "b d"}, "cannot be a topic"},
         {{.name = "a", .log = "sim:x", .exchange = 3}, "exchange 3 does not exist"},

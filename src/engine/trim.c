@@ -1,0 +1,173 @@
+/* engine/trim.c - what has been read of the internal topics of an exchange is deleted.
+ *
+ *   JOB-STAGE-repartition   [d][d][T][d][d][T][d] ...
+ *                            └─ deleted ─┘     ▲ committed offset of the stage's task here
+ *
+ * Such a topic has one reader, the job's own group, and what lies below its committed offset is
+ * never read again: a rewind goes back there (R10), not further. Each process trims the partitions
+ * that it owns, up to the offsets of its own last commit; a partition that has moved meanwhile is
+ * committed further by its new owner, so even a process that was thrown out does no harm.
+ */
+#include "engine/trim.h"
+#include "base/error.h"
+#include "base/log_line.h"
+#include "base/mem.h"
+#include "engine/exchange.h"
+#include <string.h>
+#include <time.h>
+
+struct leat__trimming {
+    leat__run *run;
+    leat_log_offset *offsets; /* of the last look; topics are those of run->repartitions */
+    size_t count;
+    int64_t due_us; /* stepped: of the job's clock */
+    bool refused;   /* for want of rights: not asked again */
+    pthread_t thread;
+    bool started, ended; /* ended is under lock */
+    pthread_mutex_t lock;
+    pthread_cond_t ended_changed;
+};
+
+static leat_log_offset *last_look(const leat__trimming *t, const char *topic, uint32_t partition)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->offsets[i].partition == partition && strcmp(t->offsets[i].topic, topic) == 0)
+            return &t->offsets[i];
+    return NULL;
+}
+
+/* What is committed further than at the last look; to be freed. */
+static leat_log_offset *look(leat__trimming *t, size_t *count)
+{
+    leat__run *run = t->run;
+    *count = 0;
+    if (pthread_rwlock_tryrdlock(&run->assembly_lock) != 0) /* a restore: later */
+        return NULL;
+    leat_log_offset *found = leat__calloc(run->task_count + 1, sizeof(*found));
+    for (size_t i = 0; i < run->task_count; i++) {
+        const leat__task *task = run->tasks[i];
+        const leat__repartition *from = leat__repartition_of(run, task->stage->number);
+        int64_t committed = atomic_load(&task->committed_offset);
+        if (from == NULL || committed <= 0)
+            continue;
+        const leat_log_offset *before = last_look(t, from->topic, task->partition);
+        if (before == NULL || before->offset < committed)
+            found[(*count)++] = (leat_log_offset){
+                .topic = from->topic, .partition = task->partition, .offset = committed};
+    }
+    pthread_rwlock_unlock(&run->assembly_lock);
+    return found;
+}
+
+static void keep(leat__trimming *t, const leat_log_offset *trimmed, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        leat_log_offset *before = last_look(t, trimmed[i].topic, trimmed[i].partition);
+        if (before == NULL) {
+            t->offsets = leat__realloc(t->offsets, t->count + 1, sizeof(*t->offsets));
+            before = &t->offsets[t->count++];
+        }
+        *before = trimmed[i];
+    }
+}
+
+/* A failure changes nothing but the space that is taken: the next look asks for more (R30). */
+static void trim(leat__trimming *t)
+{
+    size_t count;
+    leat_error error = {0};
+    leat_log_offset *offsets = t->refused ? NULL : look(t, &count);
+    if (offsets == NULL)
+        return;
+    leat_status status = leat_log_trim(t->run->log, offsets, count, &error);
+    if (status == LEAT_OK)
+        keep(t, offsets, count);
+    t->refused = status == LEAT_EACCES;
+    if (status != LEAT_OK)
+        leat__log_line(LEAT__WARN, "job", "what was read of an exchange is not deleted%s: %s",
+                       t->refused ? ", its retention does it" : " yet", error.message);
+    leat__free(offsets);
+}
+
+/* ------------------------------------------------------------------ its life */
+
+static leat__trimming *trimming_of(leat__run *run)
+{
+    if (run->trimming != NULL || run->repartitions == NULL)
+        return run->trimming;
+    leat__trimming *t = run->trimming = leat__calloc(1, sizeof(*t));
+    t->run = run;
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->ended_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return t;
+}
+
+/* false: the job ends. */
+static bool wait_until_due(leat__trimming *t)
+{
+    int64_t interval_ms = t->run->graph->opts.trim_interval_ms;
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    due.tv_sec += interval_ms / 1000;
+    due.tv_nsec += interval_ms % 1000 * 1000000L;
+    due.tv_sec += due.tv_nsec / 1000000000L;
+    due.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&t->lock);
+    while (!t->ended && pthread_cond_timedwait(&t->ended_changed, &t->lock, &due) == 0)
+        ;
+    bool ended = t->ended;
+    pthread_mutex_unlock(&t->lock);
+    return !ended;
+}
+
+static void *trim_now_and_then(void *trimming)
+{
+    while (wait_until_due(trimming))
+        trim(trimming);
+    return NULL;
+}
+
+leat_status leat__trimming_start(leat__run *run)
+{
+    leat__trimming *t = trimming_of(run);
+    if (t == NULL)
+        return LEAT_OK;
+    if (pthread_create(&t->thread, NULL, trim_now_and_then, t) != 0)
+        return LEAT_EINTERNAL;
+    t->started = true;
+    return LEAT_OK;
+}
+
+void leat__trimming_step(leat__run *run)
+{
+    leat__trimming *t = trimming_of(run);
+    int64_t now_us = run->env->monotonic_us(run->env->arg);
+    if (t == NULL || now_us < t->due_us)
+        return;
+    if (t->due_us != 0)
+        trim(t);
+    t->due_us = now_us + run->graph->opts.trim_interval_ms * 1000;
+}
+
+void leat__trimming_close(leat__run *run)
+{
+    leat__trimming *t = run->trimming;
+    if (t == NULL)
+        return;
+    if (t->started) {
+        pthread_mutex_lock(&t->lock);
+        t->ended = true;
+        pthread_cond_signal(&t->ended_changed);
+        pthread_mutex_unlock(&t->lock);
+        pthread_join(t->thread, NULL);
+    }
+    run->trimming = NULL;
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->ended_changed);
+    leat__free(t->offsets);
+    leat__free(t);
+}
