@@ -106,9 +106,10 @@ def prepared(options, name):
         yield broker, about
 
 
-def is_disturbed(row, options, rate):
-    late = rate is not None and rate <= LATE_COUNTS_TO_RATE and \
-        row.get("late_p99_ms", 0) > MAX_LATE_MS
+def is_disturbed(row, options, case):
+    """The case is a rate, or a name: then the generator, if there is one, is a slow one."""
+    slow = not isinstance(case, int) or case <= LATE_COUNTS_TO_RATE
+    late = slow and row.get("late_p99_ms", 0) > MAX_LATE_MS
     return row["steal_percent"] > options.max_steal or late
 
 
@@ -126,8 +127,7 @@ def chosen_runs(rows, runs):
 
 def _one_run(options, case, name, number, run_once, shown):
     row = run_once(case, name)
-    rate = case if isinstance(case, int) else None
-    row["disturbed"] = is_disturbed(row, options, rate)
+    row["disturbed"] = is_disturbed(row, options, case)
     words = ", ".join(f"{key} {row[key]:.2f}" for key in shown if key in row)
     print(f"  {case}, {name}, run {number}: {words}, steal {row['steal_percent']:.1f} %"
           + (" - disturbed" if row["disturbed"] else ""), file=sys.stderr, flush=True)

@@ -120,6 +120,7 @@ class Turns(unittest.TestCase):
 
     def test_a_late_generator_disturbs_up_to_a_thousand_a_second(self):
         self.assertTrue(turns.is_disturbed(row(0, late=6), OPTIONS, 1000))
+        self.assertTrue(turns.is_disturbed(row(0, late=6), OPTIONS, "trickle"))
         self.assertFalse(turns.is_disturbed(row(0, late=6), OPTIONS, 20000))
         self.assertTrue(turns.is_disturbed(row(2, late=0), OPTIONS, 20000))
 
