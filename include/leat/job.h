@@ -76,9 +76,16 @@ typedef struct leat_job_opts {
     /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the embedded
      * log. Under load epochs grow by themselves */
     int64_t epoch_ms;
-    /* outputs and state changes of one epoch before an early barrier (R9); 0: 32 MiB */
+    /* R28: what the job's buffers and caches may take, all together: what the log reads ahead, an
+     * epoch's outputs and changes, decoded state, RocksDB's buffers and blocks. A log line says how
+     * it was divided; too little for the job is LEAT_EINVAL at the start, with the least that
+     * works. State in memory (no state_dir) and what callbacks allocate are not in it. 0: no
+     * budget, each bound by itself */
+    size_t memory_bytes;
+    /* outputs and state changes of one epoch before an early barrier (R9); 0: 32 MiB, or a share of
+     * memory_bytes */
     size_t buffer_bytes;
-    /* decoded state kept in memory, all tasks together (rocksdb); 0: 64 MiB */
+    /* decoded state kept in memory, all tasks together (rocksdb); 0: 64 MiB, or a share likewise */
     size_t cache_bytes;
     const char *dead_letters; /* topic of LEAT_ON_ERROR_DEAD_LETTER; NULL: "dead-letters" */
     /* rewinds in a row without a commit before the job stops; 0: 10 (R30) */

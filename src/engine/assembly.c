@@ -272,7 +272,7 @@ static leat_status open_store(leat__task *task, leat_error *error)
     if (!task->stage->has_state)
         return LEAT_OK;
     leat__run *run = task->run;
-    size_t cache_bytes = run->graph->opts.cache_bytes;
+    size_t cache_bytes = run->cache_bytes;
     size_t stateful = 0;
     for (size_t i = 0; i < run->task_count; i++)
         stateful += run->tasks[i]->stage->has_state;

@@ -8,9 +8,11 @@
  */
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
+#include "engine/memory.h"
 #include "engine/snapshots.h"
 #include "engine/suspects.h"
 #include "engine/trim.h"
@@ -250,7 +252,9 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         const leat_topic_opts wanted = {
             .partition_count = table->partition_count == 0 ? run->widest : table->partition_count,
             .compacted = table->compacted};
-        status = ensure_topic(run, table->topic, &wanted, false, NULL, error);
+        uint32_t count = 0;
+        status = ensure_topic(run, table->topic, &wanted, false, &count, error);
+        run->table_partitions += count;
     }
     for (size_t s = 0; s < graph->plan.stage_count && status == LEAT_OK; s++) {
         if (!graph->plan.stages[s].has_state || run->forgetful)
@@ -368,17 +372,56 @@ static void make_workers(leat__run *run)
     }
 }
 
+/* R28: once it is known how many partitions are read, before anything is opened that takes much. */
+static leat_status divide_memory(leat__run *run, leat__database_opts *database, leat_error *error)
+{
+    const leat_job_opts *opts = &run->graph->opts;
+    const leat__plan *plan = &run->graph->plan;
+    leat__memory_needs needs = {.job = opts->name,
+                                .budget_bytes = opts->memory_bytes,
+                                .partitions_read = run->partition_total + run->table_partitions,
+                                .buffer_bytes = opts->buffer_bytes,
+                                .cache_bytes = opts->cache_bytes};
+    if (opts->memory_bytes == 0)
+        return LEAT_OK;
+    for (uint32_t s = 0; s < plan->stage_count; s++) {
+        const leat__repartition *through = leat__repartition_of(run, s);
+        needs.partitions_read += through == NULL ? 0 : through->partition_count;
+        if (plan->stages[s].has_state && opts->state_dir != NULL)
+            needs.states += run->stage_partitions[s];
+    }
+    needs.log_bytes = leat__log_memory_bytes(run->log, needs.partitions_read);
+    leat__memory_parts parts;
+    leat_status status = leat__memory_divide(&needs, &parts, error);
+    if (status != LEAT_OK)
+        return status;
+    run->buffer_limit = parts.buffer_bytes;
+    run->cache_bytes = parts.cache_bytes;
+    database->write_buffer_bytes = parts.write_buffer_bytes;
+    database->block_cache_bytes = parts.block_cache_bytes;
+    leat__log_line(LEAT__INFO, "job",
+                   "job '%s': %.1f MiB of memory: log %.1f, an epoch's buffers %.1f, decoded state "
+                   "%.1f, RocksDB's write buffers 2 x %.1f and blocks %.1f",
+                   opts->name, (double)opts->memory_bytes / 0x1p20,
+                   (double)parts.log_bytes / 0x1p20, (double)parts.buffer_bytes / 0x1p20,
+                   (double)parts.cache_bytes / 0x1p20, (double)parts.write_buffer_bytes / 0x1p20,
+                   (double)parts.block_cache_bytes / 0x1p20);
+    return LEAT_OK;
+}
+
 static leat_status open_run(leat__run *run, leat_error *error)
 {
     const leat_job_opts *opts = &run->graph->opts;
-    const leat__database_opts database = {
-        .backend = opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB,
-        .dir = opts->state_dir,
-        .snapshots = {opts->snapshot_dir, opts->name, opts->instance,
-                      run->env->now_ms(run->env->arg)}};
+    leat__database_opts database = {.backend =
+                                        opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB,
+                                    .dir = opts->state_dir,
+                                    .snapshots = {opts->snapshot_dir, opts->name, opts->instance,
+                                                  run->env->now_ms(run->env->arg)}};
     leat_status status = open_log(run, error);
     if (status == LEAT_OK)
         status = prepare_topics(run, error);
+    if (status == LEAT_OK)
+        status = divide_memory(run, &database, error);
     if (status == LEAT_OK)
         status = leat__database_open(&run->database, &database, error);
     if (status == LEAT_OK) /* the database has locked the directory */
@@ -464,6 +507,7 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     run->epoch_us = (job->graph.opts.epoch_ms == 0 ? 1 : job->graph.opts.epoch_ms) * 1000;
     run->buffer_limit =
         job->graph.opts.buffer_bytes == 0 ? LEAT__EPOCH_BYTES_MAX : job->graph.opts.buffer_bytes;
+    run->cache_bytes = job->graph.opts.cache_bytes;
     run->last_commit_us = run->env->monotonic_us(run->env->arg);
     run->restoring = true;
     init_lock(&run->assembly_lock);

@@ -198,6 +198,7 @@ struct leat__run {
     uint32_t *stage_partitions; /* by stage number */
     uint32_t widest;            /* source, in partitions */
     size_t partition_total;     /* of all sources */
+    size_t table_partitions;    /* of all global tables */
     /* by number of the stage that is fed through it; NULL: the job's exchange is in memory */
     leat__repartition **repartitions;
     bool tells_at_once;           /* tests: a watermark is not held back to save records */
@@ -234,6 +235,7 @@ struct leat__run {
     _Atomic int64_t active_since_us; /* first activity of the open epoch; 0: none */
     _Atomic size_t buffered_bytes;   /* R9 */
     size_t buffer_limit;
+    size_t cache_bytes;   /* decoded state, all tasks together */
     bool offsets_pending; /* R24: positions moved without a transaction */
     /* R15: of the last proof of ownership; 0: nothing is owned. And the barrier asked for is to
      * give another */

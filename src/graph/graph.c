@@ -30,9 +30,10 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
     own->instance = or_default(graph, opts->instance, opts->state_dir != NULL ? NULL : "0");
     own->advertise = leat__build_text(graph, opts->advertise);
     own->dead_letters = or_default(graph, opts->dead_letters, "dead-letters");
-    if (own->buffer_bytes == 0)
+    bool divided = own->memory_bytes != 0; /* R28: when the job starts */
+    if (own->buffer_bytes == 0 && !divided)
         own->buffer_bytes = LEAT__EPOCH_BYTES_MAX; /* R9 */
-    if (own->cache_bytes == 0)
+    if (own->cache_bytes == 0 && !divided)
         own->cache_bytes = default_cache_bytes;
     if (own->transaction_timeout_ms == 0)
         own->transaction_timeout_ms = default_transaction_timeout_ms;

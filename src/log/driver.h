@@ -42,6 +42,9 @@ struct leat__log_driver {
     leat_status (*open)(leat_log **log, const char *rest, const leat_log_opts *opts,
                         const leat_env *env, leat_error *error);
     void (*close)(leat_log *log);
+    /* What buffers of a client that reads so many partitions may take (R28); NULL: nothing that
+     * counts */
+    size_t (*memory_bytes)(const leat_log *log, size_t partition_count);
 
     leat_status (*topic_create)(leat_log *log, const char *topic, const leat_topic_opts *opts,
                                 leat_error *error);
@@ -103,6 +106,8 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
 /* May several processes hold the log for writing at once? A url that names no log: no. */
 bool leat__log_is_shared(const leat_log *log);
 bool leat__log_url_is_shared(const char *url);
+/* R28: what its buffers may take while so many partitions are read. */
+size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count);
 /* leat_log_txn_add without the copy, where the driver can do without: what the records point to
  * must stay until the commit or the abort has returned. */
 leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,

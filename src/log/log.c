@@ -231,6 +231,11 @@ bool leat__log_is_shared(const leat_log *log)
     return log->driver->shared;
 }
 
+size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count)
+{
+    return log->driver->memory_bytes == NULL ? 0 : log->driver->memory_bytes(log, partition_count);
+}
+
 bool leat__log_url_is_shared(const char *url)
 {
     for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {

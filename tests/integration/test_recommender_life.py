@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -231,6 +232,24 @@ class Life(unittest.TestCase):
         self.assertEqual(list(numbers.values()), [list(range(1, 9))] * 5)
         self.assert_fails(run("serve", "--data-dir", self.dir + "/d", "--listen", "127.0.0.1:0",
                               "--partitioned-by", "usr_id"), 65, "did you mean 'user_id'")
+
+    def test_one_budget_of_memory(self):
+        """R28: too little is refused with the least that works, and that does work."""
+        serve = ("serve", "--data-dir", self.dir, "--listen", "127.0.0.1:0", "--memory")
+        self.assert_fails(run(*serve, "much"), 64, "--memory", "64M")
+        refused = run(*serve, "9M")
+        self.assert_fails(refused, 64, "9.0 MiB of memory is too little", "the log takes 20.0",
+                          "state of 8 partitions")
+        least = re.search(r"give it (\d+) MiB", refused.stderr).group(1)
+        server = recommender.Server(self.dir, ["--memory", least + "M"])
+        server.start()
+        for n in range(20):
+            server.post("/v1/events", [{"user_id": f"u{n}-{k}", "item_id": f"i{k % 9}"}
+                                       for k in range(500)])
+        server.wait_processed(10000)
+        self.assertLess(server.metrics()["leat_state_cache_bytes"], 2 << 20)  # 3 MiB without
+        self.assertEqual(server.stop(), 0)
+        self.assertIn(f"{least}.0 MiB of memory: log 20.0, an epoch's buffers 4.", server.errors)
 
     def test_configuration_file(self):
         path = os.path.join(self.dir, "c.yaml")

@@ -38,6 +38,21 @@ bool duration_parse(const char *text, int64_t *ms)
     return false;
 }
 
+bool size_parse(const char *text, uint64_t *bytes)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    const char *unit = strchr("KMG", *end);
+    if (*text < '0' || *text > '9' || errno != 0 || *end == '\0' || unit == NULL || end[1] != '\0')
+        return false;
+    unsigned shift = *unit == 'K' ? 10 : *unit == 'M' ? 20 : 30;
+    if (number > UINT64_MAX >> shift)
+        return false;
+    *bytes = (uint64_t)number << shift;
+    return true;
+}
+
 static leat_status bad(leat_error *error, const char *where, const char *format, ...)
     LEAT_PRINTF(3, 4);
 static leat_status bad(leat_error *error, const char *where, const char *format, ...)
@@ -85,6 +100,10 @@ static leat_status set(const flag *self, const char *where, const char *text, le
             return bad(error, where, "'%s' is less than %llu ms", text,
                        (unsigned long long)self->least);
         *(int64_t *)self->target = ms;
+        return LEAT_OK;
+    case FLAG_SIZE:
+        if (!size_parse(text, self->target))
+            return bad(error, where, "'%s' is no size; write 512K, 64M or 2G", text);
         return LEAT_OK;
     case FLAG_BOOL:
         break;
@@ -248,7 +267,7 @@ leat_status flags_parse(flags *self, int argc, char **argv, leat_error *error)
 
 static const char *value_name(const flag *self)
 {
-    static const char *const names[] = {"TEXT", "N", "N", "TIME", ""};
+    static const char *const names[] = {"TEXT", "N", "N", "TIME", "SIZE", ""};
     return self->value != NULL ? self->value : names[self->kind];
 }
 

@@ -14,6 +14,7 @@ typedef enum flag_kind {
     FLAG_U32,      /* uint32_t */
     FLAG_U64,      /* uint64_t */
     FLAG_DURATION, /* int64_t ms: 500ms, 30s, 5m, 1h, 7d */
+    FLAG_SIZE,     /* uint64_t bytes: 512K, 64M, 2G */
     FLAG_BOOL,     /* bool: the flag alone, or =true, =false */
 } flag_kind;
 
@@ -41,4 +42,5 @@ void flags_print(const flags *self, FILE *out);
 void flags_free(flags *self);
 
 bool duration_parse(const char *text, int64_t *ms);
+bool size_parse(const char *text, uint64_t *bytes);
 #endif

@@ -27,6 +27,8 @@ void settings_flags(recommender_settings *to, flag table[SETTINGS_FLAGS])
          "partitions of topics that have to be created"},
         {"workers", FLAG_U32, &to->worker_count, 0, 256, NULL,
          "threads of the job; 0: one per core"},
+        {"memory", FLAG_SIZE, &to->memory_bytes, 0, 0, NULL,
+         "for the job's buffers and caches, all together; else each has its own bound"},
         {"epoch", FLAG_DURATION, &to->epoch_ms, 0, 0, NULL,
          "time between commits at low load; 0ms: the engine's own"},
         {"session-gap", FLAG_DURATION, &to->gap_ms, 1, 0, NULL, "silence that ends a session"},

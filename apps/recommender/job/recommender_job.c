@@ -272,7 +272,8 @@ leat_status recommender_job_new(recommender_job **out, leat_log *log,
         .exchange = settings->exchange,
         .guarantee = settings->guarantee,
         .lease_ms = settings->lease_ms,
-        .buffer_bytes = EPOCH_BYTES,
+        .memory_bytes = settings->memory_bytes,
+        .buffer_bytes = settings->memory_bytes == 0 ? EPOCH_BYTES : 0,
         .dead_letters = settings->topics.dead_letters,
     });
     build_graph(self);

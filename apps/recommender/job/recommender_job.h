@@ -41,6 +41,7 @@ typedef struct recommender_settings {
     leat_exchange exchange;
     uint32_t partition_count;
     uint32_t worker_count;
+    uint64_t memory_bytes; /* of the job's buffers and caches (R28); 0: each bound by itself */
     int64_t epoch_ms;
     const char *instance; /* NULL: the job's own default */
     leat_guarantee guarantee;

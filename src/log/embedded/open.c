@@ -328,10 +328,17 @@ void leat__embedded_close(leat_log *base)
     free_log(log);
 }
 
+static size_t memory_bytes(const leat_log *log, size_t partition_count)
+{
+    (void)log, (void)partition_count; /* readers look into it where it lies */
+    return 2 * WRITE_BUFFER_BYTES + BLOCK_CACHE_BYTES;
+}
+
 const leat__log_driver leat__embedded_driver = {
     .scheme = "embedded",
     .open = leat__embedded_open,
     .close = leat__embedded_close,
+    .memory_bytes = memory_bytes,
     .topic_create = leat__embedded_topic_create,
     .topic_describe = leat__embedded_topic_describe,
     .topic_delete = leat__embedded_topic_delete,

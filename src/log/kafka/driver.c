@@ -5,6 +5,7 @@ const leat__log_driver leat__kafka_driver = {
     .shared = true,
     .open = leat__kafka_open,
     .close = leat__kafka_close,
+    .memory_bytes = leat__kafka_memory_bytes,
     .topic_create = leat__kafka_topic_create,
     .topic_describe = leat__kafka_topic_describe,
     .topic_delete = leat__kafka_topic_delete,

@@ -50,6 +50,10 @@ typedef struct leat__kafka_options {
 leat_status leat__kafka_parse(const char *rest, const char *default_file,
                               leat__kafka_options *options, leat_error *error);
 void leat__kafka_options_free(leat__kafka_options *options);
+/* queued.max.messages.kbytes, unless the user sets it */
+#define LEAT__KAFKA_READ_AHEAD_KIB "2048"
+/* R28: what is read ahead, per partition, as leat or the user has set it. */
+size_t leat__kafka_memory_bytes(const leat_log *log, size_t partition_count);
 
 /* ---------------------------------------------------------------- open.c */
 

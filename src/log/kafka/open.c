@@ -42,7 +42,7 @@ static const setting for_all[] = {
         {"fetch.message.max.bytes", "262144"}, {"fetch.error.backoff.ms", "20"}, \
         {"queued.min.messages", "5000"},                                         \
     {                                                                            \
-        "queued.max.messages.kbytes", "2048"                                     \
+        "queued.max.messages.kbytes", LEAT__KAFKA_READ_AHEAD_KIB                 \
     }
 
 static const setting for_admin[] = {{"isolation.level", "read_uncommitted"}, /* R5: bounds */

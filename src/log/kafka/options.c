@@ -316,3 +316,13 @@ void leat__kafka_options_free(leat__kafka_options *options)
     leat__free(options->settings);
     *options = (leat__kafka_options){0};
 }
+
+size_t leat__kafka_memory_bytes(const leat_log *base, size_t partition_count)
+{
+    const leat__kafka_options *options = &((const leat__kafka *)(const void *)base)->options;
+    const char *kib = LEAT__KAFKA_READ_AHEAD_KIB;
+    for (size_t i = 0; i < options->setting_count; i++)
+        if (strcmp(options->settings[i].key, "queued.max.messages.kbytes") == 0)
+            kib = options->settings[i].value; /* the last one counts */
+    return partition_count * (size_t)strtoull(kib, NULL, 10) * 1024;
+}

@@ -279,6 +279,20 @@ static void a_long_name_stays_within_the_message(void **state)
     assert_non_null(strstr(error.message, "ssl.ca.location"));
 }
 
+static void what_is_read_ahead_is_told_per_partition(void **state)
+{
+    (void)state; /* R28 */
+    leat__kafka log = {0};
+    assert_int_equal(leat__kafka_parse("a:1", NULL, &log.options, &error), LEAT_OK);
+    assert_int_equal(leat__kafka_memory_bytes(&log.base, 3), 3 * 2048 * 1024);
+    leat__kafka_options_free(&log.options);
+    assert_int_equal(
+        leat__kafka_parse("a:1?queued.max.messages.kbytes=100", NULL, &log.options, &error),
+        LEAT_OK);
+    assert_int_equal(leat__kafka_memory_bytes(&log.base, 3), 3 * 100 * 1024);
+    leat__kafka_options_free(&log.options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +302,7 @@ int main(void)
         cmocka_unit_test(options_of_ours_are_numbers_and_names),
         cmocka_unit_test(settings_that_decide_exactly_once_are_refused),
         cmocka_unit_test(misspelt_pairs_are_refused),
+        cmocka_unit_test(what_is_read_ahead_is_told_per_partition),
         cmocka_unit_test(a_file_has_lines_and_comments),
         cmocka_unit_test(the_default_file_is_read_unless_the_url_names_one),
         cmocka_unit_test(a_bad_line_is_named_and_not_shown),
