@@ -51,7 +51,9 @@ def run_once(engine, broker, rate, options):
 def arguments():
     parser = common_parser("bench/e2e/run.py", __doc__, 3, "e2e.json")
     parser.add_argument("--engines", default="bare,leat,streams,flink",
-                        help='"bare,leat,streams,flink"; one setting: "streams 10 ms"')
+                        help='"bare,leat,streams,flink"; one setting: "streams 10 ms"; with words '
+                             'of its own: "leat --epoch-ms 5", "streams 10 ms '
+                             'producer.linger.ms=0 -Xmx1g"')
     parser.add_argument("--rates", default="1000,20000", help="events a second (1000,20000)")
     parser.add_argument("--seconds", type=int, default=20, help="measured (20)")
     parser.add_argument("--warm-up", type=int, default=15,

@@ -244,8 +244,33 @@ def _flink(interval_ms):
         "execution.buffer-timeout.interval=5ms"])
 
 
+def varied(engine, words):
+    """The engine with more words: for one in Java those with -X are for the machine; of what is
+    given twice the last counts."""
+    flags = [word for word in words if word.startswith("-X")]
+    others = [word for word in words if word not in flags]
+
+    def command(*arguments):
+        argv = engine.command(*arguments)
+        at = argv.index("-cp") if flags else 1
+        return [*argv[:at], *flags, *argv[at:], *others]
+    return Engine(engine.kind, " ".join([engine.setting, *words]).strip(), command)
+
+
+def _chosen(known, wanted):
+    """The engines that one of --engines names: a kind, or a name, and words of its own after it."""
+    words = wanted.split()
+    first = next((at for at, word in enumerate(words) if "=" in word or word[0] == "-"), len(words))
+    name = " ".join(words[:first])
+    found = [engine for engine in known if name in (engine.kind, engine.name)]
+    if not found:
+        raise SystemExit(f"there is no engine '{name}'; there are {[e.name for e in known]}")
+    return [varied(engine, words[first:]) if words[first:] else engine for engine in found]
+
+
 def engines(wanted):
-    """All engines whose kind, or "kind setting", is in `wanted`, in the order of measuring."""
+    """What the list names, in its order: "bare", "streams 10 ms", "leat --epoch-ms 5",
+    "streams 10 ms producer.linger.ms=0 -Xmx1g"."""
     known = [
         Engine("bare", "10 ms", _bare(10)),
         Engine("bare", "5 ms + changelog", _bare(5, changelog=CHANGELOG)),
@@ -254,10 +279,7 @@ def engines(wanted):
         *[Engine("streams", f"{ms} ms", _streams(ms)) for ms in (10, 20, 100)],
         *[Engine("flink", f"{ms} ms", _flink(ms)) for ms in (50, 100, 1000)],
     ]
-    chosen = [e for e in known if e.kind in wanted or e.name in wanted]
-    unknown = [w for w in wanted if w not in {n for e in known for n in (e.kind, e.name)}]
-    if unknown:
-        raise SystemExit(f"there is no engine {unknown}; there are {[e.name for e in known]}")
+    chosen = [engine for name in wanted for engine in _chosen(known, name)]
     if any(e.kind in ("streams", "flink") for e in chosen):
         subprocess.run([os.path.join(ROOT, "bench", "peers", "build.sh")], check=True)
     return chosen

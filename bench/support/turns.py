@@ -197,16 +197,17 @@ def told(options, result, runs, table, about_disturbed=True):
 def columns(by_name, keys, heads, goals=None):
     """A table of engines, the ratios and the goals below; heads is {key: (title, format)}."""
     widths = {key: max(len(heads[key][0]), 8) + 2 for key in keys}
-    print(f"  {'':<24}" + "".join(f"{heads[key][0]:>{widths[key]}}" for key in keys)
+    first = max(16, *(len(name) for name in by_name)) + 1
+    print(f"  {'':<{first}}" + "".join(f"{heads[key][0]:>{widths[key]}}" for key in keys)
           + "  rejected")
     for name, row in by_name.items():
         mark = "*" if row["disturbed"] else ""
-        print(f"  {name + mark:<24}" + "".join(
+        print(f"  {name + mark:<{first}}" + "".join(
             f"{row[key]:>{widths[key]}{heads[key][1]}}" for key in keys) + f"{row['rejected']:>10}")
     for words, row in ratios(by_name, keys).items():
-        print(f"  {words:<24}" + "".join(
+        print(f"  {words:<{first}}" + "".join(
             f"{row[key]:>{widths[key]}.2f}" if key in row and heads[key][2] else
             " " * widths[key] for key in keys))
     if goals:
-        print(f"  {'goal of leat':<24}" + "".join(
+        print(f"  {'goal of leat':<{first}}" + "".join(
             f"{goals.get(key, ''):>{widths[key]}}" for key in keys))

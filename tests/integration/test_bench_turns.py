@@ -11,6 +11,7 @@ SUPPORT = os.path.join(os.environ["LEAT_SOURCE_DIR"], "bench", "support")
 sys.path.insert(0, SUPPORT)
 sys.dont_write_bytecode = True
 
+import kafka_bench  # noqa: E402
 import machine  # noqa: E402
 import turns  # noqa: E402
 
@@ -139,6 +140,32 @@ class Turns(unittest.TestCase):
         self.assertEqual(turns.ratios(by_name, ("p50_ms", "p99_ms")),
                          {"leat / floor": {"p50_ms": 1.5, "p99_ms": 2},
                           "leat / best peer": {"p50_ms": 0.5, "p99_ms": 0.5}})
+
+
+class Engines(unittest.TestCase):
+    def argv(self, wanted):
+        engine, = kafka_bench.engines([wanted])
+        return engine.name, engine.command("HOST:1", "/folder", "name", "one")
+
+    def test_are_named_by_kind_or_with_their_setting(self):
+        self.assertEqual([engine.name for engine in kafka_bench.engines(["leat", "bare"])],
+                         ["leat", "bare 10 ms", "bare 5 ms + changelog",
+                          "bare pipelined + changelog"])
+        with self.assertRaises(SystemExit):
+            kafka_bench.engines(["bare 7 ms"])
+
+    def test_take_words_of_their_own(self):
+        name, argv = self.argv("leat --epoch-ms 5")
+        self.assertEqual((name, argv[-2:]), ("leat --epoch-ms 5", ["--epoch-ms", "5"]))
+        name, argv = self.argv("bare 10 ms producer.linger.ms=1")
+        self.assertEqual((name, argv[-1]), ("bare 10 ms producer.linger.ms=1",
+                                            "producer.linger.ms=1"))
+
+    def test_java_takes_its_flags_before_the_program(self):
+        streams = kafka_bench.Engine("streams", "10 ms", kafka_bench._streams(10))
+        argv = kafka_bench.varied(streams, ["-Xmx1g", "poll.ms=1"]).command("b", "/f", "n", "one")
+        self.assertEqual(argv[argv.index("-cp") - 1], "-Xmx1g")
+        self.assertEqual(argv[-2:], ["commit.interval.ms=10", "poll.ms=1"])
 
 
 unittest.main()
