@@ -19,7 +19,7 @@
 #ifndef LEAT_LOG_KAFKA_KAFKA_H
 #define LEAT_LOG_KAFKA_KAFKA_H
 #include "log/driver.h"
-#include <librdkafka/rdkafka.h>
+#include "log/kafka/older.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
