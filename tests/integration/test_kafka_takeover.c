@@ -194,11 +194,11 @@ static void die_in_transaction(world *w, const char *instance, int64_t offset, c
     must_not_fail(rd_kafka_begin_transaction(w->dead));
     snprintf(topic, sizeof topic, "%sout", w->prefix);
     if (value != NULL) {
-        assert_int_equal(
-            rd_kafka_producev(w->dead, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                              RD_KAFKA_V_VALUE((void *)(uintptr_t)value, strlen(value)),
-                              RD_KAFKA_V_END),
-            0);
+        rd_kafka_topic_t *out = rd_kafka_topic_new(w->dead, topic, NULL);
+        assert_int_equal(rd_kafka_produce(out, 0, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value,
+                                          strlen(value), NULL, 0, NULL),
+                         0);
+        rd_kafka_topic_destroy(out);
         assert_int_equal(rd_kafka_flush(w->dead, DEADLINE_MS), 0);
     }
     if (offset < 0)
