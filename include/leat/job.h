@@ -423,6 +423,9 @@ typedef struct leat_job_stats {
     uint64_t restore_done, restore_total, restore_records_per_s;
     int64_t restore_left_ms;
     uint64_t eos_violations; /* found since the job was made (R2, R16) */
+    /* offsets of the sources that retention took before they were read, since the job was made; the
+     * job goes on with what is left */
+    uint64_t records_lost;
     /* of state_dir: made and failed since the job was started; when the last was made (0: none),
      * how long that took, and its size */
     uint64_t snapshots, snapshot_failures;

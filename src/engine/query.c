@@ -244,5 +244,6 @@ void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
     else
         run_stats(job->run, stats);
     stats->eos_violations = atomic_load(&job->violations);
+    stats->records_lost = atomic_load(&job->lost);
     pthread_rwlock_unlock(&job->run_lock);
 }

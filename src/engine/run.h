@@ -76,6 +76,7 @@ typedef struct leat__source {
     /* log: the topic; generators and arrays: where positions are kept */
     const char *topic;
     leat_log_reader *reader;
+    uint64_t lost; /* of the reader's, told */
     leat_json_decoder *json;
     leat__op decode_op; /* context for a custom decoder; its spec is source_spec */
     leat__op_spec source_spec;
@@ -286,8 +287,9 @@ void leat__disassemble(leat__run *run);
  * (R5). */
 leat_status leat__read_positions(leat__run *run, leat_error *error);
 /* progress.c */
-void leat__run_count_violation(leat__run *run); /* leat_eos_violations_total */
-void leat__progress_begin(leat__run *run);      /* for the tasks made by now */
+void leat__run_count_violation(leat__run *run);            /* leat_eos_violations_total */
+void leat__run_count_lost(leat__run *run, uint64_t count); /* leat_records_lost_total */
+void leat__progress_begin(leat__run *run);                 /* for the tasks made by now */
 void leat__progress_end(leat__run *run);
 void leat__progress_from(const leat__task *task, int64_t position); /* begins there */
 void leat__progress_ready(const leat__task *task);

@@ -11,9 +11,11 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/suspects.h"
+#include "log/driver.h"
 #include "record/codec.h"
 #include "record/keys.h"
 #include <assert.h>
@@ -144,6 +146,19 @@ static leat_status past_the_end(const leat__task *task, int64_t end, leat_error 
                       task->partition, end, source->offset);
 }
 
+/* What was never read and is no more cannot be made good: the job goes on with what is there, and
+ * says so. */
+static void tell_lost(leat__task *task, uint64_t count, const char *when)
+{
+    const leat__source *source = task->source;
+    leat__run_count_lost(task->run, count);
+    leat__log_line(LEAT__ERROR, "source",
+                   "%s partition %" PRIu32 ": offsets that this job had not read were deleted %s, "
+                   "%" PRIu64 " of them; it goes on at the first that is left: retention is too "
+                   "short for it (leat_records_lost_total)",
+                   source->topic, task->partition, when, count);
+}
+
 static leat_status open_log(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
@@ -158,6 +173,9 @@ static leat_status open_log(leat__task *task, leat_error *error)
         source->end_offset = ends[task->partition];
     if (source->offset > end)
         return past_the_end(task, end, error);
+    bool was_at_work = source->committed_offset >= 0 || source->offset > 0;
+    if (source->offset < begin && was_at_work)
+        tell_lost(task, (uint64_t)(begin - source->offset), "while it was away");
     if (source->offset < begin)
         source->offset = begin;
     status = leat_log_reader_new(run->log, wake_worker, &run->workers[task->worker],
@@ -388,6 +406,10 @@ static bool run_log(leat__task *task, size_t most)
     if (status != LEAT_OK) {
         leat__run_fail(task->run, &error);
         return false;
+    }
+    if (source->reader->lost != source->lost) {
+        tell_lost(task, source->reader->lost - source->lost, "while it was at work");
+        source->lost = source->reader->lost;
     }
     leat__suspects_reading(task, records, count);
     if (count != 0)

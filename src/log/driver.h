@@ -28,6 +28,7 @@ struct leat_log {
 };
 struct leat_log_reader {
     leat_log *log;
+    uint64_t lost; /* offsets that retention took before they were read, since it was made */
 };
 struct leat_log_member {
     leat_log *log;

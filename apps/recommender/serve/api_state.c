@@ -147,4 +147,7 @@ void api_state_metrics(leat__buffer *out, const api *self)
     family(out, "leat_eos_violations_total", "counter",
            "Contradictions between the changelog, its seals and the committed positions.");
     leat__buffer_format(out, "leat_eos_violations_total %" PRIu64 "\n", stats.eos_violations);
+    family(out, "leat_records_lost_total", "counter",
+           "Offsets of the sources that were deleted before they were read.");
+    leat__buffer_format(out, "leat_records_lost_total %" PRIu64 "\n", stats.records_lost);
 }

@@ -397,6 +397,7 @@ static leat_status take(embedded_position *position, leat_log_record *records, s
 {
     int64_t begin = atomic_load(&partition_of(position)->begin);
     if (position->offset < begin) { /* cleaned away meanwhile */
+        position->reader->base.lost += (uint64_t)(begin - position->offset);
         position->offset = begin;
         close_chunk(position);
         drop_iterator(position);

@@ -235,8 +235,10 @@ static leat_status out_of_range(leat__kafka_position *position, leat_error *erro
         leat__kafka_bounds(&log->base, position->topic, position->partition, &begin, &end, error);
     if (status != LEAT_OK)
         return status;
-    if (position->next < begin)
-        position->next = begin; /* retention took what was there */
+    if (position->next < begin) { /* retention took what was there */
+        position->reader->base.lost += (uint64_t)(begin - position->next);
+        position->next = begin;
+    }
     return restart(position, position->next < end ? position->next : end, error);
 }
 
