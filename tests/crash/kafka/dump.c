@@ -200,7 +200,7 @@ int main(int argc, char **argv)
         {"group.id", group[0] == '\0' ? "judge" : group}, /* never joined: offsets are asked for */
         {"enable.auto.commit", "false"},
         {"enable.partition.eof", "true"},
-        {"auto.offset.reset", "error"},
+        {"auto.offset.reset", "earliest"}, /* error: a leader that has just changed ends it */
         {"fetch.wait.max.ms", "10"},
         {"isolation.level", uncommitted ? "read_uncommitted" : "read_committed"}};
     reader r = {.topic = client_option(argc, argv, "--topic", NULL),
