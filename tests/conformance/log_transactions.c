@@ -431,6 +431,9 @@ static void tools_list_groups_and_their_offsets(world *w)
     txn = begin(w, other, generation);
     offset(w, txn, "out", 2, 3);
     must(w, leat_log_txn_commit(txn, &w->error));
+    /* tools do not wait for the marks of a transaction's end, members do */
+    assert_int_equal(committed(w, s.member, "in", 1), 11);
+    assert_int_equal(committed(w, other, "out", 2), 3);
 
     must(w, leat_log_group_each(w->log, print_group, text, &w->error));
     must(w, leat_log_group_offsets(w->log, "g", print_offset, text, &w->error));
