@@ -156,6 +156,8 @@ int main(int argc, char **argv)
 {
     static const client_setting settings[] = {
         {"enable.idempotence", "true"},
+        /* with more a new leader may make the client begin a new epoch, and send some twice */
+        {"max.in.flight.requests.per.connection", "1"},
         {"partitioner", "murmur2_random"},
         {"linger.ms", "2"},
         {"queue.buffering.max.messages", "1000000"},
