@@ -2,6 +2,9 @@
  * (R3) and, where the log says "later", asked again for a while (R30).
  *
  *   ask ─ refused, passing ─ pause 50 ms, 100 ms ... 1 s, with jitter ─ ask ─ ... 10 s ─ the error
+ *                                         └ positions: a look at the group (R8)
+ *
+ * The calls count too: each may take as long as the log's own time-out.
  */
 #include "base/limits.h"
 #include "engine/run.h"
@@ -13,14 +16,19 @@ bool leat__ask_again(leat__run *run, leat__asking *asking, leat_status status,
 {
     leat__watch_end(run);
     bool passing = status == LEAT_EAGAIN && error->recovery == LEAT_RECOVERY_RETRY;
-    if (!passing || asking->waited_us >= ASK_US_MAX || atomic_load(&run->stop_requested))
+    int64_t now_us = run->env->monotonic_us(run->env->arg);
+    if (asking->times == 0)
+        asking->since_us = now_us;
+    bool too_long = asking->waited_us + (now_us - asking->since_us) >= ASK_US_MAX;
+    if (!passing || too_long || atomic_load(&run->stop_requested))
         return false;
     int64_t pause_us = FIRST_PAUSE_US << (asking->times < 5 ? asking->times : 5);
     pause_us = pause_us < PAUSE_US_MAX ? pause_us : PAUSE_US_MAX;
     pause_us += (int64_t)(run->env->random_u64(run->env->arg) % (uint64_t)(pause_us / 4));
     asking->times++;
-    asking->waited_us += pause_us;
     leat__doorbell_wait(&run->bell, pause_us);
+    if (run->env->monotonic_us(run->env->arg) == now_us) /* a clock that stands still */
+        asking->waited_us += pause_us;
     return true;
 }
 
@@ -48,7 +56,8 @@ leat_status leat__ask_committed(leat__run *run, const char *topic, uint32_t part
     do {
         leat__watch(run, "the committed positions", LEAT__LOG_CALL_MS);
         status = leat_log_committed(run->member, topic, partition, offset, &refused);
-    } while (leat__ask_again(run, &asking, status, &refused));
+    } while (leat__ask_again(run, &asking, status, &refused) &&
+             (status = leat__look_at_group(run, &refused)) == LEAT_OK);
     if (status != LEAT_OK && error != NULL)
         *error = refused;
     return status;

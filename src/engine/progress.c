@@ -150,7 +150,7 @@ void leat__progress_finished(leat__run *run)
 
 /* R7, R8: what happens to the assignment while it is being restored is noted; the restore is of no
  * use any more, whoever follows acts on what was noted. */
-static leat_status look_at_group(leat__run *run, leat_error *error)
+leat_status leat__look_at_group(leat__run *run, leat_error *error)
 {
     leat_log_event event;
     leat_status status = leat_log_member_poll(run->member, &event, error);
@@ -184,5 +184,5 @@ leat_status leat__restore_tick(const leat__task *task, uint64_t records, int64_t
     if (now - run->restore_polled_us < POLL_US)
         return LEAT_OK;
     run->restore_polled_us = now;
-    return look_at_group(run, error);
+    return leat__look_at_group(run, error);
 }

@@ -308,8 +308,11 @@ leat_status leat__ask_committed(leat__run *run, const char *topic, uint32_t part
                                 leat_log_offset *offset, leat_error *error);
 typedef struct leat__asking {
     uint32_t times;
-    int64_t waited_us;
-} leat__asking; /* {0} to begin with */
+    int64_t since_us, waited_us; /* the first refusal; pauses that the clock did not notice */
+} leat__asking;                  /* {0} to begin with */
+/* R7, R8: partitions that were taken away are noted, and what they were asked or restored for ends
+ * with LEAT_EABORTED. */
+leat_status leat__look_at_group(leat__run *run, leat_error *error);
 /* Ends the watch; true: it has paused, ask again. */
 bool leat__ask_again(leat__run *run, leat__asking *asking, leat_status status,
                      const leat_error *error);

@@ -179,7 +179,8 @@ class Cluster:
 
     def format_missing(self):
         """Formats each broker that has no data yet, all at the same time."""
-        arguments = ["format", "--cluster-id", self.plan["cluster_id"], "--feature",
+        # in one word: an id may begin with a hyphen
+        arguments = ["format", f"--cluster-id={self.plan['cluster_id']}", "--feature",
                      f"transaction.version={self.plan['transaction_version']}"]
         if self.plan["sasl"]:
             arguments += kafka_security.scram_users(*kafka_security.split_user(self.plan["sasl"]))

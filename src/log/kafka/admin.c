@@ -108,6 +108,10 @@ static leat_status topic_failed(const rd_kafka_topic_result_t *result, const cha
     const char *said = rd_kafka_topic_result_error_string(result);
     if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
         return leat__log_topic_exists(error, topic);
+    /* brokers that are there, but out of touch with the controller at this moment */
+    if (code == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR && said != NULL &&
+        strstr(said, "currently fenced") != NULL)
+        code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
     return leat__kafka_fail(error, code, topic, "topic '%.80s': %.140s", topic,
                             said == NULL ? "refused" : said);
 }
@@ -244,6 +248,9 @@ leat_status leat__kafka_bounds(leat_log *base, const char *topic, uint32_t parti
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return LEAT_OK;
     leat__kafka_forget(log, topic);
+    if (leat__kafka_status(code, NULL) == LEAT_ENOTFOUND &&
+        leat__kafka_partition(log, topic, partition, error) == LEAT_OK)
+        code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* it is there, and nobody leads it now */
     return leat__kafka_fail(error, code, topic, "%.60s: the bounds of '%.80s' partition %" PRIu32,
                             log->options.servers, topic, partition);
 }

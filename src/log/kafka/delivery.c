@@ -90,19 +90,15 @@ static rd_kafka_error_t *produce_one(kafka_member *member, kafka_staged *record)
     return rd_kafka_produceva(member->producer.rk, fields, sizeof fields / sizeof *fields);
 }
 
-leat_status leat__kafka_produce(kafka_txn *txn, leat_error *error)
+rd_kafka_error_t *leat__kafka_produce(kafka_txn *txn)
 {
-    kafka_member *member = txn->member;
     for (size_t i = 0; i < txn->record_count; i++) {
-        rd_kafka_error_t *failure = produce_one(member, &txn->records[i]);
+        rd_kafka_error_t *failure = produce_one(txn->member, &txn->records[i]);
         if (failure == NULL)
             continue;
-        const char *topic = member->targets[txn->records[i].target].name;
-        leat_status status =
-            leat__kafka_fail(error, rd_kafka_error_code(failure), topic,
-                             "a record for '%.80s': %.200s", topic, rd_kafka_error_string(failure));
-        rd_kafka_error_destroy(failure);
-        return status;
+        txn->delivery_code = rd_kafka_error_code(failure);
+        txn->delivery_target = txn->records[i].target;
+        return failure;
     }
-    return LEAT_OK;
+    return NULL;
 }

@@ -177,8 +177,8 @@ void leat__kafka_producer_ends(kafka_producer *producer);
 /* delivery.c */
 /* A record of the running transaction has been written, or refused. */
 void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *member);
-/* Hands all staged records to the producer. */
-leat_status leat__kafka_produce(kafka_txn *txn, leat_error *error);
+/* Hands all staged records to the producer; a failure is noted as a record's. */
+rd_kafka_error_t *leat__kafka_produce(kafka_txn *txn);
 /* Sees to a handle for each topic written to, and that the client knows where it lives. */
 leat_status leat__kafka_targets_ready(kafka_txn *txn, leat_error *error);
 #endif

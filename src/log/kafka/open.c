@@ -258,13 +258,12 @@ leat_status leat__kafka_open(leat_log **out, const char *rest, const leat_log_op
         status = make_admin(log, error);
     if (status == LEAT_OK)
         status = connect_to(log, error);
+    if (status == LEAT_OK)
+        *out = &log->base;
+    else
+        leat__kafka_close(&log->base); /* the client tries again until then */
     leat__kafka_quiet(-1);
-    if (status != LEAT_OK) {
-        leat__kafka_close(&log->base);
-        return status;
-    }
-    *out = &log->base;
-    return LEAT_OK;
+    return status;
 }
 
 void leat__kafka_close(leat_log *base)

@@ -258,7 +258,7 @@ static leat_status look_again(leat__kafka_position *position, leat_error *error)
 static leat_status heed(leat__kafka_position *position, const rd_kafka_message_t *message,
                         leat_error *error)
 {
-    switch ((int)message->err) { /* older.h adds one */
+    switch ((int)message->err) {           /* older.h adds one */
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: /* R11 */
         if (position->next < message->offset)
             position->next = message->offset;

@@ -287,9 +287,10 @@ static leat_status exactly_once(kafka_txn *txn, leat_error *error)
     rd_kafka_error_t *failure = rd_kafka_begin_transaction(rk);
     if (failure != NULL)
         return failed(txn, failure, error);
-    leat_status status = leat__kafka_produce(txn, error);
-    if (status == LEAT_OK)
-        status = send_offsets(txn, error);
+    failure = leat__kafka_produce(txn);
+    if (failure != NULL)
+        return failed(txn, failure, error);
+    leat_status status = send_offsets(txn, error);
     if (status != LEAT_OK)
         return status;
     failure = rd_kafka_commit_transaction(rk, (int)txn->member->transaction_timeout_ms);
@@ -308,9 +309,11 @@ static leat_status commit_offsets(kafka_txn *txn, leat_error *error)
 
 static leat_status write_records(kafka_txn *txn, leat_error *error)
 {
-    leat_status status = leat__kafka_produce(txn, error);
-    if (status != LEAT_OK || txn->record_count == 0)
-        return status;
+    rd_kafka_error_t *failure = leat__kafka_produce(txn);
+    if (failure != NULL)
+        return failed(txn, failure, error);
+    if (txn->record_count == 0)
+        return LEAT_OK;
     rd_kafka_resp_err_t code =
         rd_kafka_flush(txn->member->producer.rk, (int)txn->member->transaction_timeout_ms);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
