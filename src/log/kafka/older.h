@@ -6,6 +6,7 @@
 #if RD_KAFKA_VERSION < 0x020f00ff
 #include <string.h>
 #define RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID ((rd_kafka_resp_err_t)100) /* of the protocol */
+#define RD_KAFKA_RESP_ERR__DESTROY_BROKER ((rd_kafka_resp_err_t)-137)
 
 /* Only the serialized form tells it: "CGMDv2:", the generation as this machine writes it, names.
  * -1, which nobody is let in with (R7): another form. */
