@@ -39,8 +39,8 @@ class Case(unittest.TestCase):
     def create(self, **settings):
         """Input and output, of one partition each."""
         with self.wire() as one:
-            one.create_topic(self.prefix + "user_events", **settings)
-            one.create_topic(self.prefix + "user_recommendations")
+            one.create_topic(self.prefix + "user_events", **{"retention_ms": "-1", **settings})
+            one.create_topic(self.prefix + "user_recommendations", retention_ms="-1")
             kafka_wire.eventually(lambda: one.end_offset(self.prefix + "user_events", 0))
 
     def produce(self, count, settings=""):

@@ -68,7 +68,8 @@ class Case(unittest.TestCase):
         self.produced = 0
         with self.direct() as one:
             for topic in ("user_events", "relayed"):
-                one.create_topic(self.prefix + topic, partitions=2)
+                # timestamps of 1970: the broker would delete them when it has run for 30 s
+                one.create_topic(self.prefix + topic, partitions=2, retention_ms="-1")
 
     def direct(self):
         return kafka_wire.Client("127.0.0.1", int(proxied.broker.bootstrap.split(":")[1]))

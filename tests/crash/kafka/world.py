@@ -155,7 +155,7 @@ class World:
         self.next_instance = 0
         with kafka_wire.Client(*address(broker.bootstrap)) as wire:
             for topic in (INPUT, self.output):
-                wire.create_topic(self.prefix + topic, partitions=PARTITIONS)
+                wire.create_topic(self.prefix + topic, partitions=PARTITIONS, retention_ms="-1")
         self.loader = Loader(broker.bootstrap, self.prefix + INPUT, self.folder, users, seed)
         self.follower = Follower(broker.bootstrap, self.prefix + self.output, self.folder,
                                  work.live)
