@@ -10,8 +10,8 @@
 
 /* Only the serialized form tells it: "CGMDv2:", the generation as this machine writes it, names.
  * -1, which nobody is let in with (R7): another form. */
-static inline int32_t
-rd_kafka_consumer_group_metadata_generation_id(const rd_kafka_consumer_group_metadata_t *metadata)
+static inline int32_t rd_kafka_consumer_group_metadata_generation_id(
+    const rd_kafka_consumer_group_metadata_t *metadata)
 {
     static const char form[7] = {'C', 'G', 'M', 'D', 'v', '2', ':'};
     void *bytes = NULL;

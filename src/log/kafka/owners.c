@@ -35,12 +35,12 @@ enum {
 /* ------------------------------------------------------------------ who has written an offset */
 
 /* No name has a '/': what follows the last one is the instance. */
-#define BY "/by/"
+static const leat_str mark = {"/by/", 4};
 
 size_t leat__kafka_sign(const kafka_member *member, leat_str text, void **out)
 {
     leat_str by = leat_str_from(member->instance);
-    size_t mark = strlen(BY), all = text.length + mark + by.length;
+    size_t all = text.length + mark.length + by.length;
     bool fits = member->guarantee == LEAT_EXACTLY_ONCE && all <= METADATA_BYTES_MAX;
     *out = NULL;
     if (!fits && text.length == 0)
@@ -50,20 +50,21 @@ size_t leat__kafka_sign(const kafka_member *member, leat_str text, void **out)
         memcpy(bytes, text.data, text.length);
     if (!fits)
         return text.length;
-    memcpy(bytes + text.length, BY, mark);
-    memcpy(bytes + text.length + mark, by.data, by.length);
+    memcpy(bytes + text.length, mark.data, mark.length);
+    memcpy(bytes + text.length + mark.length, by.data, by.length);
     return all;
 }
 
 leat_str leat__kafka_unsigned(const void *metadata, size_t length, leat_str *by)
 {
     const char *text = metadata;
-    size_t mark = strlen(BY), end = length;
+    size_t end = length;
     while (end > 0 && text[end - 1] != '/')
         end--;
-    bool is_signed = end >= mark && end < length && memcmp(text + end - mark, BY, mark) == 0;
+    bool is_signed = end >= mark.length && end < length &&
+                     memcmp(text + end - mark.length, mark.data, mark.length) == 0;
     *by = is_signed ? (leat_str){text + end, length - end} : (leat_str){0};
-    size_t kept = is_signed ? end - mark : length;
+    size_t kept = is_signed ? end - mark.length : length;
     return (leat_str){kept == 0 ? NULL : text, kept};
 }
 
