@@ -142,7 +142,7 @@ class Rules(Case):
 
     def test_a_rule_that_makes_no_sense_is_refused(self):
         for text in ("Produce late", "Produce drop_request 5", "Produce explode", "Prduce late 5",
-                     "Produce late 5 nht=1", "Produce late x"):
+                     "Produce late 5 nht=1", "Produce late x", "OffsetFetch refuse"):
             with self.assertRaises(ValueError, msg=text):
                 kafka_proxy.Rule.parse(text)
         with self.assertRaises(ValueError):

@@ -1,7 +1,7 @@
-"""Jobs behind the proxy of tests/support/kafka_proxy.py: requests and answers that come too late
-while a job begins, or finds its place again.  Most of them are of a job that keeps no state
-(tests/crash/kafka/relay.c), so that nothing but the committed offsets stands between a record and
-its second reading."""
+"""Jobs and tools behind the proxy of tests/support/kafka_proxy.py: requests and answers that come
+too late, or not at all, while a job begins, finds its place again or is asked how far it is.  Most
+of the jobs keep no state (tests/crash/kafka/relay.c), so that nothing but the committed offsets
+stands between a record and its second reading."""
 import json
 import os
 import signal
@@ -19,6 +19,7 @@ import tool  # noqa: E402
 PATIENCE_S = 120 if tool.SANITIZED else 40
 # The driver waits 10 s for committed offsets (member.c).
 LONGER_THAN_ASKED_MS = 11500
+NOT_COORDINATOR = 16
 UUID_BYTES = 36  # a member's id is INSTANCE-UUID
 RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
 
@@ -181,6 +182,54 @@ class Beginning(Case):
         counts = {(row["value"]["user_id"], row["value"]["event_count"]) for row in rows}
         self.assertEqual(len(rows), self.produced)
         self.assertEqual(counts, {(f"u{n % 20}", n // 20 + 1) for n in range(self.produced)})
+
+
+class HowFarItIs(Case):
+    """What `leat offsets` says when the group's coordinator goes away while it is asked.  The client
+    library's administrative call ended it by a signal."""
+
+    def setUp(self):
+        super().setUp()
+        relay = Job(self)
+        self.produce(50)
+        self.wait_for_all(relay)
+        self.assertEqual(relay.end(), 0, relay.errors())
+
+    def offsets(self, patience_ms):
+        log = f"{proxied.log}?leat.prefix={self.prefix}&leat.connect.timeout.ms={patience_ms}"
+        return tool.run("leat", "offsets", "--log", log, "relay", "--json", expect=None)
+
+    def assert_told(self):
+        done = self.offsets(patience_ms=20000)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sum(row["offset"] for row in tool.json_lines(done.stdout)), 50)
+
+    def assert_refused(self, code, text):
+        done = self.offsets(patience_ms=1000)
+        self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+        self.assertRegex(done.stderr, f"^leat offsets: relay: .*{text}.*\n$")
+
+    def test_an_answer_that_was_lost_is_asked_for_again(self):
+        lost = self.proxy.rule("OffsetFetch", "drop_response", nth=1)
+        self.assert_told()
+        self.assertEqual(lost.applied, 1)
+
+    def test_another_broker_has_the_group_now(self):
+        refused = self.proxy.rule("OffsetFetch", "refuse", NOT_COORDINATOR, nth=1)
+        self.assert_told()
+        self.assertEqual(refused.applied, 1)
+
+    def test_nobody_has_the_group_for_long(self):
+        self.proxy.rule("OffsetFetch", "refuse", NOT_COORDINATOR)
+        self.assert_refused(81, "Not coordinator.*try again")
+
+    def test_the_coordinator_is_gone(self):
+        self.proxy.rule("OffsetFetch", "drop_request")
+        self.assert_refused(69, "is the broker running")
+
+    def test_the_coordinator_does_not_answer(self):
+        self.proxy.rule("OffsetFetch", "hold_request", 60000)
+        self.assert_refused(69, "is the broker running")
 
 
 if __name__ == "__main__":

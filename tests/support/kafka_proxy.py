@@ -12,6 +12,7 @@ What it can do to a request that a rule names, and its answer:
     drop_response      the broker does the work, the client's connection is closed without an answer
     duplicate MS       forwards it, and MS later a copy on a connection of its own
     late MS            closes the client's connection; the request reaches the broker MS later
+    refuse CODE        the broker never sees the request, the client gets this error (OffsetFetch)
 
 `late` is the case of rule R1 (docs/exactly-once.md): a client that got no answer sends again on a
 new connection, and the first copy arrives after the second.  Answers to copies are noted.
@@ -46,7 +47,8 @@ APIS = {"Produce": 0, "Fetch": 1, "ListOffsets": 2, "Metadata": 3, "OffsetCommit
         "AddPartitionsToTxn": 24, "AddOffsetsToTxn": 25, "EndTxn": 26, "TxnOffsetCommit": 28}
 NAMES = {key: name for name, key in APIS.items()}
 TIMED = {"hold_request", "hold_response", "duplicate", "late"}
-ACTIONS = TIMED | {"drop_request", "drop_response"}
+NUMBERED = TIMED | {"refuse"}
+ACTIONS = NUMBERED | {"drop_request", "drop_response"}
 EVENTS_KEPT = 100_000
 
 
@@ -62,20 +64,31 @@ class Request:
     def name(self):
         return NAMES.get(self.api, str(self.api))
 
+    def refusal(self, code):
+        """The frame of an answer that has this error and nothing else."""
+        if self.name != "OffsetFetch" or self.version not in (6, 7, 8, 9):
+            raise ValueError(f"no refusal of {self.name}, version {self.version}, is known here")
+        no_tags, nothing, one = b"\0", b"\x01", b"\x02"  # lengths are one more than what follows
+        topics = nothing + struct.pack(">h", code) + no_tags
+        groups = one + nothing + topics + no_tags if self.version > 7 else topics
+        throttle = bytes(4)
+        return struct.pack(">i", self.correlation) + no_tags + throttle + groups
+
 
 class Rule:
-    """`api`: a name or key, or None for all.  `nth`: which of the matching requests, counted from 1
-    over all connections.  Otherwise each with `probability`, drawn from `seed`."""
+    """`api`: a name or key, or None for all.  `number`: MS or CODE of the action.  `nth`: which of
+    the matching requests, counted from 1 over all connections.  Otherwise each with `probability`,
+    drawn from `seed`."""
 
-    def __init__(self, api, action, delay_ms=0, nth=None, probability=1.0, seed=1, client=None):
+    def __init__(self, api, action, number=0, nth=None, probability=1.0, seed=1, client=None):
         if action not in ACTIONS:
             raise ValueError(f"'{action}' is none of {', '.join(sorted(ACTIONS))}")
-        if (action in TIMED) != (delay_ms > 0):
-            raise ValueError(f"{action}: milliseconds {'needed' if action in TIMED else 'unused'}")
+        if (action in NUMBERED) != (number > 0):
+            raise ValueError(f"{action}: a number is {'needed' if number == 0 else 'unused'}")
         if isinstance(api, str) and api not in APIS and not api.isdigit():
             raise ValueError(f"'{api}' is none of {', '.join(APIS)}, nor a number")
         self.api = None if api is None else APIS.get(api, None) if api in APIS else int(api)
-        self.action, self.delay_s = action, delay_ms / 1000
+        self.action, self.number = action, number
         self.nth = {nth} if isinstance(nth, int) else nth and set(nth)
         self.probability, self.random, self.client = probability, random.Random(seed), client
         self.seen = self.applied = 0
@@ -85,12 +98,13 @@ class Rule:
         """`EndTxn late 500 nth=1,3`, `Produce drop_response probability=0.01 seed=7`, `* ...`"""
         api, action, *rest = text.split()
         options = dict(part.split("=", 1) for part in rest if "=" in part)
-        delays = [int(part) for part in rest if "=" not in part]
+        numbers = [int(part) for part in rest if "=" not in part]
         known = {"nth": lambda value: [int(n) for n in value.split(",")], "probability": float,
                  "seed": int, "client": str}
-        if set(options) - set(known) or len(delays) > 1:
-            raise ValueError(f"'{text}' is not: API ACTION [MS] [nth=1,2] [probability=P] [seed=N]")
-        return Rule(None if api == "*" else api, action, *delays,
+        if set(options) - set(known) or len(numbers) > 1:
+            raise ValueError(f"'{text}' is not: API ACTION [MS or CODE] [nth=1,2] [probability=P] "
+                             "[seed=N]")
+        return Rule(None if api == "*" else api, action, *numbers,
                     **{key: known[key](value) for key, value in options.items()})
 
     def takes(self, request):
@@ -143,15 +157,18 @@ class Link:
 
     async def request(self, request):
         """Forwards it or not, as the rules say; False ends the connection."""
-        actions = {rule.action: rule.delay_s for rule in self.proxy.rules if rule.takes(request)}
+        actions = {rule.action: rule.number for rule in self.proxy.rules if rule.takes(request)}
         self.proxy.note(self, request, *sorted(actions) or ["passed"])
         if "late" in actions:
             self.proxy.send_copy(self, request, actions["late"], "late")
             return False
         if "drop_request" in actions:
             return False
+        if "refuse" in actions:
+            await write_frame(self.client, request.refusal(actions["refuse"]))
+            return True
         if "hold_request" in actions:
-            await asyncio.sleep(actions["hold_request"])
+            await asyncio.sleep(actions["hold_request"] / 1000)
         await self.proxy.open.wait()
         self.fates[request.correlation] = actions
         await write_frame(self.broker, request.frame)
@@ -167,7 +184,7 @@ class Link:
                 if "drop_response" in actions:
                     return
                 if "hold_response" in actions:
-                    await asyncio.sleep(actions["hold_response"])
+                    await asyncio.sleep(actions["hold_response"] / 1000)
                 await self.proxy.open.wait()
                 await write_frame(self.client, frame)
 
@@ -202,9 +219,9 @@ class Proxy:
         self.loop.call_soon_threadsafe(self.ended.set)
         self.thread.join()
 
-    def rule(self, api, action, delay_ms=0, **others):
+    def rule(self, api, action, number=0, **others):
         """Adds a rule and returns it; see Rule."""
-        return self.add(Rule(api, action, delay_ms, **others))
+        return self.add(Rule(api, action, number, **others))
 
     def add(self, rule):
         self.rules = [*self.rules, rule]
@@ -274,8 +291,8 @@ class Proxy:
             self.links.discard(link)
             self.tasks.discard(task)
 
-    def send_copy(self, link, request, delay_s, how):
-        task = self.loop.create_task(self.copy(link, request, delay_s, how))
+    def send_copy(self, link, request, delay_ms, how):
+        task = self.loop.create_task(self.copy(link, request, delay_ms / 1000, how))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

@@ -332,89 +332,109 @@ leat_status leat__kafka_trim(leat_log *base, const leat_log_offset *offsets, siz
 
 /* ---------------------------------------------------------------- groups */
 
-static void send_list_offsets(rd_kafka_t *handle, const void *what,
-                              rd_kafka_AdminOptions_t *options, rd_kafka_queue_t *queue)
+/* A handle that knows the group and does not join it. */
+static leat_status look_into(leat__kafka *log, const char *group, rd_kafka_t **handle,
+                             leat_error *error)
 {
-    rd_kafka_ListConsumerGroupOffsets_t *group = rd_kafka_ListConsumerGroupOffsets_new(what, NULL);
-    rd_kafka_ListConsumerGroupOffsets(handle, &group, 1, options, queue);
-    rd_kafka_ListConsumerGroupOffsets_destroy(group);
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const rd_kafka_topic_partition_t *left = a, *right = b;
-    int order = strcmp(left->topic, right->topic);
-    return order != 0 ? order
-                      : (left->partition > right->partition) - (left->partition < right->partition);
-}
-
-/* Copies of what the group has committed, sorted; *elements is the caller's to destroy. */
-static leat_status ask_offsets(leat__kafka *log, const char *group_name,
-                               rd_kafka_topic_partition_list_t **offsets, leat_error *error)
-{
-    rd_kafka_event_t *event;
-    *offsets = NULL;
-    leat_status status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
-                                                send_list_offsets, group_name, &event, error);
+    rd_kafka_conf_t *conf;
+    char name[LEAT__KAFKA_NAME_BYTES];
+    leat_status status = leat__kafka_name(log, group, name, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_conf(log, LEAT__KAFKA_ADMIN, &conf, error);
     if (status != LEAT_OK)
         return status;
-    size_t count;
-    const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
-    const rd_kafka_error_t *failure = count == 1 ? rd_kafka_group_result_error(groups[0]) : NULL;
-    const rd_kafka_topic_partition_list_t *found =
-        count == 1 && failure == NULL ? rd_kafka_group_result_partitions(groups[0]) : NULL;
-    rd_kafka_resp_err_t code =
-        failure == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(failure);
-    if (found != NULL) {
-        *offsets = rd_kafka_topic_partition_list_copy(found);
-        if ((*offsets)->cnt > 0)
-            qsort((*offsets)->elems, (size_t)(*offsets)->cnt, sizeof *(*offsets)->elems, by_place);
-    } else if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
-        status =
-            leat__kafka_fail(error, code, group_name, "the offsets of group '%.80s'", group_name);
-    }
-    rd_kafka_event_destroy(event);
+    status = leat__kafka_set(conf, "group.id", name, error);
+    if (status == LEAT_OK)
+        return leat__kafka_new(RD_KAFKA_CONSUMER, conf, handle, error);
+    rd_kafka_conf_destroy(conf);
     return status;
 }
 
-/* fn may be NULL: only counts. */
-static size_t give_offsets(const leat__kafka *log, const rd_kafka_topic_partition_list_t *offsets,
-                           leat__offset_fn fn, void *arg)
+/* Not by the client's administrative call: told that the group is another broker's now, it ends the
+ * process (2.0.2 to 2.15.1). This one looks for that broker, and is asked again (R30: bounded). */
+leat_status leat__kafka_offsets_as_they_are(leat__kafka *log, const char *group,
+                                            rd_kafka_topic_partition_list_t *list, int timeout_ms,
+                                            leat_error *error)
 {
-    size_t given = 0;
-    for (int i = 0; offsets != NULL && i < offsets->cnt; i++) {
-        const rd_kafka_topic_partition_t *found = &offsets->elems[i];
-        const char *own = leat__kafka_own_name(log, found->topic);
-        if (own == NULL || found->offset < 0 || found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+    rd_kafka_t *handle;
+    leat_status status = look_into(log, group, &handle, error);
+    if (status != LEAT_OK)
+        return status;
+    leat__kafka_quiet(1); /* whoever asks tells what came of it */
+    int64_t until_us = leat__kafka_now_us(log) + (int64_t)timeout_ms * 1000;
+    rd_kafka_resp_err_t code = rd_kafka_committed(handle, list, timeout_ms);
+    while (leat__kafka_status(code, NULL) == LEAT_EAGAIN && leat__kafka_now_us(log) < until_us) {
+        pause_ms(20);
+        code = rd_kafka_committed(handle, list, timeout_ms);
+    }
+    rd_kafka_destroy(handle);
+    leat__kafka_quiet(-1);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? LEAT_OK
+               : leat__kafka_fail(error, code, group, "%.60s: the offsets of group '%.80s'",
+                                  log->options.servers, group);
+}
+
+/* All partitions of all topics, in order; the caller destroys the list. */
+static leat_status list_partitions(leat__kafka *log, rd_kafka_topic_partition_list_t **all,
+                                   leat_error *error)
+{
+    const rd_kafka_metadata_t *metadata;
+    const char **names;
+    size_t count;
+    leat_status status = leat__kafka_list(log, &metadata, &names, &count, error);
+    if (status != LEAT_OK)
+        return status;
+    *all = rd_kafka_topic_partition_list_new(16);
+    for (int i = 0; i < metadata->topic_cnt; i++) {
+        const rd_kafka_metadata_topic_t *topic = &metadata->topics[i];
+        if (topic->partition_cnt > 0 && leat__kafka_own_name(log, topic->topic) != NULL)
+            rd_kafka_topic_partition_list_add_range(*all, topic->topic, 0,
+                                                    topic->partition_cnt - 1);
+    }
+    leat__free(names);
+    rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_partition_list_sort(*all, NULL, NULL);
+    return LEAT_OK;
+}
+
+/* Of the list's partitions; fn may be NULL: only counts. */
+static leat_status give_offsets(leat__kafka *log, const char *group,
+                                rd_kafka_topic_partition_list_t *list, leat__offset_fn fn,
+                                void *arg, size_t *given, leat_error *error)
+{
+    *given = 0;
+    leat_status status =
+        leat__kafka_offsets_as_they_are(log, group, list, log->options.connect_timeout_ms, error);
+    bool more = status == LEAT_OK;
+    for (int i = 0; more && i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *found = &list->elems[i];
+        if (found->offset < 0 || found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
             continue;
         leat_log_offset offset = {
-            .topic = own,
+            .topic = leat__kafka_own_name(log, found->topic),
             .partition = (uint32_t)found->partition,
             .offset = found->offset,
         };
         leat_str by;
         offset.metadata = leat__kafka_unsigned(found->metadata, found->metadata_size, &by);
-        given++;
-        if (fn != NULL && !fn(arg, &offset))
-            break;
+        ++*given;
+        more = fn == NULL || fn(arg, &offset);
     }
-    return given;
+    return status;
 }
 
 leat_status leat__kafka_group_offsets(leat_log *base, const char *group, leat__offset_fn fn,
                                       void *arg, leat_error *error)
 {
     leat__kafka *log = leat__kafka_of(base);
-    char name[LEAT__KAFKA_NAME_BYTES];
-    leat_status status = leat__kafka_name(log, group, name, error);
-    rd_kafka_topic_partition_list_t *offsets = NULL;
-    if (status == LEAT_OK)
-        status = ask_offsets(log, name, &offsets, error);
-    if (status == LEAT_OK)
-        give_offsets(log, offsets, fn, arg);
-    if (offsets != NULL)
-        rd_kafka_topic_partition_list_destroy(offsets);
+    rd_kafka_topic_partition_list_t *all;
+    size_t given;
+    leat_status status = list_partitions(log, &all, error);
+    if (status != LEAT_OK)
+        return status;
+    status = give_offsets(log, group, all, fn, arg, &given, error);
+    rd_kafka_topic_partition_list_destroy(all);
     return status;
 }
 
@@ -465,18 +485,23 @@ static leat_status list_groups(leat__kafka *log, char ***names, size_t *count, l
 leat_status leat__kafka_group_each(leat_log *base, leat__group_fn fn, void *arg, leat_error *error)
 {
     leat__kafka *log = leat__kafka_of(base);
+    rd_kafka_topic_partition_list_t *all = NULL;
     char **names;
-    size_t count;
+    size_t count, given;
     leat_status status = list_groups(log, &names, &count, error);
+    if (status == LEAT_OK)
+        status = list_partitions(log, &all, error);
     bool more = true;
     for (size_t i = 0; i < count && more && status == LEAT_OK; i++) {
-        rd_kafka_topic_partition_list_t *offsets = NULL;
-        status = ask_offsets(log, names[i], &offsets, error);
-        if (status == LEAT_OK && give_offsets(log, offsets, NULL, NULL) > 0)
-            more = fn(arg, leat__kafka_own_name(log, names[i]));
-        if (offsets != NULL)
-            rd_kafka_topic_partition_list_destroy(offsets);
+        const char *group = leat__kafka_own_name(log, names[i]);
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(all);
+        status = give_offsets(log, group, list, NULL, NULL, &given, error);
+        if (status == LEAT_OK && given > 0)
+            more = fn(arg, group);
+        rd_kafka_topic_partition_list_destroy(list);
     }
+    if (all != NULL)
+        rd_kafka_topic_partition_list_destroy(all);
     for (size_t i = 0; i < count; i++)
         leat__free(names[i]);
     leat__free(names);

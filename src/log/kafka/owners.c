@@ -120,36 +120,6 @@ static rd_kafka_topic_partition_list_t *all_sources(const kafka_member *member)
     return all;
 }
 
-/* Committed offsets as they are, also where a transaction may change them. By a handle of its own:
- * the client's administrative call for it fails an assertion now and then when the coordinator is
- * gone (2.15.1). */
-static void ask_as_they_are(const kafka_member *member, rd_kafka_topic_partition_list_t *list)
-{
-    leat_error error;
-    rd_kafka_conf_t *conf;
-    rd_kafka_t *rk = NULL;
-    char name[LEAT__KAFKA_NAME_BYTES];
-    leat_status status = leat__kafka_conf(member->log, LEAT__KAFKA_ADMIN, &conf, &error);
-    if (status == LEAT_OK) {
-        status =
-            leat__kafka_set(conf, "group.id", kafka_name(member->log, member->group, name), &error);
-        if (status == LEAT_OK)
-            status = leat__kafka_new(RD_KAFKA_CONSUMER, conf, &rk, &error);
-        else
-            rd_kafka_conf_destroy(conf);
-    }
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (status == LEAT_OK)
-        code = rd_kafka_committed(rk, list, AS_THEY_ARE_TIMEOUT_MS);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        status = leat__kafka_fail(&error, code, member->group, "the offsets of group '%.80s'",
-                                  member->group);
-    if (status != LEAT_OK)
-        leat__log_line(LEAT__WARN, "kafka", "%s", error.message);
-    if (rk != NULL)
-        rd_kafka_destroy(rk);
-}
-
 /* stable: what is committed for the partitions that are ours now; NULL: no answer came, so that
  * all of the group's offsets are looked at as they are. */
 static void find_writers(const kafka_member *member, const rd_kafka_topic_partition_list_t *stable,
@@ -159,8 +129,11 @@ static void find_writers(const kafka_member *member, const rd_kafka_topic_partit
         add_writers(found, stable);
         return;
     }
+    leat_error error;
     rd_kafka_topic_partition_list_t *offsets = all_sources(member);
-    ask_as_they_are(member, offsets);
+    if (leat__kafka_offsets_as_they_are(member->log, member->group, offsets, AS_THEY_ARE_TIMEOUT_MS,
+                                        &error) != LEAT_OK)
+        leat__log_line(LEAT__WARN, "kafka", "%s", error.message);
     add_writers(found, offsets);
     rd_kafka_topic_partition_list_destroy(offsets);
 }
