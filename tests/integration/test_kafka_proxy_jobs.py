@@ -19,7 +19,7 @@ import tool  # noqa: E402
 PATIENCE_S = 120 if tool.SANITIZED else 40
 # The driver waits 10 s for committed offsets (member.c).
 LONGER_THAN_ASKED_MS = 11500
-NOT_COORDINATOR = 16
+NOT_COORDINATOR, OFFSET_NOT_AVAILABLE = 16, 78
 UUID_BYTES = 36  # a member's id is INSTANCE-UUID
 RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
 
@@ -183,10 +183,22 @@ class Beginning(Case):
         self.assertEqual(len(rows), self.produced)
         self.assertEqual(counts, {(f"u{n % 20}", n // 20 + 1) for n in range(self.produced)})
 
+    def test_a_leader_that_was_just_elected_is_asked_again(self):
+        """R30: it does not know yet how far its followers are, and says so when the bounds of an
+        input or a changelog are asked for.  It ended the job with 74."""
+        for refusals in (0, 3):
+            self.proxy.clear()
+            rule = self.proxy.rule("ListOffsets", "refuse", OFFSET_NOT_AVAILABLE,
+                                   nth=range(1, refusals + 1), probability=0)
+            job = Job(self, "--output", "relayed", program="user_counts")
+            self.produce(50)
+            self.wait_for_all(job)
+            self.assertEqual((job.end(), rule.applied), (0, refusals), job.errors())
+
 
 class HowFarItIs(Case):
-    """What `leat offsets` says when the group's coordinator goes away while it is asked.  The client
-    library's administrative call ended it by a signal."""
+    """What `leat offsets` says when the group's coordinator goes away while it is asked.  The
+    client library's administrative call ended it by a signal."""
 
     def setUp(self):
         super().setUp()

@@ -12,7 +12,8 @@ What it can do to a request that a rule names, and its answer:
     drop_response      the broker does the work, the client's connection is closed without an answer
     duplicate MS       forwards it, and MS later a copy on a connection of its own
     late MS            closes the client's connection; the request reaches the broker MS later
-    refuse CODE        the broker never sees the request, the client gets this error (OffsetFetch)
+    refuse CODE        the broker never sees the request, the client gets this error (OffsetFetch,
+                       ListOffsets)
 
 `late` is the case of rule R1 (docs/exactly-once.md): a client that got no answer sends again on a
 new connection, and the first copy arrives after the second.  Answers to copies are noted.
@@ -40,6 +41,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import kafka  # noqa: E402
+import kafka_wire  # noqa: E402
 
 APIS = {"Produce": 0, "Fetch": 1, "ListOffsets": 2, "Metadata": 3, "OffsetCommit": 8,
         "OffsetFetch": 9, "FindCoordinator": 10, "JoinGroup": 11, "Heartbeat": 12, "LeaveGroup": 13,
@@ -50,6 +52,14 @@ TIMED = {"hold_request", "hold_response", "duplicate", "late"}
 NUMBERED = TIMED | {"refuse"}
 ACTIONS = NUMBERED | {"drop_request", "drop_response"}
 EVENTS_KEPT = 100_000
+
+
+NO_TAGS, NOTHING = b"\0", b"\x01"  # how messages of the newer formats end; an empty list
+
+
+def count(length):
+    """How a short text or list of the newer formats begins."""
+    return bytes([length + 1])
 
 
 class Request:
@@ -66,14 +76,31 @@ class Request:
 
     def refusal(self, code):
         """The frame of an answer that has this error and nothing else."""
-        if self.name != "OffsetFetch" or self.version not in (6, 7, 8, 9):
+        bodies = {("OffsetFetch", 9): self.without_offsets, ("ListOffsets", 7): self.without_bounds}
+        body = bodies.get((self.name, self.version))
+        if body is None:
             raise ValueError(f"no refusal of {self.name}, version {self.version}, is known here")
-        no_tags, nothing, one = b"\0", b"\x01", b"\x02"  # lengths are one more than what follows
-        topics = nothing + struct.pack(">h", code) + no_tags
-        groups = one + nothing + topics + no_tags if self.version > 7 else topics
         throttle = bytes(4)
-        return struct.pack(">i", self.correlation) + no_tags + throttle + groups
+        return struct.pack(">i", self.correlation) + NO_TAGS + throttle + body(code) + NO_TAGS
 
+    def without_offsets(self, code):
+        group, topics = NOTHING, NOTHING
+        return count(1) + group + topics + struct.pack(">h", code) + NO_TAGS
+
+    def without_bounds(self, code):
+        """Of the partitions that were asked for."""
+        reader = kafka_wire.Reader(self.frame)
+        reader.bytes(10 + len(self.client) + 1 + 4 + 1)  # header, replica, isolation
+        body, topics = b"", reader.compact() - 1
+        for _ in range(topics):
+            name = reader.bytes(reader.compact() - 1)
+            partitions = b""
+            for _ in range(found := reader.compact() - 1):
+                partition, _, _, _ = reader.take("iiqB")
+                partitions += struct.pack(">ihqqi", partition, code, -1, -1, -1) + NO_TAGS
+            reader.take("B")
+            body += count(len(name)) + name + count(found) + partitions + NO_TAGS
+        return count(topics) + body
 
 class Rule:
     """`api`: a name or key, or None for all.  `number`: MS or CODE of the action.  `nth`: which of
