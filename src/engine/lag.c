@@ -9,21 +9,21 @@
  * answer for long. Whoever serves metrics must not wait for that, so a thread asks, and only while
  * somebody wants to know.
  */
+#include "base/condition.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/periodic.h"
 #include "engine/run.h"
 #include "log/driver.h"
-#include <time.h>
 
-enum { FRESH_US = 1000000, WAIT_US = 50000 };
+enum { FRESH_US = 1000000, WAIT_MS = 50 };
 
 struct leat__lag {
     leat__run *run;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool wanted;
+    leat__periodic *thread;
     _Atomic bool ended;
+    pthread_mutex_t lock; /* of the rest */
+    pthread_cond_t changed;
     int64_t measured_us; /* 0: not yet */
     uint64_t backlog, tables;
 };
@@ -80,40 +80,26 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void *measure(void *arg)
+static void measure(void *arg)
 {
     leat__lag *lag = arg;
+    uint64_t sources = backlog(lag->run), tables = leat__tables_lag(lag->run);
     pthread_mutex_lock(&lag->lock);
-    while (!atomic_load(&lag->ended)) {
-        if (!lag->wanted) {
-            pthread_cond_wait(&lag->changed, &lag->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&lag->lock);
-        uint64_t sources = backlog(lag->run), tables = leat__tables_lag(lag->run);
-        pthread_mutex_lock(&lag->lock);
-        lag->backlog = sources;
-        lag->tables = tables;
-        lag->measured_us = now_us();
-        lag->wanted = false;
-        pthread_cond_broadcast(&lag->changed);
-    }
+    lag->backlog = sources;
+    lag->tables = tables;
+    lag->measured_us = now_us();
+    pthread_cond_broadcast(&lag->changed);
     pthread_mutex_unlock(&lag->lock);
-    return NULL;
 }
 
 static void ask(leat__lag *lag, leat_job_stats *stats)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_US * INT64_C(1000);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = leat__condition_until(WAIT_MS);
     pthread_mutex_lock(&lag->lock);
-    if (lag->measured_us == 0 || now_us() - lag->measured_us > FRESH_US) {
-        lag->wanted = true;
-        pthread_cond_broadcast(&lag->changed);
-        while (lag->wanted && !atomic_load(&lag->ended) &&
+    int64_t before_us = lag->measured_us;
+    if (before_us == 0 || now_us() - before_us > FRESH_US) {
+        leat__periodic_wake(lag->thread);
+        while (lag->measured_us == before_us && !atomic_load(&lag->ended) &&
                pthread_cond_timedwait(&lag->changed, &lag->lock, &until) == 0)
             ;
     }
@@ -136,26 +122,28 @@ void leat__lag_get(leat__run *run, leat_job_stats *stats)
     stats->table_lag = leat__tables_lag(run);
 }
 
+static void free_lag(leat__lag *lag)
+{
+    pthread_cond_destroy(&lag->changed);
+    pthread_mutex_destroy(&lag->lock);
+    leat__free(lag);
+}
+
 leat_status leat__lag_start(leat__run *run)
 {
     if (!leat__log_is_shared(run->log))
         return LEAT_OK;
     leat__lag *lag = leat__calloc(1, sizeof(*lag));
-    pthread_condattr_t attributes;
     lag->run = run;
     pthread_mutex_init(&lag->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&lag->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    leat__condition_init(&lag->changed);
+    lag->thread = leat__periodic_start("lag", LEAT__WHEN_WOKEN, measure, lag);
+    if (lag->thread == NULL) {
+        free_lag(lag);
+        return LEAT_EINTERNAL;
+    }
     atomic_store(&run->lag, lag);
-    if (pthread_create(&lag->thread, NULL, measure, lag) == 0)
-        return LEAT_OK;
-    atomic_store(&run->lag, NULL);
-    pthread_cond_destroy(&lag->changed);
-    pthread_mutex_destroy(&lag->lock);
-    leat__free(lag);
-    return LEAT_EINTERNAL;
+    return LEAT_OK;
 }
 
 void leat__lag_stop(leat__run *run)
@@ -167,9 +155,7 @@ void leat__lag_stop(leat__run *run)
     atomic_store(&lag->ended, true);
     pthread_cond_broadcast(&lag->changed);
     pthread_mutex_unlock(&lag->lock);
-    pthread_join(lag->thread, NULL);
-    pthread_cond_destroy(&lag->changed);
-    pthread_mutex_destroy(&lag->lock);
-    leat__free(lag);
+    leat__periodic_stop(lag->thread);
+    free_lag(lag);
     atomic_store(&run->lag, NULL);
 }

@@ -9,10 +9,10 @@
 #include "engine/snapshots.h"
 #include "base/log_line.h"
 #include "base/mem.h"
+#include "base/periodic.h"
 #include "state/snapshot.h"
 #include <inttypes.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { NICE = 10 };
@@ -20,11 +20,9 @@ enum { NICE = 10 };
 struct leat__snapshots {
     leat__run *run;
     char *instance;
-    int64_t due_us; /* stepped: of the job's clock */
-    pthread_t thread;
-    bool started, ended;
-    pthread_mutex_t lock; /* of all below */
-    pthread_cond_t ended_changed;
+    int64_t due_us;         /* stepped: of the job's clock */
+    leat__periodic *thread; /* NULL: not started */
+    pthread_mutex_t lock;   /* of all below */
     uint64_t made, failures;
     int64_t made_at_ms, took_ms;
     leat__snapshot_size size;
@@ -80,30 +78,10 @@ static void make_one(leat__snapshots *s)
 
 /* ------------------------------------------------------------------ the thread */
 
-/* false: the job ends. */
-static bool wait_until_due(leat__snapshots *s)
-{
-    int64_t interval_ms = s->run->graph->opts.snapshot_interval_ms;
-    struct timespec due;
-    clock_gettime(CLOCK_MONOTONIC, &due);
-    due.tv_sec += interval_ms / 1000;
-    due.tv_nsec += interval_ms % 1000 * 1000000L;
-    due.tv_sec += due.tv_nsec / 1000000000L;
-    due.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&s->lock);
-    while (!s->ended && pthread_cond_timedwait(&s->ended_changed, &s->lock, &due) == 0)
-        ;
-    bool ended = s->ended;
-    pthread_mutex_unlock(&s->lock);
-    return !ended;
-}
-
-static void *make_snapshots(void *arg)
+static void make_one_aside(void *snapshots)
 {
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone */
-    while (wait_until_due(arg))
-        make_one(arg);
-    return NULL;
+    make_one(snapshots);
 }
 
 leat_status leat__snapshots_start(leat__run *run)
@@ -111,10 +89,9 @@ leat_status leat__snapshots_start(leat__run *run)
     leat__snapshots *s = run->snapshots;
     if (s == NULL)
         return LEAT_OK;
-    if (pthread_create(&s->thread, NULL, make_snapshots, s) != 0)
-        return LEAT_EINTERNAL;
-    s->started = true;
-    return LEAT_OK;
+    s->thread =
+        leat__periodic_start("snapshots", run->graph->opts.snapshot_interval_ms, make_one_aside, s);
+    return s->thread == NULL ? LEAT_EINTERNAL : LEAT_OK;
 }
 
 void leat__snapshots_step(leat__run *run)
@@ -137,11 +114,6 @@ void leat__snapshots_open(leat__run *run, const char *instance)
     s->instance = leat__strdup(instance);
     s->due_us = now_us(run) + run->graph->opts.snapshot_interval_ms * 1000;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->ended_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
     leat__snapshot_place place = place_of(s);
     leat_error error = {0};
     if (leat__snapshot_tidy(&place, &error) != LEAT_OK)
@@ -153,16 +125,9 @@ void leat__snapshots_close(leat__run *run)
     leat__snapshots *s = run->snapshots;
     if (s == NULL)
         return;
-    if (s->started) {
-        pthread_mutex_lock(&s->lock);
-        s->ended = true;
-        pthread_cond_signal(&s->ended_changed);
-        pthread_mutex_unlock(&s->lock);
-        pthread_join(s->thread, NULL);
-    }
+    leat__periodic_stop(s->thread);
     run->snapshots = NULL;
     pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->ended_changed);
     leat__free(s->instance);
     leat__free(s);
 }

@@ -12,20 +12,17 @@
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
+#include "base/periodic.h"
 #include "engine/exchange.h"
 #include <string.h>
-#include <time.h>
 
 struct leat__trimming {
     leat__run *run;
     leat_log_offset *offsets; /* of the last look; topics are those of run->repartitions */
     size_t count;
-    int64_t due_us; /* stepped: of the job's clock */
-    bool refused;   /* for want of rights: not asked again */
-    pthread_t thread;
-    bool started, ended; /* ended is under lock */
-    pthread_mutex_t lock;
-    pthread_cond_t ended_changed;
+    int64_t due_us;         /* stepped: of the job's clock */
+    bool refused;           /* for want of rights: not asked again */
+    leat__periodic *thread; /* NULL: not started */
 };
 
 static leat_log_offset *last_look(const leat__trimming *t, const char *topic, uint32_t partition)
@@ -72,8 +69,9 @@ static void keep(leat__trimming *t, const leat_log_offset *trimmed, size_t count
 }
 
 /* A failure changes nothing but the space that is taken: the next look asks for more (R30). */
-static void trim(leat__trimming *t)
+static void trim(void *trimming)
 {
+    leat__trimming *t = trimming;
     size_t count;
     leat_error error = {0};
     leat_log_offset *offsets = t->refused ? NULL : look(t, &count);
@@ -97,38 +95,7 @@ static leat__trimming *trimming_of(leat__run *run)
         return run->trimming;
     leat__trimming *t = run->trimming = leat__calloc(1, sizeof(*t));
     t->run = run;
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->ended_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
     return t;
-}
-
-/* false: the job ends. */
-static bool wait_until_due(leat__trimming *t)
-{
-    int64_t interval_ms = t->run->graph->opts.trim_interval_ms;
-    struct timespec due;
-    clock_gettime(CLOCK_MONOTONIC, &due);
-    due.tv_sec += interval_ms / 1000;
-    due.tv_nsec += interval_ms % 1000 * 1000000L;
-    due.tv_sec += due.tv_nsec / 1000000000L;
-    due.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&t->lock);
-    while (!t->ended && pthread_cond_timedwait(&t->ended_changed, &t->lock, &due) == 0)
-        ;
-    bool ended = t->ended;
-    pthread_mutex_unlock(&t->lock);
-    return !ended;
-}
-
-static void *trim_now_and_then(void *trimming)
-{
-    while (wait_until_due(trimming))
-        trim(trimming);
-    return NULL;
 }
 
 leat_status leat__trimming_start(leat__run *run)
@@ -136,10 +103,8 @@ leat_status leat__trimming_start(leat__run *run)
     leat__trimming *t = trimming_of(run);
     if (t == NULL)
         return LEAT_OK;
-    if (pthread_create(&t->thread, NULL, trim_now_and_then, t) != 0)
-        return LEAT_EINTERNAL;
-    t->started = true;
-    return LEAT_OK;
+    t->thread = leat__periodic_start("trim", run->graph->opts.trim_interval_ms, trim, t);
+    return t->thread == NULL ? LEAT_EINTERNAL : LEAT_OK;
 }
 
 void leat__trimming_step(leat__run *run)
@@ -158,16 +123,8 @@ void leat__trimming_close(leat__run *run)
     leat__trimming *t = run->trimming;
     if (t == NULL)
         return;
-    if (t->started) {
-        pthread_mutex_lock(&t->lock);
-        t->ended = true;
-        pthread_cond_signal(&t->ended_changed);
-        pthread_mutex_unlock(&t->lock);
-        pthread_join(t->thread, NULL);
-    }
+    leat__periodic_stop(t->thread);
     run->trimming = NULL;
-    pthread_mutex_destroy(&t->lock);
-    pthread_cond_destroy(&t->ended_changed);
     leat__free(t->offsets);
     leat__free(t);
 }

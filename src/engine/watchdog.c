@@ -16,11 +16,11 @@
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
+#include "base/periodic.h"
 #include "engine/run.h"
 #include "engine/suspects.h"
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -32,10 +32,7 @@ enum {
 
 struct leat__watchdog {
     leat__run *run;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t ended_changed;
-    bool ended;
+    leat__periodic *thread;
     _Atomic(const char *) call, phase; /* call NULL: nothing is watched */
     _Atomic int64_t since_us, limit_us;
     /* the watchdog's own: when it looked last; time not counted against the call since then */
@@ -102,8 +99,9 @@ static void forgive_stop(leat__watchdog *dog, int64_t since_us, int64_t at_us)
     dog->stopped_us += late_us < at_us - since_us ? late_us : at_us - since_us;
 }
 
-static void look(leat__watchdog *dog)
+static void look(void *watchdog)
 {
+    leat__watchdog *dog = watchdog;
     const char *call = atomic_load(&dog->call);
     int64_t since_us = atomic_load(&dog->since_us), at_us = now_us();
     forgive_stop(dog, since_us, at_us);
@@ -115,40 +113,16 @@ static void look(leat__watchdog *dog)
         end_process(dog, call, took_us);
 }
 
-static void *watch(void *arg)
-{
-    leat__watchdog *dog = arg;
-    pthread_mutex_lock(&dog->lock);
-    while (!dog->ended) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        (void)pthread_cond_timedwait(&dog->ended_changed, &dog->lock, &until);
-        look(dog);
-    }
-    pthread_mutex_unlock(&dog->lock);
-    return NULL;
-}
-
 leat_status leat__watchdog_start(leat__run *run, leat_error *error)
 {
     leat__watchdog *dog = leat__calloc(1, sizeof(*dog));
     dog->run = run;
     dog->looked_us = now_us();
-    pthread_mutex_init(&dog->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&dog->ended_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (pthread_create(&dog->thread, NULL, watch, dog) == 0) {
+    dog->thread = leat__periodic_start("watchdog", LOOK_MS, look, dog);
+    if (dog->thread != NULL) {
         run->watchdog = dog;
         return LEAT_OK;
     }
-    pthread_mutex_destroy(&dog->lock);
-    pthread_cond_destroy(&dog->ended_changed);
     leat__free(dog);
     return leat__fail(error, LEAT_EINTERNAL, LEAT_RECOVERY_FATAL, "job",
                       "threads could not be started; raise the process limit");
@@ -159,13 +133,7 @@ void leat__watchdog_stop(leat__run *run)
     leat__watchdog *dog = run->watchdog;
     if (dog == NULL)
         return;
-    pthread_mutex_lock(&dog->lock);
-    dog->ended = true;
-    pthread_cond_signal(&dog->ended_changed);
-    pthread_mutex_unlock(&dog->lock);
-    pthread_join(dog->thread, NULL);
-    pthread_mutex_destroy(&dog->lock);
-    pthread_cond_destroy(&dog->ended_changed);
+    leat__periodic_stop(dog->thread);
     leat__free(dog);
     run->watchdog = NULL;
 }

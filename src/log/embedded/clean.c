@@ -13,7 +13,6 @@
 #include "log/embedded/batch.h"
 #include "log/embedded/store.h"
 #include <string.h>
-#include <time.h>
 
 enum { CLEAN_EVERY_S = 15 };
 
@@ -185,44 +184,25 @@ leat_status leat__embedded_trim(leat_log *base, const leat_log_offset *offsets, 
 
 /* ------------------------------------------------------------------ the thread */
 
-static void *cleaner_main(void *arg)
+static void clean_now_and_then(void *log)
 {
-    embedded_log *log = arg;
-    pthread_mutex_lock(&log->cleaner_lock);
-    while (!atomic_load(&log->closing)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += CLEAN_EVERY_S;
-        while (!atomic_load(&log->closing) &&
-               pthread_cond_timedwait(&log->cleaner_wake, &log->cleaner_lock, &until) == 0) {
-        }
-        if (atomic_load(&log->closing))
-            break;
-        pthread_mutex_unlock(&log->cleaner_lock);
-        leat_error error;
-        if (clean_all(log, false, &error) != LEAT_OK)
-            leat__log_line(LEAT__WARN, "log", "cleaning: %s", error.message);
-        pthread_mutex_lock(&log->cleaner_lock);
-    }
-    pthread_mutex_unlock(&log->cleaner_lock);
-    return NULL;
+    leat_error error;
+    if (clean_all(log, false, &error) != LEAT_OK)
+        leat__log_line(LEAT__WARN, "log", "cleaning: %s", error.message);
 }
 
 void leat__embedded_cleaner_start(embedded_log *log)
 {
-    log->cleaner_runs = pthread_create(&log->cleaner, NULL, cleaner_main, log) == 0;
-    if (!log->cleaner_runs)
+    log->cleaner = leat__periodic_start("cleaner", CLEAN_EVERY_S * 1000, clean_now_and_then, log);
+    if (log->cleaner == NULL)
         leat__log_line(LEAT__WARN, "log", "%s: no thread for cleaning; old records stay", log->dir);
 }
 
 void leat__embedded_cleaner_stop(embedded_log *log)
 {
-    if (!log->cleaner_runs)
+    if (log->cleaner == NULL)
         return;
-    pthread_mutex_lock(&log->cleaner_lock);
     atomic_store(&log->closing, true);
-    pthread_cond_signal(&log->cleaner_wake);
-    pthread_mutex_unlock(&log->cleaner_lock);
-    pthread_join(log->cleaner, NULL);
-    log->cleaner_runs = false;
+    leat__periodic_stop(log->cleaner);
+    log->cleaner = NULL;
 }

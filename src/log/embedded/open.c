@@ -81,12 +81,6 @@ static embedded_log *new_log(const char *dir, const leat_log_opts *opts, const l
     pthread_mutex_init(&log->group_lock, NULL);
     pthread_cond_init(&log->commit_over, NULL);
     pthread_mutex_init(&log->clean_lock, NULL);
-    pthread_mutex_init(&log->cleaner_lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&log->cleaner_wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&log->follow_lock, NULL);
     make_options(log);
     return log;
@@ -113,8 +107,6 @@ static void free_log(embedded_log *log)
     pthread_mutex_destroy(&log->group_lock);
     pthread_cond_destroy(&log->commit_over);
     pthread_mutex_destroy(&log->clean_lock);
-    pthread_mutex_destroy(&log->cleaner_lock);
-    pthread_cond_destroy(&log->cleaner_wake);
     pthread_mutex_destroy(&log->follow_lock);
     leat__free(log->dir);
     leat__free(log);

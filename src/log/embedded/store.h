@@ -38,6 +38,7 @@
 #ifndef LEAT_LOG_EMBEDDED_STORE_H
 #define LEAT_LOG_EMBEDDED_STORE_H
 #include "base/buffer.h"
+#include "base/periodic.h"
 #include "log/driver.h"
 #include "log/embedded/batch.h"
 #include "log/group.h"
@@ -138,10 +139,7 @@ struct embedded_log {
     leat__groups groups;
 
     pthread_mutex_t clean_lock; /* one cleaner at a time, and no topic goes away meanwhile */
-    pthread_t cleaner;
-    bool cleaner_runs;
-    pthread_mutex_t cleaner_lock; /* the next two */
-    pthread_cond_t cleaner_wake;
+    leat__periodic *cleaner;    /* NULL: none, as in a log that is only read */
     atomic_bool closing;
 
     pthread_mutex_t follow_lock; /* read-only logs, follow.c */
