@@ -6,78 +6,32 @@
  *     producer "g/a" ─ begins ────┴─► offsets or records held up for a minute
  *     member b ─ joins ─► asks for committed offsets ─► must not wait for that minute
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h wants these before it */
-#include "base/mem.h"
-#include "leat/log.h"
-#include "support/kafka.h"
-#include <cmocka.h>
+#include "support/kafka_world.h"
 #include <librdkafka/rdkafka.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
-    DEADLINE_MS = 20000,
     TIMEOUT_MS = 10000,
     DEAD_TIMEOUT_MS = 60000, /* nothing but fencing ends it while a test runs */
     SOON_MS = 8000,
     PARTITIONS = 2,
 };
 
-typedef struct world {
-    char prefix[64], url[400];
-    leat_log *log, *other;
-    rd_kafka_t *dead;
-    leat_error error;
-} world;
-
-static void must_(world *w, leat_status status, const char *call)
-{
-    if (status != LEAT_OK)
-        fail_msg("%s: %s: %s: %s", call, leat_status_name(status), w->error.where,
-                 w->error.message);
-}
-#define must(w, call) must_((w), (call), #call)
-
-static int64_t steady_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void nap(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-}
+static rd_kafka_t *dead; /* of the test that runs */
 
 static int set_up(void **state)
 {
-    static unsigned count;
-    world *w = leat__calloc(1, sizeof *w);
-    snprintf(w->prefix, sizeof w->prefix, "over%lx-%x-%x.", (unsigned long)time(NULL),
-             (unsigned)getpid(), count++);
-    snprintf(w->url, sizeof w->url, "kafka:%s?leat.prefix=%s", test_kafka_bootstrap(), w->prefix);
-    must(w, leat_log_open(&w->log, w->url, NULL, &w->error));
-    must(w, leat_log_open(&w->other, w->url, NULL, &w->error));
-    const leat_topic_opts opts = {.partition_count = PARTITIONS};
-    must(w, leat_topic_create(w->log, "in", &opts, &w->error));
-    must(w, leat_topic_create(w->log, "out", &opts, &w->error));
-    *state = w;
+    world *w = *state = world_new("over");
+    world_topic(w, "in", PARTITIONS);
+    world_topic(w, "out", PARTITIONS);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    world *w = *state;
-    if (w->dead != NULL)
-        rd_kafka_destroy(w->dead);
-    leat_log_close(w->log);
-    leat_log_close(w->other);
-    leat__free(w);
+    if (dead != NULL)
+        rd_kafka_destroy(dead);
+    dead = NULL;
+    world_free(*state);
     return 0;
 }
 
@@ -190,16 +144,16 @@ static rd_kafka_t *producer_named(const world *w, const char *instance)
 static void die_in_transaction(world *w, const char *instance, int64_t offset, const char *value)
 {
     char topic[100], group[100];
-    w->dead = producer_named(w, instance);
-    must_not_fail(rd_kafka_begin_transaction(w->dead));
+    dead = producer_named(w, instance);
+    must_not_fail(rd_kafka_begin_transaction(dead));
     snprintf(topic, sizeof topic, "%sout", w->prefix);
     if (value != NULL) {
-        rd_kafka_topic_t *out = rd_kafka_topic_new(w->dead, topic, NULL);
+        rd_kafka_topic_t *out = rd_kafka_topic_new(dead, topic, NULL);
         assert_int_equal(rd_kafka_produce(out, 0, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value,
                                           strlen(value), NULL, 0, NULL),
                          0);
         rd_kafka_topic_destroy(out);
-        assert_int_equal(rd_kafka_flush(w->dead, DEADLINE_MS), 0);
+        assert_int_equal(rd_kafka_flush(dead, DEADLINE_MS), 0);
     }
     if (offset < 0)
         return;
@@ -209,37 +163,9 @@ static void die_in_transaction(world *w, const char *instance, int64_t offset, c
     for (int i = 0; i < PARTITIONS; i++)
         rd_kafka_topic_partition_list_add(offsets, topic, i)->offset = offset;
     rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata_new(group);
-    must_not_fail(rd_kafka_send_offsets_to_transaction(w->dead, offsets, metadata, DEADLINE_MS));
+    must_not_fail(rd_kafka_send_offsets_to_transaction(dead, offsets, metadata, DEADLINE_MS));
     rd_kafka_consumer_group_metadata_destroy(metadata);
     rd_kafka_topic_partition_list_destroy(offsets);
-}
-
-/* What a reader of committed records sees of partition 0 of out, to its end, within time_ms. */
-static void expect_out(world *w, const char *const *values, size_t count, int64_t time_ms)
-{
-    leat_log_reader *reader;
-    must(w, leat_log_reader_new(w->other, NULL, NULL, &reader, &w->error));
-    must(w, leat_log_reader_seek(reader, "out", 0, LEAT_OFFSET_BEGIN, &w->error));
-    int64_t end, position = 0;
-    must(w, leat_log_bounds(w->other, "out", 0, NULL, &end, &w->error));
-    size_t seen = 0;
-    int64_t until_ms = steady_ms() + time_ms;
-    while (position < end) {
-        leat_log_record record;
-        size_t polled;
-        must(w, leat_log_reader_poll(reader, &record, 1, &polled, &w->error));
-        if (polled == 1) {
-            assert_true(seen < count);
-            assert_true(leat_str_equal(record.value, leat_str_from(values[seen++])));
-        } else {
-            nap();
-        }
-        must(w, leat_log_reader_position(reader, "out", 0, &position, &w->error));
-        if (steady_ms() > until_ms)
-            fail_msg("a transaction is still open");
-    }
-    assert_int_equal(seen, count);
-    leat_log_reader_free(reader);
 }
 
 /* ------------------------------------------------------------------ tests */
@@ -325,7 +251,7 @@ static void a_live_member_that_was_fenced_goes_on(void **state)
     seat a = join(w, w->log, "a");
     settle(w, &a, NULL, PARTITIONS);
     must(w, commit(w, &a, 5, "five"));
-    w->dead = producer_named(w, "a"); /* what leat__kafka_fence does */
+    dead = producer_named(w, "a"); /* what leat__kafka_fence does */
     assert_int_equal(commit(w, &a, 6, "lost"), LEAT_EABORTED);
     assert_int_equal(w->error.recovery, LEAT_RECOVERY_RESTART);
     assert_int_equal(committed(w, &a), 5);

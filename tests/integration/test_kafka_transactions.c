@@ -1,70 +1,22 @@
 /* Transactions on a real broker, where they differ from the other drivers': what a failure leaves
  * open, who fences whom, and what the weaker guarantees do.
- *
- *     two handles: one has the member, the other deletes topics behind its back and looks
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h wants these before it */
-#include "base/mem.h"
-#include "leat/log.h"
-#include "support/kafka.h"
-#include <cmocka.h>
-#include <time.h>
-#include <unistd.h>
+#include "support/kafka_world.h"
 
-enum { DEADLINE_MS = 20000, TIMEOUT_MS = 3000 };
-
-typedef struct world {
-    char url[400];
-    leat_log *log, *other;
-    leat_error error;
-} world;
-
-static void must_(world *w, leat_status status, const char *call)
-{
-    if (status != LEAT_OK)
-        fail_msg("%s: %s: %s: %s", call, leat_status_name(status), w->error.where,
-                 w->error.message);
-}
-#define must(w, call) must_((w), (call), #call)
-
-static int64_t steady_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void nap(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-}
+enum { TIMEOUT_MS = 3000 };
 
 static int set_up(void **state)
 {
-    static unsigned count;
-    world *w = leat__calloc(1, sizeof *w);
-    snprintf(w->url, sizeof w->url, "kafka:%s?leat.prefix=txn%lx-%x-%x.", test_kafka_bootstrap(),
-             (unsigned long)time(NULL), (unsigned)getpid(), count++);
-    must(w, leat_log_open(&w->log, w->url, NULL, &w->error));
-    must(w, leat_log_open(&w->other, w->url, NULL, &w->error));
-    const char *const topics[] = {"in", "out", "gone"};
-    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++)
-        must(w, leat_topic_create(w->log, topics[i], &(leat_topic_opts){.partition_count = 1},
-                                  &w->error));
-    *state = w;
+    world *w = *state = world_new("txn");
+    world_topic(w, "in", 1);
+    world_topic(w, "out", 1);
+    world_topic(w, "gone", 1);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    world *w = *state;
-    leat_log_close(w->log);
-    leat_log_close(w->other);
-    leat__free(w);
+    world_free(*state);
     return 0;
 }
 
@@ -114,33 +66,6 @@ static int64_t committed(world *w, leat_log_member *member)
     return found.offset;
 }
 
-/* What a reader of committed records sees of topic "out", which must be so many. */
-static void expect_out(world *w, const char *const *values, size_t count)
-{
-    leat_log_reader *reader;
-    must(w, leat_log_reader_new(w->other, NULL, NULL, &reader, &w->error));
-    must(w, leat_log_reader_seek(reader, "out", 0, LEAT_OFFSET_BEGIN, &w->error));
-    int64_t end, position = 0;
-    must(w, leat_log_bounds(w->other, "out", 0, NULL, &end, &w->error));
-    size_t seen = 0;
-    int64_t until_ms = steady_ms() + DEADLINE_MS;
-    while (position < end) {
-        leat_log_record record;
-        size_t polled;
-        must(w, leat_log_reader_poll(reader, &record, 1, &polled, &w->error));
-        if (polled == 1) {
-            assert_true(seen < count);
-            assert_true(leat_str_equal(record.value, leat_str_from(values[seen++])));
-        } else {
-            nap();
-        }
-        must(w, leat_log_reader_position(reader, "out", 0, &position, &w->error));
-        assert_true(steady_ms() < until_ms);
-    }
-    assert_int_equal(seen, count);
-    leat_log_reader_free(reader);
-}
-
 /* ---------------------------------------------------------------- tests */
 
 /* R1, R4: the failed transaction is over when the commit returns, although nobody aborted it; if it
@@ -160,7 +85,7 @@ static void a_failed_commit_leaves_no_transaction_open(void **state)
     add(w, txn, "out", "whole");
     must(w, leat_log_txn_commit(txn, &w->error));
     assert_int_equal(committed(w, member), 7);
-    expect_out(w, (const char *const[]){"whole"}, 1);
+    expect_out(w, (const char *const[]){"whole"}, 1, DEADLINE_MS);
     leat_log_leave(member);
 }
 
@@ -214,7 +139,7 @@ static void at_least_once_writes_records_before_offsets(void **state)
     must(w, leat_topic_delete(w->other, "gone", &w->error));
     assert_int_not_equal(leat_log_txn_commit(txn, &w->error), LEAT_OK);
     assert_int_equal(committed(w, member), 4);
-    expect_out(w, (const char *const[]){"1", "2"}, 2);
+    expect_out(w, (const char *const[]){"1", "2"}, 2, DEADLINE_MS);
     leat_log_leave(member);
 }
 
