@@ -71,15 +71,7 @@ int main(int argc, char **argv)
     const options opts = options_parse(
         argc, argv, "reminds of carts left alone for half an hour",
         (options){.input = "shop_events", .output = "cart_reminders", .partitioned_by = "user"});
-    leat_job *job = leat_job_new(&(leat_job_opts){.name = "cart-reminder",
-                                                  .log = opts.log,
-                                                  .state_dir = opts.state_dir,
-                                                  .snapshot_dir = opts.snapshot_dir,
-                                                  .snapshot_interval_ms = opts.snapshot_interval_ms,
-                                                  .instance = opts.instance,
-                                                  .guarantee = opts.guarantee,
-                                                  .worker_count = opts.workers,
-                                                  .epoch_ms = opts.epoch_ms});
+    leat_job *job = options_job(&opts, "cart-reminder");
 
     leat_stream events = leat_from_log(job, "events", &shop_event_type,
                                        &(leat_log_source){.topic = opts.input,

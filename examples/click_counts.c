@@ -47,15 +47,7 @@ int main(int argc, char **argv)
 {
     const options opts = options_parse(argc, argv, "counts clicks per page and minute",
                                        (options){.input = "clicks", .output = "click_counts"});
-    leat_job *job = leat_job_new(&(leat_job_opts){.name = "click-counts",
-                                                  .log = opts.log,
-                                                  .state_dir = opts.state_dir,
-                                                  .snapshot_dir = opts.snapshot_dir,
-                                                  .snapshot_interval_ms = opts.snapshot_interval_ms,
-                                                  .instance = opts.instance,
-                                                  .guarantee = opts.guarantee,
-                                                  .worker_count = opts.workers,
-                                                  .epoch_ms = opts.epoch_ms});
+    leat_job *job = options_job(&opts, "click-counts");
 
     leat_stream clicks = leat_from_log(job, "clicks", &click_type,
                                        &(leat_log_source){.topic = opts.input,

@@ -110,6 +110,20 @@ static options options_parse(int argc, char **argv, const char *about, options p
     return parsed;
 }
 
+/* A job as the command line asks for it; its streams are the example's own. */
+static leat_job *options_job(const options *opts, const char *name)
+{
+    return leat_job_new(&(leat_job_opts){.name = name,
+                                         .log = opts->log,
+                                         .state_dir = opts->state_dir,
+                                         .snapshot_dir = opts->snapshot_dir,
+                                         .snapshot_interval_ms = opts->snapshot_interval_ms,
+                                         .instance = opts->instance,
+                                         .guarantee = opts->guarantee,
+                                         .worker_count = opts->workers,
+                                         .epoch_ms = opts->epoch_ms});
+}
+
 /* Runs the job to its end, SIGINT or SIGTERM, and frees it; returns the exit code. */
 static int options_run(const options *opts, leat_job *job)
 {

@@ -41,15 +41,7 @@ int main(int argc, char **argv)
                       (options){.input = "user_events",
                                 .output = "user_recommendations",
                                 .partitioned_by = "user_id"}); /* produce --key user_id */
-    leat_job *job = leat_job_new(&(leat_job_opts){.name = "user-counts",
-                                                  .log = opts.log,
-                                                  .state_dir = opts.state_dir,
-                                                  .snapshot_dir = opts.snapshot_dir,
-                                                  .snapshot_interval_ms = opts.snapshot_interval_ms,
-                                                  .instance = opts.instance,
-                                                  .guarantee = opts.guarantee,
-                                                  .worker_count = opts.workers,
-                                                  .epoch_ms = opts.epoch_ms});
+    leat_job *job = options_job(&opts, "user-counts");
 
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = opts.input,

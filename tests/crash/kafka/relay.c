@@ -32,13 +32,7 @@ int main(int argc, char **argv)
                       (options){.input = "user_events",
                                 .output = "relayed",
                                 .partitioned_by = "user_id"}); /* as the loader does */
-    leat_job *job = leat_job_new(&(leat_job_opts){.name = "relay",
-                                                  .log = opts.log,
-                                                  .state_dir = opts.state_dir,
-                                                  .instance = opts.instance,
-                                                  .guarantee = opts.guarantee,
-                                                  .worker_count = opts.workers,
-                                                  .epoch_ms = opts.epoch_ms});
+    leat_job *job = options_job(&opts, "relay");
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = opts.input,
                                                           .partitioned_by = opts.partitioned_by,
