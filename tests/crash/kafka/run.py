@@ -27,6 +27,10 @@ import world as worlds  # noqa: E402
 ROUNDS_PER_WORLD = {"kill": 15, "broker": 5, "zombie": 5, "scale": 5}
 
 
+class TooManyGivenUp(Exception):
+    """What the judge saw is too little to say anything."""
+
+
 class Report:
     """Lines for people, numbers for the summary."""
 
@@ -34,7 +38,8 @@ class Report:
         self.quiet, self.kept = quiet, []
         self.rounds, self.records, self.worlds = {}, 0, 0
         self.restarts, self.detected = [], 0
-        self.exposed = self.survived = self.given_up = 0
+        self.exposed = self.survived = 0
+        self.given_up = []  # what the broker spoilt: {"world", "why"}
 
     def say(self, line):
         self.kept.append(line)
@@ -47,6 +52,20 @@ class Report:
         self.exposed += world.exposed
         self.survived += world.survived
         self.restarts += [code for each in world.all_jobs() for code in each.ended_by_itself()]
+
+    def give_up(self, name, why):
+        """One, and one more for each five that went well."""
+        self.given_up.append({"world": name, "why": str(why)})
+        self.say(f"  given up, the broker lost markers: {why}")
+        if len(self.given_up) > 1 + self.worlds // 5:
+            raise TooManyGivenUp(f"{len(self.given_up)} worlds were given up beside "
+                                 f"{self.worlds} that went well")
+
+    def numbers(self):
+        return {"rounds": self.rounds, "worlds": self.worlds, "worlds_given_up": self.given_up,
+                "outputs": self.records, "ended_by_itself": self.restarts,
+                "tears_detected": self.detected, "saw_a_broker_die": self.exposed,
+                "of_these_lived_on": self.survived}
 
 
 def play(world, kind, count, report):
@@ -82,6 +101,7 @@ def cold_look(world, report):
 
 
 def run_world(broker, folder, kind, work, count, seed, number, report):
+    """False: it was given up, and counts for nothing."""
     name = f"{kind}-{work.name.replace('_', '-')}{number}"
     rng = random.Random(f"{seed}/{name}/settings")
     world = worlds.World(broker, folder, name, seed, users=rng.choice([7, 100, 1000]),
@@ -90,11 +110,14 @@ def run_world(broker, folder, kind, work, count, seed, number, report):
     report.say(f"world {name}: {work.name}, {world.loader.users} users, {world.rate} events/s, "
                f"epoch {world.epoch_ms or 'default'} ms, state "
                f"{'in memory' if world.memory_only else 'on disk'}")
+    rounds_before = dict(report.rounds)
     try:
         play(world, kind, count, report)
+        return True
     except worlds.BrokerGaveUp as problem:
-        report.given_up += 1
-        report.say(f"  given up, the broker lost markers: {problem}")
+        report.rounds = rounds_before
+        report.give_up(name, problem)
+        return False
     except BaseException as problem:
         found = world.evidence(problem)
         if found:
@@ -124,8 +147,8 @@ def run_kinds(plan, jobs, seed, report, folder, brokers=1, transaction_version=2
                 number = 0
                 while left > 0:
                     these = min(left, ROUNDS_PER_WORLD[kind])
-                    run_world(broker, folder, kind, work, these, seed, number, report)
-                    left -= these
+                    if run_world(broker, folder, kind, work, these, seed, number, report):
+                        left -= these
                     number += 1
 
 
@@ -143,20 +166,16 @@ def run(plan, seed, quiet=False, json_file=None, jobs=tuple(works.WORKS), **clus
         print(f"FAILED {type(problem).__name__}: {problem}\n"
               f"kept for a look: {folder}\nagain: tests/crash/kafka/run.py {asked} --seed {seed}",
               flush=True)
-        write_summary(json_file, {**summary, "ok": False, "problem": str(problem),
-                                  "folder": folder})
+        write_summary(json_file, {**summary, **report.numbers(), "ok": False,
+                                  "problem": str(problem), "folder": folder})
         raise SystemExit(1) from problem
     shutil.rmtree(folder, ignore_errors=True)
     took_s = time.monotonic() - started_s
-    summary |= {"ok": True, "rounds": report.rounds, "outputs": report.records,
-                "ended_by_itself": report.restarts, "tears_detected": report.detected,
-                "worlds_given_up": report.given_up,
-                "saw_a_broker_die": report.exposed, "of_these_lived_on": report.survived,
-                "seconds": round(took_s)}
+    summary |= {"ok": True, **report.numbers(), "seconds": round(took_s)}
     write_summary(json_file, summary)
     print(f"ok: {report.rounds}, seed {seed}: {report.records} outputs exactly once, processes "
           f"that ended by themselves and were started again: {report.restarts or 'none'}"
-          f"{f', worlds given up: {report.given_up}' if report.given_up else ''} "
+          f"{f', worlds given up: {len(report.given_up)}' if report.given_up else ''} "
           f"({took_s:.0f} s)", flush=True)
 
 

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 
+import hanging
 import job
 import judge
 import kafka_wire
@@ -44,11 +45,8 @@ def client(name):
 
 
 class BrokerGaveUp(Exception):
-    """A broker that starts again forgets markers of transactions whose partitions have no leader
-    yet, and says so (4.3.1): what such a transaction wrote stays open for ever.  Nobody but the
-    broker can mend that; the world is given up."""
-
-    SAYS = "Couldn't find leader endpoint for partitions"
+    """Transactions stay open for ever, and the broker says that it forgot their markers
+    (hanging.py).  Nobody but the broker can mend that; the world is given up."""
 
 
 class Loader:
@@ -198,6 +196,7 @@ class World:
         while self.follower.wait_for(goal, 0.5) < goal:
             self.check_processes()
             if time.monotonic() > until:
+                self.give_up_what_hangs()
                 raise tool.Failed(f"no output for {timeout_s * SLOWER} s: {self.state_of_jobs()}")
 
     def has_joined(self):
@@ -247,9 +246,10 @@ class World:
             if process.poll() is not None:
                 raise tool.Failed(f"the {who} has ended: see {self.folder}/{who}.log")
 
-    def dump(self, topic, *arguments):
+    def dump(self, topic, *arguments, prefix=None):
+        name = (self.prefix if prefix is None else prefix) + topic
         done = subprocess.run([client("dump"), "--bootstrap", self.broker.bootstrap, "--topic",
-                               self.prefix + topic, *arguments], capture_output=True, check=False,
+                               name, *arguments], capture_output=True, check=False,
                               timeout=120 * SLOWER)
         if done.returncode == 3:
             return []
@@ -269,6 +269,7 @@ class World:
         while self.follower.wait_for(wanted, 0.5) < wanted:
             self.check_processes()
             if time.monotonic() > until:
+                self.give_up_what_hangs()
                 raise tool.Failed(f"{self.outputs()} outputs of {wanted} after "
                                   f"{timeout_s * SLOWER} s: {self.state_of_jobs()}")
         return wanted
@@ -277,24 +278,40 @@ class World:
         """Transactions of the dead are aborted by the broker in time."""
         until = time.monotonic() + timeout_s
         while True:
-            rows = self.dump(self.output, "--bounds")
-            if self.work.changelog:
-                rows += self.dump(self.work.changelog, "--bounds")
-            if all(row["stable"] == row["end"] for row in rows):
+            bounds = self.bounds(self.topics())
+            if all(stable == end for stable, end in bounds.values()):
                 return
-            if time.monotonic() > until and self.broker_gave_up():
-                raise BrokerGaveUp(f"transactions of {self.name} stay open")
             if time.monotonic() > until:
-                raise Violation(f"a transaction stays open for {timeout_s} s: {rows}",
+                self.give_up_what_hangs()
+                raise Violation(f"a transaction stays open for {timeout_s} s: {bounds}",
                                 (self.output, 0, None))
             time.sleep(0.3)
 
-    def broker_gave_up(self):
-        for broker in self.broker.describe()["brokers"]:
-            with open(broker["log"], encoding="utf-8", errors="replace") as file:
-                if any(BrokerGaveUp.SAYS in line and self.prefix in line for line in file):
-                    return True
-        return False
+    def topics(self):
+        """Those with transactions on them; without the prefix they have on the cluster."""
+        return [self.output] + ([self.work.changelog] if self.work.changelog else [])
+
+    def bounds(self, topics, prefix=None):
+        """{TOPIC-NUMBER, as the cluster says it: (stable, end)}"""
+        prefix = self.prefix if prefix is None else prefix
+        return {f"{prefix}{topic}-{row['partition']}": (row["stable"], row["end"])
+                for topic in topics for row in self.dump(topic, "--bounds", prefix=prefix)}
+
+    def what_hangs(self, seconds_apart=3):
+        """Of the offsets of groups, too: one world at a time is at work."""
+        def look():
+            return {**self.bounds(self.topics()), **self.bounds(["__consumer_offsets"], prefix="")}
+
+        before = look()
+        time.sleep(seconds_apart)
+        return hanging.still_open(before, look())
+
+    def give_up_what_hangs(self):
+        """Before a failure is told: is it the broker's?"""
+        places = self.what_hangs()
+        logs = [broker["log"] for broker in self.broker.describe()["brokers"]]
+        if hanging.is_the_brokers(places, hanging.lines_of(logs), self.prefix):
+            raise BrokerGaveUp(f"transactions on {', '.join(sorted(places))} stay open")
 
     def check_frozen(self):
         """With no job at work, or nothing for it to do; returns the number of outputs."""
