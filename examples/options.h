@@ -9,7 +9,7 @@
 typedef struct options {
     const char *program, *log, *input, *output, *partitioned_by, *state_dir, *instance;
     const char *snapshot_dir;
-    uint32_t snapshot_interval_ms, workers, epoch_ms;
+    uint32_t snapshot_interval_ms, workers, epoch_ms, backlog_epoch_ms;
     bool until_end, explain;
     leat_guarantee guarantee;
 } options;
@@ -32,6 +32,8 @@ static const struct {
     {"--guarantee", "G", "exactly-once, at-least-once, at-most-once", offsetof(options, guarantee)},
     {"--workers", "N", "threads (one per core)", offsetof(options, workers)},
     {"--epoch-ms", "N", "how often to commit (1)", offsetof(options, epoch_ms)},
+    {"--backlog-epoch-ms", "N", "how often while far behind (200)",
+     offsetof(options, backlog_epoch_ms)},
     {"--until-end", "", "end where the input ends", offsetof(options, until_end)},
     {"--explain", "", "print the plan and end", offsetof(options, explain)},
 };
@@ -121,7 +123,8 @@ static leat_job *options_job(const options *opts, const char *name)
                                          .instance = opts->instance,
                                          .guarantee = opts->guarantee,
                                          .worker_count = opts->workers,
-                                         .epoch_ms = opts->epoch_ms});
+                                         .epoch_ms = opts->epoch_ms,
+                                         .backlog_epoch_ms = opts->backlog_epoch_ms});
 }
 
 /* Runs the job to its end, SIGINT or SIGTERM, and frees it; returns the exit code. */

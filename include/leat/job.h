@@ -76,6 +76,12 @@ typedef struct leat_job_opts {
     /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the embedded
      * log. Under load epochs grow by themselves */
     int64_t epoch_ms;
+    /* the same while 10,000 records and more wait in the log, as after a pause: answers are late
+     * then anyway, and fewer commits that write each key's state once cost less. It ends sooner
+     * where its outputs and changes fill a quarter of the buffers, or when so much no longer waits;
+     * stopping, and partitions that move, do not wait for it. 0: 200 ms; no more than epoch_ms:
+     * epochs are always of epoch_ms */
+    int64_t backlog_epoch_ms;
     /* R28: what the job's buffers and caches may take, all together: what the log reads ahead, an
      * epoch's outputs and changes, decoded state, RocksDB's buffers and blocks. A log line says how
      * it was divided; too little for the job is LEAT_EINVAL at the start, with the least that
@@ -453,7 +459,8 @@ LEAT_API void leat_job_each_partition(leat_job *job,
                                       void *arg);
 
 /* The committed value of a key in an operator's VALUE state, decoded into *record; strings and
- * lists live in *memory until leat_memory_free. Needs state_dir. LEAT_ENOTFOUND: the key has none;
+ * lists live in *memory until leat_memory_free. While the job is far behind (backlog_epoch_ms) it
+ * may be the value of up to a second ago. Needs state_dir. LEAT_ENOTFOUND: the key has none;
  * LEAT_EAGAIN: its partition is not here, or being restored (never waits). Any thread. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *op,
                                                     const char *state, leat_str key, void *record,

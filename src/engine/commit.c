@@ -184,7 +184,7 @@ static leat_status apply(commit *c, leat_error *error)
 {
     leat__run *run = c->run;
     leat__apply *applies = leat__calloc(run->task_count + 1, sizeof(*applies));
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
         if (task->face.store == NULL)
@@ -192,6 +192,7 @@ static leat_status apply(commit *c, leat_error *error)
         if (task->sealed->change_count != 0)
             task->sealed_epoch_before = task->sealed->epoch;
         int64_t next = c->positions[i].next;
+        bytes += task->sealed->changes.bytes + task->sealed->changes.count * sizeof(leat__change);
         applies[count++] = (leat__apply){.store = task->face.store,
                                          .changes = &task->sealed->changes,
                                          /* at its seal, see restore.c */
@@ -199,8 +200,11 @@ static leat_status apply(commit *c, leat_error *error)
                                          .at_ms = run->env->now_ms(run->env->arg),
                                          .epoch = task->sealed->epoch};
     }
-    leat_status status =
-        count == 0 ? LEAT_OK : leat__database_apply(run->database, applies, count, error);
+    leat_status status = LEAT_OK;
+    if (leat__backlog_defers(run, bytes))
+        leat__database_defer(applies, count);
+    else if (count != 0)
+        status = leat__database_apply(run->database, applies, count, error);
     leat__free(applies);
     return status;
 }
@@ -332,12 +336,12 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
     int64_t started_us = run->env->monotonic_us(run->env->arg);
     bool worth = worth_a_transaction(run, force || leat__suspects_any(run));
     leat_status status = LEAT_OK;
-    if (worth) {
+    if (worth || run->deferred_bytes != 0) {
         commit c = {.run = run};
         c.positions = leat__calloc(run->task_count + 1, sizeof(*c.positions));
         /* pointers into it are handed out */
         leat__buffer_reserve(&c.seals, run->task_count * 64 + 64);
-        if (!run->forgetful || writes_to_log(run))
+        if (worth && (!run->forgetful || writes_to_log(run)))
             status = transact_watched(&c, error);
         if (status == LEAT_OK)
             status = apply(&c, error);

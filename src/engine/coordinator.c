@@ -300,7 +300,7 @@ static int64_t step_open(leat__run *run)
         return now;
     }
     if (active_us != 0) {
-        int64_t due_us = active_us + run->epoch_us;
+        int64_t due_us = active_us + leat__epoch_length_us(run);
         if (due_us > now)
             return due_us;
         request_barrier(run);

@@ -505,6 +505,8 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     run->epoch = 1;
     run->incarnation = run->env->random_u64(run->env->arg);
     run->epoch_us = (job->graph.opts.epoch_ms == 0 ? 1 : job->graph.opts.epoch_ms) * 1000;
+    run->backlog_us =
+        (job->graph.opts.backlog_epoch_ms == 0 ? 200 : job->graph.opts.backlog_epoch_ms) * 1000;
     run->buffer_limit =
         job->graph.opts.buffer_bytes == 0 ? LEAT__EPOCH_BYTES_MAX : job->graph.opts.buffer_bytes;
     run->cache_bytes = job->graph.opts.cache_bytes;

@@ -82,6 +82,7 @@ typedef struct leat__source {
     leat__op_spec source_spec;
     int64_t offset;              /* next to read */
     int64_t end_offset;          /* until_end: stop here; else INT64_MAX */
+    int64_t known_end, waiting;  /* backlog.c: of the partition; what of it is in run->waiting */
     int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
     int64_t whole_offset;        /* of the seal before the last; 0: none */
     /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
@@ -228,7 +229,9 @@ struct leat__run {
     leat__doorbell bell;
     leat__phase phase;
     uint64_t epoch;
-    int64_t epoch_us, last_commit_us;
+    int64_t epoch_us, backlog_us, last_commit_us, deferred_since_us;
+    size_t deferred_bytes;          /* R6: committed, not in the database yet */
+    _Atomic int64_t waiting;        /* records that lie in the logs behind the sources */
     int64_t opened_us;              /* first activity of the epoch that is being committed */
     _Atomic uint64_t barrier_epoch; /* tasks whose open epoch is <= this seal it */
     _Atomic uint32_t sealed_count, ended_sources;
@@ -372,6 +375,14 @@ void *leat__coordinator_main(void *run);
 /* One move of the state machine; returns when to look again (monotonic us). */
 int64_t leat__coordinator_step(leat__run *run);
 void *leat__worker_main(void *worker);
+/* backlog.c: epochs are longer while the job is far behind */
+/* Its source has read up to its offset, or found nothing there to read. */
+void leat__backlog_read(leat__task *task, bool nothing);
+void leat__backlog_ended(leat__task *task); /* its source will read no more */
+int64_t leat__epoch_length_us(leat__run *run);
+size_t leat__backlog_bytes(const leat__run *run); /* buffered: a longer epoch ends */
+/* R6: may the database do without so many bytes of changes that are being committed, for now? */
+bool leat__backlog_defers(leat__run *run, size_t bytes);
 /* lease.c: R15 */
 void leat__lease_begin(leat__run *run, int64_t asked_us); /* restored, from what was asked then */
 void leat__lease_renew(leat__run *run, int64_t begun_us); /* a commit succeeded */

@@ -171,6 +171,7 @@ static leat_status open_log(leat__task *task, leat_error *error)
     const int64_t *ends = run->until_end[source->node->id];
     if (ends != NULL)
         source->end_offset = ends[task->partition];
+    source->known_end = end;
     if (source->offset > end)
         return past_the_end(task, end, error);
     bool was_at_work = source->committed_offset >= 0 || source->offset > 0;
@@ -422,6 +423,7 @@ static bool run_log(leat__task *task, size_t most)
         status = log_record(task, &g, &records[i]);
     if (status != LEAT_OK || push_group(task, &g) != LEAT_OK)
         return false;
+    leat__backlog_read(task, count == 0);
     if (source->end_offset != INT64_MAX && look_for_end(task, i < count, &error) != LEAT_OK)
         leat__run_fail(task->run, &error);
     return count != 0;
@@ -478,6 +480,7 @@ bool leat__source_run(leat__task *task)
                                       : run_generator(task);
     if (source->ended) {
         leat__suspects_ended(task);
+        leat__backlog_ended(task);
         int64_t reached_ms = leat__watermark_now(&source->time.watermark);
         if (reached_ms > task->kept_watermark_ms)
             task->kept_watermark_ms = reached_ms;

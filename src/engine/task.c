@@ -139,10 +139,13 @@ static void account(leat__task *task)
     if (task->face.store != NULL)
         bytes += leat__store_dirty_bytes(task->face.store);
     if (bytes > bundle->accounted_bytes) {
-        atomic_fetch_add(&task->run->buffered_bytes, bytes - bundle->accounted_bytes);
+        leat__run *run = task->run;
+        size_t more = bytes - bundle->accounted_bytes;
+        size_t before = atomic_fetch_add(&run->buffered_bytes, more),
+               longer = leat__backlog_bytes(run);
         bundle->accounted_bytes = bytes;
-        if (atomic_load(&task->run->buffered_bytes) >= task->run->buffer_limit)
-            leat__doorbell_ring(&task->run->bell); /* R9: early barrier */
+        if (before + more >= run->buffer_limit || (before < longer && before + more >= longer))
+            leat__doorbell_ring(&run->bell); /* R9: early barrier */
     }
 }
 

@@ -276,6 +276,7 @@ static void write_options(json *j, const leat__graph *graph)
     number(j, "partition_count", opts->partition_count);
     text(j, "exchange", log ? "log" : "memory");
     number(j, "epoch_ms", opts->epoch_ms);
+    number(j, "backlog_epoch_ms", opts->backlog_epoch_ms);
     number(j, "memory_bytes", (int64_t)opts->memory_bytes);
     number(j, "buffer_bytes", (int64_t)opts->buffer_bytes);
     number(j, "cache_bytes", (int64_t)opts->cache_bytes);

@@ -85,6 +85,7 @@ static bool check_opts(leat__graph *graph)
         return leat__build_fail(&draft, LEAT_EINVAL, "guarantee is none of leat_guarantee");
     return leat__build_topic_ok(&draft, opts->dead_letters) &&
            leat__build_not_negative(&draft, "epoch_ms", opts->epoch_ms) &&
+           leat__build_not_negative(&draft, "backlog_epoch_ms", opts->backlog_epoch_ms) &&
            leat__build_not_negative(&draft, "transaction_timeout_ms",
                                     opts->transaction_timeout_ms) &&
            leat__build_not_negative(&draft, "snapshot_interval_ms", opts->snapshot_interval_ms) &&

@@ -111,6 +111,7 @@ struct leat_job {
     void *closed_run;               /* kept until the next one: leat_job_stop may still ring it */
     pthread_rwlock_t run_lock;      /* queries from other threads against the end of the run */
     const leat_env *env;            /* the outside world; NULL: the real one */
+    int64_t behind_records;         /* waiting: far behind; 0: as engine/backlog.c has it */
     _Atomic bool stop_before_start; /* leat_job_stop came first */
     leat_job_stats last_stats;      /* when it does not run */
     _Atomic uint64_t violations;    /* of exactly-once, found (R2, R16) */

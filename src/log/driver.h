@@ -71,6 +71,10 @@ struct leat__log_driver {
     leat_status (*reader_position)(leat_log_reader *reader, const char *topic, uint32_t partition,
                                    int64_t *offset, leat_error *error);
 
+    /* Where the partition ends as far as the reader knows, without a question to a server; NULL:
+     * bounds tells at once */
+    int64_t (*reader_end)(leat_log_reader *reader, const char *topic, uint32_t partition);
+
     leat_status (*join)(leat_log *log, const leat_log_group *group, leat__wake_fn wake, void *arg,
                         leat_log_member **member, leat_error *error);
     void (*leave)(leat_log_member *member);
@@ -109,6 +113,8 @@ bool leat__log_is_shared(const leat_log *log);
 bool leat__log_url_is_shared(const char *url);
 /* R28: what its buffers may take while so many partitions are read. */
 size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count);
+/* Where a partition that is read ends, as far as is known without asking a server; 0: not yet. */
+int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition);
 /* leat_log_txn_add without the copy, where the driver can do without: what the records point to
  * must stay until the commit or the abort has returned. */
 leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,

@@ -433,6 +433,15 @@ leat_status leat_log_reader_position(leat_log_reader *reader, const char *topic,
     return reader->log->driver->reader_position(reader, topic, partition, offset, error);
 }
 
+int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition)
+{
+    const leat__log_driver *driver = reader->log->driver;
+    int64_t begin, end;
+    if (driver->reader_end != NULL)
+        return driver->reader_end(reader, topic, partition);
+    return driver->bounds(reader->log, topic, partition, &begin, &end, NULL) == LEAT_OK ? end : 0;
+}
+
 /* ------------------------------------------------------------------ groups */
 
 leat_status leat_log_join(leat_log *log, const leat_log_group *group, leat__wake_fn wake, void *arg,

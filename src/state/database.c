@@ -81,14 +81,17 @@ leat_status leat__database_get_position(leat__store *store, leat_error *error)
 
 /* ---------------------------------------------------------------- the commit */
 
+/*      defer(N), defer(N+1) ─► store->deferred ──┐
+ *                              apply(N+2) ───────┴─► sorted, the last of each key ─► one write
+ */
 typedef struct ordered {
     uint64_t head, next; /* first 16 bytes, big endian: most comparisons end here */
     const leat__change *change;
+    size_t number; /* in the order in which they were made */
 } ordered;
 
-static int by_row_key(const void *a, const void *b)
+static int compare_keys(const ordered *left, const ordered *right)
 {
-    const ordered *left = a, *right = b;
     if (left->head != right->head)
         return left->head < right->head ? -1 : 1;
     if (left->next != right->next)
@@ -97,9 +100,14 @@ static int by_row_key(const void *a, const void *b)
     int order = memcmp(x.data, y.data, x.length < y.length ? x.length : y.length);
     if (order == 0 && x.length != y.length)
         order = x.length < y.length ? -1 : 1;
-    if (order == 0) /* twice in one epoch: the later one counts */
-        order = left->change < right->change ? -1 : 1;
     return order;
+}
+
+static int by_row_key(const void *a, const void *b)
+{
+    const ordered *left = a, *right = b;
+    int order = compare_keys(left, right);
+    return order != 0 ? order : left->number < right->number ? -1 : 1;
 }
 
 static uint64_t eight_bytes(leat_str key, size_t from)
@@ -110,34 +118,71 @@ static uint64_t eight_bytes(leat_str key, size_t from)
     return bytes;
 }
 
-/* Neighbours in the database are written one after the other: that halves the cost of a commit. */
-static ordered *sorted_changes(const leat__changes *changes)
+static void add_ordered(ordered *all, size_t *count, const leat__changes *changes)
 {
-    ordered *all = leat__alloc(changes->count * sizeof *all);
     for (size_t i = 0; i < changes->count; i++) {
         leat_str key = changes->changes[i].key;
-        all[i] = (ordered){eight_bytes(key, 0), eight_bytes(key, 8), &changes->changes[i]};
+        all[*count] =
+            (ordered){eight_bytes(key, 0), eight_bytes(key, 8), &changes->changes[i], *count};
+        ++*count;
     }
-    if (changes->count > 1)
-        qsort(all, changes->count, sizeof *all, by_row_key);
+}
+
+/* Neighbours in the database are written one after the other: that halves the cost of a commit. Of
+ * what was written several times the last counts. */
+static ordered *sorted_changes(const leat__apply *apply, size_t *count)
+{
+    const leat__store *store = apply->store;
+    size_t most = apply->changes->count, made = 0, kept = 0;
+    for (size_t i = 0; i < store->deferred_count; i++)
+        most += store->deferred[i].count;
+    ordered *all = leat__alloc((most + 1) * sizeof *all);
+    for (size_t i = 0; i < store->deferred_count; i++)
+        add_ordered(all, &made, &store->deferred[i]);
+    add_ordered(all, &made, apply->changes);
+    if (made > 1)
+        qsort(all, made, sizeof *all, by_row_key);
+    for (size_t i = 0; i < made; i++)
+        if (i + 1 == made || compare_keys(&all[i], &all[i + 1]) != 0)
+            all[kept++] = all[i];
+    *count = kept;
     return all;
+}
+
+static int64_t position_after(const leat__apply *apply)
+{
+    return apply->changelog_position >= 0 ? apply->changelog_position
+                                          : apply->store->deferred_position;
 }
 
 static void put_changes(leat__batch *batch, const leat__apply *apply, leat__buffer *key)
 {
     leat__store *store = apply->store;
+    size_t count;
     key->length = 0;
     leat__buffer_bytes(key, store->prefix, sizeof store->prefix);
-    ordered *all = sorted_changes(apply->changes);
-    for (size_t i = 0; i < apply->changes->count; i++) {
+    ordered *all = sorted_changes(apply, &count);
+    for (size_t i = 0; i < count; i++) {
         const leat__change *change = all[i].change;
         key->length = sizeof store->prefix;
         leat__buffer_bytes(key, change->key.data, change->key.length);
         store->database->ops->put(batch, (leat_str){key->data, key->length}, change->value);
     }
     leat__free(all);
-    if (apply->changelog_position >= 0)
-        leat__database_put_position(store, batch, apply->changelog_position, apply->at_ms);
+    if (position_after(apply) >= 0)
+        leat__database_put_position(store, batch, position_after(apply), apply->at_ms);
+}
+
+static void applied(const leat__apply *apply)
+{
+    leat__store *store = apply->store;
+    if (position_after(apply) >= 0)
+        atomic_store(&store->position, position_after(apply));
+    for (size_t i = 0; i < store->deferred_count; i++)
+        leat__changes_reset(&store->deferred[i]);
+    store->deferred_count = 0;
+    store->deferred_position = -1;
+    atomic_store_explicit(&store->applied, apply->epoch + 1, memory_order_release);
 }
 
 leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,
@@ -154,11 +199,40 @@ leat_status leat__database_apply(leat__database *database, const leat__apply *ap
         if (status != LEAT_OK)
             return status;
     }
-    for (size_t i = 0; i < count; i++) {
-        leat__store *store = applies[i].store;
-        if (applies[i].changelog_position >= 0)
-            atomic_store(&store->position, applies[i].changelog_position);
-        atomic_store_explicit(&store->applied, applies[i].epoch + 1, memory_order_release);
-    }
+    for (size_t i = 0; i < count; i++)
+        applied(&applies[i]);
     return LEAT_OK;
+}
+
+static void defer(const leat__apply *apply)
+{
+    leat__store *store = apply->store;
+    if (apply->changelog_position >= 0)
+        store->deferred_position = apply->changelog_position;
+    if (apply->changes->count == 0)
+        return;
+    if (store->deferred_count == store->deferred_capacity) {
+        size_t more = store->deferred_capacity + 1;
+        store->deferred = leat__realloc(store->deferred, more, sizeof *store->deferred);
+        store->deferred[store->deferred_capacity++] = (leat__changes){0};
+    }
+    leat__changes empty = store->deferred[store->deferred_count];
+    store->deferred[store->deferred_count++] = *apply->changes;
+    *apply->changes = empty;
+}
+
+void leat__database_defer(const leat__apply *applies, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        defer(&applies[i]);
+}
+
+void leat__deferred_free(leat__store *store)
+{
+    for (size_t i = 0; i < store->deferred_capacity; i++)
+        leat__changes_free(&store->deferred[i]);
+    leat__free(store->deferred);
+    store->deferred = NULL;
+    store->deferred_count = store->deferred_capacity = 0;
+    store->deferred_position = -1;
 }

@@ -198,6 +198,12 @@ struct leat__store {
     leat__restored *restored; /* between the first restore() and restored() */
     leat__batch *batch;
 
+    /* committed, not in the database yet: an epoch each; above deferred_count empty ones, to be
+     * used again */
+    leat__changes *deferred;
+    size_t deferred_count, deferred_capacity;
+    int64_t deferred_position; /* -1: as position */
+
     size_t sweep_at;
     leat__buffer sweep_key;
     uint64_t seals;
@@ -314,6 +320,9 @@ leat_status leat__row_too_big(leat_error *error, const leat__cells *cells, const
                               size_t row_bytes);
 enum { LEAT__LARGE_ROW_BYTES = 64 << 10 }; /* less in memory: far below the log's bound encoded */
 enum { LEAT__UNDO_VALUE, LEAT__UNDO_ITEMS, LEAT__UNDO_ARRAYS };
+
+/* ---------------------------------------------------------------- database.c */
+void leat__deferred_free(leat__store *store);
 
 /* ---------------------------------------------------------------- value.c: deep values */
 /* Makes `value` own what it points to: in `block` (kept if everything lies there already) or a new

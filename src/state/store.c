@@ -135,7 +135,7 @@ leat_status leat__store_open(leat__store **out, const leat__store_opts *opts, le
     store->cache_limit_bytes = opts->cache_bytes != 0 ? opts->cache_bytes : CACHE_BYTES;
     store->event_ms = store->clock_ms = LEAT_TIME_MIN;
     store->watermark_ms = LEAT_TIME_MIN;
-    store->position = -1;
+    store->position = store->deferred_position = -1;
     leat__table_clear(store);
     leat__timers_clear(store);
     leat_status status = open_all(store, opts, error);
@@ -149,6 +149,7 @@ leat_status leat__store_open(leat__store **out, const leat__store_opts *opts, le
 void leat__store_drop_all(leat__store *store)
 {
     store->in_callback = false;
+    leat__deferred_free(store);
     leat__edit_commit(store); /* frees what the undo log holds; the entries go next */
     leat__timers_clear(store);
     leat__table_clear(store);

@@ -158,13 +158,17 @@ leat_status leat__store_check(const leat__store *store, leat_error *error);
 /* Commit thread, after the log has the epoch: one write for all tasks. */
 typedef struct leat__apply {
     leat__store *store;
-    const leat__changes *changes;
+    leat__changes *changes;
     int64_t changelog_position; /* of the seal of this epoch; -1: unknown, keep */
     uint64_t epoch;
     int64_t at_ms; /* wall clock: the age of the copy (R13); 0: not said */
 } leat__apply;
 leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,
                                  leat_error *error);
+/* Instead of apply: takes the changes over, empty ones come back, and the next apply writes them
+ * with its own, each key once. Until then the database lags by these epochs (R6), and so do
+ * committed reads; a store that is closed forgets them. */
+void leat__database_defer(const leat__apply *applies, size_t count);
 
 /* Restore: the stored changelog position of this task (-1: none: from the beginning), then each
  * record in order. */

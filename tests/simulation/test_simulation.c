@@ -38,6 +38,7 @@ typedef struct world {
     leat_status fault; /* of the next `faults` commits */
     int faults;
     int crash_odds, fault_odds, clean_odds;
+    int64_t behind_records; /* so many waiting: epochs are longer, and the database lags */
     char dir[40];
     char wrong[500];
 } world;
@@ -81,6 +82,7 @@ static void make_job(world *w, int i)
     setting.instance = names[i];
     w->jobs[i] = sim_job(w->log, &setting, &w->input);
     w->jobs[i]->env = &w->env;
+    w->jobs[i]->behind_records = w->behind_records;
 }
 
 static void open_world(world *w, uint64_t seed)
@@ -101,6 +103,7 @@ static void open_world(world *w, uint64_t seed)
     w->crash_odds = below(w, 3) * 12; /* of a thousand actions */
     w->fault_odds = below(w, 3) * 20;
     w->clean_odds = below(w, 2) * 20;
+    w->behind_records = below(w, 2) == 0 ? 0 : 1 + below(w, 8);
     assert_int_equal(leat__log_open_env(&w->log, "sim:simulation", NULL, &w->env, NULL), LEAT_OK);
     leat__sim_set_hooks(leat__sim_world_of(w->log),
                         &(leat__sim_hooks){.arg = w, .before_commit = before_commit});

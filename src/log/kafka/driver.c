@@ -20,6 +20,7 @@ const leat__log_driver leat__kafka_driver = {
     .reader_remove = leat__kafka_reader_remove,
     .reader_poll = leat__kafka_reader_poll,
     .reader_position = leat__kafka_reader_position,
+    .reader_end = leat__kafka_reader_end,
     .join = leat__kafka_join,
     .leave = leat__kafka_leave,
     .member_poll = leat__kafka_member_poll,

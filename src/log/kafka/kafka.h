@@ -204,6 +204,7 @@ leat_status leat__kafka_reader_seek(leat_log_reader *reader, const char *topic, 
 void leat__kafka_reader_remove(leat_log_reader *reader, const char *topic, uint32_t partition);
 leat_status leat__kafka_reader_poll(leat_log_reader *reader, leat_log_record *records, size_t max,
                                     size_t *count, leat_error *error);
+int64_t leat__kafka_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition);
 leat_status leat__kafka_reader_position(leat_log_reader *reader, const char *topic,
                                         uint32_t partition, int64_t *offset, leat_error *error);
 

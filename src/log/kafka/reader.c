@@ -219,6 +219,17 @@ leat_status leat__kafka_reader_position(leat_log_reader *base, const char *topic
     return LEAT_OK;
 }
 
+int64_t leat__kafka_reader_end(leat_log_reader *base, const char *topic, uint32_t partition)
+{
+    const leat__kafka_position *position = find(reader_of(base), topic, partition);
+    int64_t begin, end; /* of the last answer to a fetch */
+    if (position == NULL || rd_kafka_get_watermark_offsets(
+                                position->consumer->handle, rd_kafka_topic_name(position->handle),
+                                (int32_t)partition, &begin, &end) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    return end > 0 ? end : 0;
+}
+
 /* ---------------------------------------------------------------- what stops the fetching */
 
 static leat_status restart(leat__kafka_position *position, int64_t offset, leat_error *error)

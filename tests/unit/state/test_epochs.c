@@ -135,6 +135,75 @@ static void the_next_epoch_runs_while_one_commits(world *w)
     assert_int_equal(tally_of(w, TALLY, "bob"), 2);
 }
 
+/* An epoch that is in the log; the database gets it with a later one. */
+static void deferred_epoch(world *w)
+{
+    leat__store_seal(w->store, ++w->epoch, &w->changes);
+    world_log(w, &w->changes);
+    leat__apply apply = {.store = w->store,
+                         .changes = &w->changes,
+                         .epoch = w->epoch,
+                         .changelog_position = (int64_t)w->log_count};
+    leat__database_defer(&apply, 1);
+    assert_int_equal(w->changes.count, 0);
+}
+
+static void deferred_epochs_come_with_the_next_one(world *w)
+{
+    set_tally(w, "ann", 1);
+    set_tally(w, "bob", 1);
+    deferred_epoch(w);
+    set_tally(w, "ann", 2);
+    set_tally(w, "cid", 2);
+    deferred_epoch(w);
+    assert_int_equal(leat__store_position(w->store), -1); /* R6: behind, never ahead */
+    assert_int_equal(tally_of(w, TALLY, "ann"), 2);
+    at_key(w, "bob");
+    leat__store_del(w->store, TALLY);
+    set_tally(w, "ann", 3);
+    world_epoch(w);
+    assert_int_equal(leat__store_position(w->store), w->log_count);
+    world_close(w); /* ROCKSDB: what is seen now is the database's */
+    world_open(w);
+    if (w->backend == LEAT__MEMORY)
+        world_replay(w);
+    assert_int_equal(tally_of(w, TALLY, "ann"), 3);
+    assert_int_equal(tally_of(w, TALLY, "bob"), -1);
+    assert_int_equal(tally_of(w, TALLY, "cid"), 2);
+    assert_int_equal(world_epoch(w), 0);
+}
+
+static void a_deferred_epoch_is_written_by_one_that_changes_nothing(world *w)
+{
+    set_tally(w, "ann", 1);
+    deferred_epoch(w);
+    int64_t position = (int64_t)w->log_count;
+    leat__store_seal(w->store, ++w->epoch, &w->changes);
+    leat__apply apply = {.store = w->store,
+                         .changes = &w->changes,
+                         .epoch = w->epoch,
+                         .changelog_position = -1}; /* nothing was written to the changelog */
+    assert_int_equal(leat__database_apply(w->database, &apply, 1, NULL), LEAT_OK);
+    assert_int_equal(leat__store_position(w->store), position);
+}
+
+static void a_deferred_epoch_that_is_lost_is_restored(world *w)
+{
+    set_tally(w, "ann", 1);
+    world_epoch(w);
+    set_tally(w, "ann", 2);
+    deferred_epoch(w);
+    world_crash(w);
+    assert_int_equal(tally_of(w, TALLY, "ann"), 2);
+    set_tally(w, "ann", 3);
+    deferred_epoch(w);
+    world_rewind(w);
+    assert_int_equal(tally_of(w, TALLY, "ann"), 3);
+    world_epoch(w);
+    world_crash(w);
+    assert_int_equal(tally_of(w, TALLY, "ann"), 3);
+}
+
 static void wipe_leaves_nothing(world *w)
 {
     set_tally(w, "ann", 1);
@@ -195,6 +264,9 @@ static void a_small_cache_changes_nothing(world *w)
     X(rewind_in_a_callback_is_possible, "R10 a rewind may happen in the middle of a callback") \
     X(position_follows_the_applied_epochs, "R6 the changelog position follows the applied epochs") \
     X(the_next_epoch_runs_while_one_commits, "R9 the next epoch goes on while one commits") \
+    X(deferred_epochs_come_with_the_next_one, "R6 deferred epochs are written with the next one") \
+    X(a_deferred_epoch_is_written_by_one_that_changes_nothing, "R6 even if that changes none") \
+    X(a_deferred_epoch_that_is_lost_is_restored, "R6 one that is lost is restored") \
     X(wipe_leaves_nothing, "R13 wiped state is gone and can be restored") \
     X(a_small_cache_changes_nothing, "S1 a cache far too small changes nothing but speed")
 /* clang-format on */
