@@ -53,27 +53,36 @@ static leat_status find_ends(group_offsets *offsets, leat_log *log, leat_error *
     return LEAT_OK;
 }
 
+static leat_status add_group(group_offsets *offsets, leat_log *log, const char *group,
+                             leat_error *error)
+{
+    gathering g = {offsets, group};
+    return leat_log_group_offsets(log, group, add_offset, &g, error);
+}
+
+static leat_status unknown(const char *group, const group_names *names, leat_error *error)
+{
+    const char *near = leat__nearest(group, (const char *const *)names->names, names->count);
+    return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, group,
+                      "no job of this name has committed anything%s%s%s",
+                      near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
+                      near == NULL ? "" : "'");
+}
+
+/* The others are looked at only if the named one is not there: each is a question to a server. */
 leat_status group_offsets_load(group_offsets *offsets, leat_log *log, const char *group,
                                leat_error *error)
 {
     *offsets = (group_offsets){0};
     group_names names = {0};
-    leat_status status = leat_log_group_each(log, add_name, &names, error);
-    bool known = group == NULL;
-    for (size_t i = 0; i < names.count; i++) {
-        bool wanted = group == NULL || strcmp(group, names.names[i]) == 0;
-        known |= wanted;
-        gathering g = {offsets, names.names[i]};
-        if (wanted && status == LEAT_OK)
-            status = leat_log_group_offsets(log, names.names[i], add_offset, &g, error);
-    }
-    if (status == LEAT_OK && !known) {
-        const char *near = leat__nearest(group, (const char *const *)names.names, names.count);
-        status = leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, group,
-                            "no job of this name has committed anything%s%s%s",
-                            near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
-                            near == NULL ? "" : "'");
-    }
+    leat_status status = group == NULL ? LEAT_OK : add_group(offsets, log, group, error);
+    bool nothing = offsets->count == 0;
+    if (status == LEAT_OK && nothing)
+        status = leat_log_group_each(log, add_name, &names, error);
+    for (size_t i = 0; i < names.count && group == NULL && status == LEAT_OK; i++)
+        status = add_group(offsets, log, names.names[i], error);
+    if (status == LEAT_OK && nothing && group != NULL)
+        status = unknown(group, &names, error);
     for (size_t i = 0; i < names.count; i++)
         leat__free(names.names[i]);
     leat__free(names.names);
