@@ -183,6 +183,12 @@ class Beginning(Case):
         self.assertEqual(len(rows), self.produced)
         self.assertEqual(counts, {(f"u{n % 20}", n // 20 + 1) for n in range(self.produced)})
 
+    def test_a_session_that_the_broker_does_not_allow_ends_it(self):
+        """It would ask to join for ever."""
+        job = Job(self, session_timeout_ms=100, heartbeat_interval_ms=30)
+        self.assertEqual(job.process.wait(PATIENCE_S), 64)
+        self.assertRegex(job.errors(), "^[^\n]*session.timeout.ms that the brokers allow[^\n]*\n$")
+
     def test_a_leader_that_was_just_elected_is_asked_again(self):
         """R30: it does not know yet how far its followers are, and says so when the bounds of an
         input or a changelog are asked for.  It ended the job with 74."""
