@@ -31,7 +31,7 @@ static const struct {
     {"--instance", "ID", "this process's own name", offsetof(options, instance)},
     {"--guarantee", "G", "exactly-once, at-least-once, at-most-once", offsetof(options, guarantee)},
     {"--workers", "N", "threads (one per core)", offsetof(options, workers)},
-    {"--epoch-ms", "N", "how often to commit (1)", offsetof(options, epoch_ms)},
+    {"--epoch-ms", "N", "how often to commit (1; Kafka: 5)", offsetof(options, epoch_ms)},
     {"--backlog-epoch-ms", "N", "how often while far behind (200)",
      offsetof(options, backlog_epoch_ms)},
     {"--until-end", "", "end where the input ends", offsetof(options, until_end)},

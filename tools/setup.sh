@@ -48,6 +48,7 @@ if [ "${LIBRDKAFKA:-bundled}" = system ]; then
 "
 else
     packages+="npm unless npm | needed: the sources of librdkafka (or LIBRDKAFKA=system)
+patch                   | needed: our changes to librdkafka (or LIBRDKAFKA=system)
 "
 fi
 

@@ -74,7 +74,7 @@ typedef struct leat_job_opts {
     uint32_t partition_count;
     leat_exchange exchange;
     /* time from the first record of an epoch to its commit at low load; 0: 1 ms on the embedded
-     * log. Under load epochs grow by themselves */
+     * log, 5 ms on Kafka. Under load epochs grow by themselves */
     int64_t epoch_ms;
     /* the same while 10,000 records and more wait in the log, as after a pause: answers are late
      * then anyway, and fewer commits that write each key's state once cost less. It ends sooner

@@ -418,8 +418,10 @@ static leat_status open_run(leat__run *run, leat_error *error)
                                     .snapshots = {opts->snapshot_dir, opts->name, opts->instance,
                                                   run->env->now_ms(run->env->arg)}};
     leat_status status = open_log(run, error);
-    if (status == LEAT_OK)
+    if (status == LEAT_OK) {
+        run->epoch_us = (opts->epoch_ms > 0 ? opts->epoch_ms : leat__log_epoch_ms(run->log)) * 1000;
         status = prepare_topics(run, error);
+    }
     if (status == LEAT_OK)
         status = divide_memory(run, &database, error);
     if (status == LEAT_OK)
@@ -504,7 +506,6 @@ static leat_status begin(leat_job *job, bool stepping, leat_error *error)
     run->stepping = stepping;
     run->epoch = 1;
     run->incarnation = run->env->random_u64(run->env->arg);
-    run->epoch_us = (job->graph.opts.epoch_ms == 0 ? 1 : job->graph.opts.epoch_ms) * 1000;
     run->backlog_us =
         (job->graph.opts.backlog_epoch_ms == 0 ? 200 : job->graph.opts.backlog_epoch_ms) * 1000;
     run->buffer_limit =

@@ -40,6 +40,8 @@ struct leat_log_txn {
 struct leat__log_driver {
     const char *scheme;
     bool shared; /* several processes may write to it at once: jobs exchange through it */
+    /* what leat_job_opts.epoch_ms is by default: about as long as a commit takes; 0: 1 */
+    int64_t epoch_ms;
     leat_status (*open)(leat_log **log, const char *rest, const leat_log_opts *opts,
                         const leat_env *env, leat_error *error);
     void (*close)(leat_log *log);
@@ -111,6 +113,7 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
 /* May several processes hold the log for writing at once? A url that names no log: no. */
 bool leat__log_is_shared(const leat_log *log);
 bool leat__log_url_is_shared(const char *url);
+int64_t leat__log_epoch_ms(const leat_log *log); /* > 0 */
 /* R28: what its buffers may take while so many partitions are read. */
 size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count);
 /* Where a partition that is read ends, as far as is known without asking a server; 0: not yet. */

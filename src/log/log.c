@@ -231,6 +231,11 @@ bool leat__log_is_shared(const leat_log *log)
     return log->driver->shared;
 }
 
+int64_t leat__log_epoch_ms(const leat_log *log)
+{
+    return log->driver->epoch_ms > 0 ? log->driver->epoch_ms : 1;
+}
+
 size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count)
 {
     return log->driver->memory_bytes == NULL ? 0 : log->driver->memory_bytes(log, partition_count);

@@ -13,7 +13,8 @@ version=2.15.1
 carrier=@confluentinc/kafka-javascript@1.10.1 # carries the unchanged sources
 archive=confluentinc-kafka-javascript-1.10.1.tgz
 sha256=ada7d703bb1d3237e2292bfabf438d663b6160c9f1ac2a2406b5dc4257c81b66
-recipe=5 # raise it when the commands below change what they make
+patches=$PWD/tools/setup.d/librdkafka
+recipe=6 # raise it when the commands below, or the patches, change what they make
 stamp="librdkafka $version recipe $recipe"
 deps=$PWD/build/deps
 prefix=$deps/rdkafka
@@ -56,16 +57,10 @@ if ! echo "$sha256  $deps/$archive" | sha256sum --quiet -c >"$log" 2>&1; then
     fail "$archive has another checksum than $sha256; kept as $deps/$archive.bad"
 fi
 tar xzf "$deps/$archive" -C "$work" package/deps/librdkafka
-# An idempotent producer asks for its id before the first connection is up, and then waits 500 ms to
-# ask again: every first append would. 20 ms instead.
-patched=$work/package/deps/librdkafka/src/rdkafka_idempotence.c
-sed -i 's|immediate ? 1 : 500 /\*500ms\*/|immediate ? 1 : 20|' "$patched"
-grep -q 'immediate ? 1 : 20)' "$patched" || fail "librdkafka's sources are not those we know"
-# Partitions are registered while the former transaction's markers may still be written: asked again
-# after 1 ms instead of 20, so that records need not wait for the offsets (docs/decisions.md).
-patched=$work/package/deps/librdkafka/src/rdkafka_txnmgr.c
-sed -i 's|retry_backoff_ms = 20;|retry_backoff_ms = 1;|' "$patched"
-grep -q 'retry_backoff_ms = 1;' "$patched" || fail "librdkafka's sources are not those we know"
+# What is changed, and why: docs/decisions.md, "librdkafka is patched".
+cp "$patches"/rdkafka_merge.[ch] "$work/package/deps/librdkafka/src/"
+patch --silent -d "$work/package/deps/librdkafka" -p1 --fuzz=0 <"$patches/leat.patch" >"$log" 2>&1 ||
+    fail "librdkafka's sources are not those we know: $patches/leat.patch does not fit ($log)"
 (
     cd "$work/package/deps/librdkafka"
     # No debug symbols: programs are stripped, and 29 MB of archive would be linked into each test.
