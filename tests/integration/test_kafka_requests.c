@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <librdkafka/rdkafka.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,11 +88,12 @@ static rd_kafka_t *make(world *w, rd_kafka_type_t type, const char *const (*sett
 
 static void create_topics(world *w)
 {
+    static unsigned count;
     rd_kafka_NewTopic_t *wanted[TOPICS];
     char reason[256], bytes[16];
     for (int t = 0; t < TOPICS; t++) {
-        snprintf(w->topics[t], sizeof w->topics[t], "requests-%lx-%x-%d", (unsigned long)time(NULL),
-                 (unsigned)getpid(), t);
+        snprintf(w->topics[t], sizeof w->topics[t], "requests-%lx-%x-%u", (unsigned long)time(NULL),
+                 (unsigned)getpid(), count++);
         wanted[t] = rd_kafka_NewTopic_new(w->topics[t], PARTITIONS, -1, reason, sizeof reason);
     }
     snprintf(bytes, sizeof bytes, "%d", REFUSED_FROM_BYTES);
