@@ -59,7 +59,8 @@ fi
 tar xzf "$deps/$archive" -C "$work" package/deps/librdkafka
 # What is changed, and why: docs/decisions.md, "librdkafka is patched".
 cp "$patches"/rdkafka_merge.[ch] "$work/package/deps/librdkafka/src/"
-patch --silent -d "$work/package/deps/librdkafka" -p1 --fuzz=0 <"$patches/leat.patch" >"$log" 2>&1 ||
+patch --silent -d "$work/package/deps/librdkafka" -p1 --fuzz=0 <"$patches/leat.patch" \
+    >"$log" 2>&1 ||
     fail "librdkafka's sources are not those we know: $patches/leat.patch does not fit ($log)"
 (
     cd "$work/package/deps/librdkafka"
