@@ -11,6 +11,7 @@
  * the log is asked for the end of a partition only where little seems to be left of it.
  */
 #include "engine/run.h"
+#include "engine/suspects.h"
 #include "log/driver.h"
 
 /* at 20,000 records a second half a second of them: no hiccup of a job that keeps up is that long
@@ -69,9 +70,11 @@ void leat__backlog_ended(leat__task *task)
     set_waiting(task, 0);
 }
 
+/* R19: while a record is looked for that ends the process, the sources wait for each commit. */
 int64_t leat__epoch_length_us(leat__run *run)
 {
-    bool longer = run->backlog_us > run->epoch_us && is_behind(run, atomic_load(&run->waiting)) &&
+    bool longer = !leat__suspects_any(run) && run->backlog_us > run->epoch_us &&
+                  is_behind(run, atomic_load(&run->waiting)) &&
                   atomic_load(&run->buffered_bytes) < leat__backlog_bytes(run);
     return longer ? run->backlog_us : run->epoch_us;
 }

@@ -1,5 +1,6 @@
 /* state/database.c - opening a backend, and the commit: one write for all tasks with their
  * positions (R6). */
+#include <endian.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -85,9 +86,10 @@ leat_status leat__database_get_position(leat__store *store, leat_error *error)
  *                              apply(N+2) ───────┴─► sorted, the last of each key ─► one write
  */
 typedef struct ordered {
-    uint64_t head, next; /* first 16 bytes, big endian: most comparisons end here */
+    uint64_t head, next; /* first 16 bytes after what all keys begin with, big endian */
     const leat__change *change;
-    size_t number; /* in the order in which they were made */
+    uint32_t length; /* of the key, after the same */
+    uint32_t number; /* in the order in which they were made */
 } ordered;
 
 static int compare_keys(const ordered *left, const ordered *right)
@@ -96,10 +98,13 @@ static int compare_keys(const ordered *left, const ordered *right)
         return left->head < right->head ? -1 : 1;
     if (left->next != right->next)
         return left->next < right->next ? -1 : 1;
-    leat_str x = left->change->key, y = right->change->key;
-    int order = memcmp(x.data, y.data, x.length < y.length ? x.length : y.length);
-    if (order == 0 && x.length != y.length)
-        order = x.length < y.length ? -1 : 1;
+    int order = 0;
+    if (left->length > 16 && right->length > 16) { /* most comparisons do not come so far */
+        leat_str x = left->change->key, y = right->change->key;
+        order = memcmp(x.data, y.data, x.length < y.length ? x.length : y.length);
+    }
+    if (order == 0 && left->length != right->length)
+        order = left->length < right->length ? -1 : 1;
     return order;
 }
 
@@ -113,19 +118,45 @@ static int by_row_key(const void *a, const void *b)
 static uint64_t eight_bytes(leat_str key, size_t from)
 {
     uint64_t bytes = 0;
+    if (from + 8 <= key.length) {
+        memcpy(&bytes, key.data + from, 8);
+        return be64toh(bytes);
+    }
     for (size_t i = from; i < from + 8; i++)
         bytes = bytes << 8 | (i < key.length ? (uint8_t)key.data[i] : 0u);
     return bytes;
 }
 
-static void add_ordered(ordered *all, size_t *count, const leat__changes *changes)
+/* How much of `first` all keys begin with, of what they did before. */
+static size_t shared_bytes(leat_str first, size_t shared, const leat__changes *changes)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        leat_str key = changes->changes[i].key;
+        if (key.length < shared)
+            shared = key.length;
+        if (shared != 0 && memcmp(first.data, key.data, shared) != 0)
+            for (size_t same = 0; same < shared; same++)
+                shared = first.data[same] == key.data[same] ? shared : same;
+    }
+    return shared;
+}
+
+static void add_ordered(ordered *all, size_t *count, size_t shared, const leat__changes *changes)
 {
     for (size_t i = 0; i < changes->count; i++) {
         leat_str key = changes->changes[i].key;
         all[*count] =
-            (ordered){eight_bytes(key, 0), eight_bytes(key, 8), &changes->changes[i], *count};
+            (ordered){eight_bytes(key, shared), eight_bytes(key, shared + 8), &changes->changes[i],
+                      (uint32_t)(key.length - shared), (uint32_t)*count};
         ++*count;
     }
+}
+
+/* The deferred epochs in order, then the one that is committed. */
+static const leat__changes *part_of(const leat__apply *apply, size_t number)
+{
+    const leat__store *store = apply->store;
+    return number < store->deferred_count ? &store->deferred[number] : apply->changes;
 }
 
 /* Neighbours in the database are written one after the other: that halves the cost of a commit. Of
@@ -133,13 +164,19 @@ static void add_ordered(ordered *all, size_t *count, const leat__changes *change
 static ordered *sorted_changes(const leat__apply *apply, size_t *count)
 {
     const leat__store *store = apply->store;
-    size_t most = apply->changes->count, made = 0, kept = 0;
-    for (size_t i = 0; i < store->deferred_count; i++)
-        most += store->deferred[i].count;
+    size_t most = 0, made = 0, kept = 0;
+    size_t shared = SIZE_MAX;
+    leat_str first = {0};
+    for (size_t i = 0; i <= store->deferred_count; i++) {
+        const leat__changes *changes = part_of(apply, i);
+        if (changes->count != 0 && first.data == NULL)
+            first = changes->changes[0].key;
+        shared = shared_bytes(first, shared, changes);
+        most += changes->count;
+    }
     ordered *all = leat__alloc((most + 1) * sizeof *all);
-    for (size_t i = 0; i < store->deferred_count; i++)
-        add_ordered(all, &made, &store->deferred[i]);
-    add_ordered(all, &made, apply->changes);
+    for (size_t i = 0; i <= store->deferred_count; i++)
+        add_ordered(all, &made, shared, part_of(apply, i));
     if (made > 1)
         qsort(all, made, sizeof *all, by_row_key);
     for (size_t i = 0; i < made; i++)

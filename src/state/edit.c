@@ -8,7 +8,8 @@
  *     value record in undo_data: [time 8 if TTL][block 8 if deep][value bytes]
  *
  *     check     between the two: what would be too big for the log is found while the log can
- * still undo it
+ * still undo it.
+ * Strings alone nobody writes to, so their block is not copied but shared with the undo log
  *
  * Changes outside a callback (timer_pop, expiry) are kept at the next begin or seal. */
 #include "base/error.h"
@@ -100,6 +101,14 @@ static leat__block *undo_block(const leat__store *store, const leat__cells *cell
     return block;
 }
 
+/* The value before the first touch; its strings lie in undo_block. */
+static const char *undo_struct(const leat__store *store, const leat__cells *cells,
+                               const leat__undo *undo)
+{
+    return store->undo_data.data + undo->data_at + (cells->time_at != 0 ? sizeof(int64_t) : 0) +
+           (cells->block_at != 0 ? sizeof(leat__block *) : 0);
+}
+
 void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry)
 {
     if (cells->time_at != 0) {
@@ -112,7 +121,7 @@ void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry
     leat__entry_touch(store, entry);
     void *value = leat__entry_value(cells, entry);
     if (cells->block_at != 0 && (entry->flags & LEAT__HANDED) == 0) {
-        if ((entry->flags & LEAT__PRESENT) != 0) {
+        if ((entry->flags & LEAT__PRESENT) != 0 && !cells->shares) {
             leat__block *copy = leat__value_copy(cells->slot.type, value);
             LEAT__COUNT(store->cache_bytes, leat__block_bytes(copy));
             *leat__entry_block(cells, entry) = copy; /* the old one belongs to the undo log now */
@@ -131,7 +140,8 @@ void leat__entry_del(leat__store *store, leat__cells *cells, leat__entry *entry)
     if (cells->role == LEAT__ROLE_LIST) {
         leat__list_clear(store, entry);
     } else {
-        if ((entry->flags & LEAT__HANDED) != 0)
+        LEAT_ASSERT((entry->flags & LEAT__OWNED) == 0); /* by now callbacks are over */
+        if ((entry->flags & LEAT__HANDED) != 0 && !cells->shares)
             leat__bury(store, *leat__entry_block(cells, entry));
         if (cells->block_at != 0)
             *leat__entry_block(cells, entry) = NULL;
@@ -151,14 +161,25 @@ static void forget(leat__store *store)
     store->undo_data.length = 0;
 }
 
-/* What the callback made the value point to becomes the entry's own. */
-static void take_over(leat__store *store, leat__cells *cells, leat__entry *entry)
+/* What the callback made the value point to becomes the entry's own. A block that is shared with
+ * the undo log stays until the commit or the rollback. */
+static void take_over(leat__store *store, leat__cells *cells, leat__entry *entry,
+                      const leat__undo *undo)
 {
     leat__block **block = leat__entry_block(cells, entry);
-    LEAT__COUNT(store->cache_bytes, -leat__block_bytes(*block));
-    *block = leat__value_own(cells->slot.type, leat__entry_value(cells, entry), *block);
-    LEAT__COUNT(store->cache_bytes, leat__block_bytes(*block));
+    void *value = leat__entry_value(cells, entry);
+    if (cells->shares)
+        leat__value_keep_strings(cells->slot.type, value, undo_struct(store, cells, undo));
+    leat__block *own = leat__value_own(cells->slot.type, value, *block);
     entry->flags |= LEAT__OWNED;
+    if (own == *block)
+        return;
+    LEAT__COUNT(store->cache_bytes, leat__block_bytes(own));
+    if (!cells->shares) {
+        LEAT__COUNT(store->cache_bytes, -leat__block_bytes(*block));
+        leat__free(*block);
+    }
+    *block = own;
 }
 
 static void commit_deep(leat__store *store, leat__cells *cells, leat__entry *entry,
@@ -167,15 +188,14 @@ static void commit_deep(leat__store *store, leat__cells *cells, leat__entry *ent
     leat__block **block = leat__entry_block(cells, entry), *before = undo_block(store, cells, undo);
     if ((entry->flags & LEAT__HANDED) != 0) {
         if ((entry->flags & LEAT__OWNED) == 0)
-            take_over(store, cells, entry);
+            take_over(store, cells, entry, undo);
         store->dirty_bytes += leat__block_bytes(*block);
         if ((undo->flags & LEAT__DIRTY) != 0)
             store->dirty_bytes -= leat__block_bytes(before);
         entry->flags &= (uint8_t) ~(LEAT__HANDED | LEAT__OWNED);
-        leat__bury(store, before);
-    } else if (*block != before) {
-        leat__bury(store, before);
     }
+    if (*block != before)
+        leat__bury(store, before);
 }
 
 void leat__edit_commit(leat__store *store)
@@ -201,7 +221,8 @@ static void undo_value(leat__store *store, leat__cells *cells, leat__entry *entr
         data += sizeof(int64_t);
     }
     if (cells->block_at != 0) {
-        if ((entry->flags & LEAT__HANDED) != 0)
+        if ((entry->flags & LEAT__HANDED) != 0 &&
+            *leat__entry_block(cells, entry) != undo_block(store, cells, undo))
             leat__bury(store, *leat__entry_block(cells, entry));
         memcpy(leat__entry_block(cells, entry), data, sizeof(leat__block *));
         data += sizeof(leat__block *);
@@ -254,12 +275,13 @@ leat_status leat__row_too_big(leat_error *error, const leat__cells *cells, const
                       cells->slot.name, text, row_bytes, LEAT__RECORD_BYTES_MAX);
 }
 
-static leat_status check_entry(leat__store *store, leat__cells *cells, leat__entry *entry,
+static leat_status check_entry(leat__store *store, leat__cells *cells, const leat__undo *undo,
                                leat_error *error)
 {
+    leat__entry *entry = undo->entry;
     size_t memory_bytes = (size_t)entry->key_bytes + entry->map_key_bytes + cells->value_bytes;
     if ((entry->flags & LEAT__HANDED) != 0)
-        take_over(store, cells, entry);
+        take_over(store, cells, entry, undo);
     if (cells->block_at != 0)
         memory_bytes += leat__block_bytes(*leat__entry_block(cells, entry));
     if (memory_bytes < LEAT__LARGE_ROW_BYTES)
@@ -285,7 +307,7 @@ leat_status leat__store_callback_check(leat__store *store, leat_error *error)
         leat__entry *entry = store->undo[i].entry;
         leat__cells *cells = leat__cells_of(store, entry);
         if (cells->role != LEAT__ROLE_LIST && (entry->flags & LEAT__PRESENT) != 0)
-            status = check_entry(store, cells, entry, error);
+            status = check_entry(store, cells, &store->undo[i], error);
     }
     return status;
 }

@@ -114,6 +114,7 @@ typedef struct leat__cells {
     uint32_t id; /* crc32c(name): stable on disk whatever the order of the slots */
     uint32_t hash_salt;
     bool flat, inline_value;
+    bool shares;          /* strings only, which nobody writes to: not copied before an edit */
     uint32_t value_bytes; /* size of the value (list: of one element) */
     uint32_t time_at, block_at, chain_at, placed_at,
         key_at;         /* offsets in body; 0 of an absent part */
@@ -325,10 +326,13 @@ enum { LEAT__UNDO_VALUE, LEAT__UNDO_ITEMS, LEAT__UNDO_ARRAYS };
 void leat__deferred_free(leat__store *store);
 
 /* ---------------------------------------------------------------- value.c: deep values */
-/* Makes `value` own what it points to: in `block` (kept if everything lies there already) or a new
- * one. */
+/* Makes `value` own what it points to: in `block` (kept if everything lies there already) or in a
+ * new one that is returned; the old one is the caller's to free then. */
 leat__block *leat__value_own(const leat_type *type, void *value, leat__block *block);
 leat__block *leat__value_copy(const leat_type *type, void *value); /* always a new block, or NULL */
+bool leat__value_has_lists(const leat_type *type);
+/* Strings of `value` that are what they were in `before` point to where they were. No lists. */
+void leat__value_keep_strings(const leat_type *type, void *value, const void *before);
 static inline size_t leat__block_bytes(const leat__block *block)
 {
     return block == NULL ? 0 : sizeof *block + block->size_bytes;

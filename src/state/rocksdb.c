@@ -282,6 +282,7 @@ static void set_table_options(rocks_database *rocks, size_t block_cache_bytes)
     rocksdb_block_based_options_set_partition_filters(rocks->table, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(rocks->table, 1);
     rocksdb_block_based_options_set_pin_top_level_index_and_filter(rocks->table, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(rocks->table, 1);
     rocksdb_options_set_block_based_table_factory(rocks->options, rocks->table);
 }
 

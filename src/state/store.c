@@ -69,6 +69,7 @@ static void set_up_slot(leat__store *store, leat__cells *cells, const leat__slot
                                             : LEAT__ROLE_VALUE;
     cells->value_bytes = slot->type->size_bytes;
     cells->flat = leat__type_is_flat(slot->type);
+    cells->shares = !cells->flat && !leat__value_has_lists(slot->type);
     cells->head_slot = (uint32_t)head_slot;
     if (slot->ttl_ms != 0)
         store->has_ttl = true;

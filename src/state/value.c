@@ -113,7 +113,36 @@ leat__block *leat__value_own(const leat_type *type, void *value, leat__block *bl
     /* A block that is mostly waste is not kept: values that shrink give their memory back. */
     if (block != NULL && measuring.inside && measuring.needed_bytes * 2 >= block->size_bytes)
         return block;
-    leat__block *copy = copy_all(type, value, measuring.needed_bytes);
-    leat__free(block);
-    return copy;
+    return copy_all(type, value, measuring.needed_bytes);
+}
+
+bool leat__value_has_lists(const leat_type *type)
+{
+    for (uint32_t i = 0; i < type->field_count; i++) {
+        const leat_field *field = &type->fields[i];
+        if (field->kind == LEAT_KIND_LIST)
+            return true;
+        if (field->kind == LEAT_KIND_RECORD && leat__value_has_lists(field->element))
+            return true;
+    }
+    return false;
+}
+
+void leat__value_keep_strings(const leat_type *type, void *value, const void *before)
+{
+    for (uint32_t i = 0; i < type->field_count; i++) {
+        const leat_field *field = &type->fields[i];
+        char *at = (char *)value + field->offset_bytes;
+        const char *was_at = (const char *)before + field->offset_bytes;
+        if (field->kind == LEAT_KIND_RECORD)
+            leat__value_keep_strings(field->element, at, was_at);
+        if (field->kind != LEAT_KIND_STR)
+            continue;
+        leat_str now, was;
+        memcpy(&now, at, sizeof now);
+        memcpy(&was, was_at, sizeof was);
+        if (now.data != was.data && now.length == was.length && was.data != NULL &&
+            now.data != NULL && memcmp(now.data, was.data, now.length) == 0)
+            memcpy(at, &was, sizeof was);
+    }
 }
