@@ -16,7 +16,7 @@
 
 /* at 20,000 records a second half a second of them: no hiccup of a job that keeps up is that long
  */
-enum { BEHIND_RECORDS = 10000, BUFFERS_SHARE = 4, DEFERRED_US = 1000000 };
+enum { BEHIND_RECORDS = 10000, BUFFERS_SHARE = 4, DEFERRED_SHARE = 8, DEFERRED_US = 1000000 };
 
 static int64_t behind_records(const leat__run *run)
 {
@@ -93,7 +93,7 @@ bool leat__backlog_defers(leat__run *run, size_t bytes)
         run->deferred_since_us = now_us;
     bool defers = run->graph->opts.state_dir != NULL && run->backlog_us > run->epoch_us &&
                   is_behind(run, atomic_load(&run->waiting)) && !run->forced &&
-                  run->deferred_bytes + bytes < leat__backlog_bytes(run) &&
+                  run->deferred_bytes + bytes < run->buffer_limit / DEFERRED_SHARE &&
                   now_us - run->deferred_since_us < DEFERRED_US;
     run->deferred_bytes = defers ? run->deferred_bytes + bytes : 0;
     return defers;
