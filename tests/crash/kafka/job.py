@@ -16,6 +16,7 @@ RESTARTED = {69: "no broker answers", 71: "epochs aborted in a row", 74: "log fa
              75: "the log did not answer", 81: "not now", 83: "the former still ends"}
 FENCED, VIOLATION = 78, 84
 RESTART_AFTER_S = 0.1
+WORDS_KEPT = 20
 
 
 class Job:
@@ -29,6 +30,7 @@ class Job:
         self.process, self.wanted, self.lives = None, False, 0
         self.exits = []       # (code, whether we asked for it)
         self.unexpected = []  # what a supervisor must not see
+        self.last_words = []  # of each life that ended by itself: its last lines
         self.replaced = False # its name was given away: nobody starts it again
         self.started_s = 0.0
         self.lock = threading.RLock()
@@ -44,6 +46,11 @@ class Job:
             arguments += ["--state-dir", self.state]
         path = self.program if os.path.isabs(self.program) else tool.program(self.program)
         return [path, *map(str, arguments)]
+
+    def words_before_the_end(self, code):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()[-WORDS_KEPT:]
+        return {"job": self.name, "code": code, "lines": lines}
 
     def launch(self):
         self.lives += 1
@@ -68,6 +75,8 @@ class Job:
             with self.lock:
                 asked = not self.wanted
                 self.exits.append((code, asked))
+                if not asked:
+                    self.last_words.append(self.words_before_the_end(code))
                 self.note(f"life {self.lives} of pid {process.pid} ended with {code}"
                           f"{' as asked' if asked else ''}")
                 if asked:

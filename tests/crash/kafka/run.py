@@ -37,7 +37,7 @@ class Report:
     def __init__(self, quiet):
         self.quiet, self.kept = quiet, []
         self.rounds, self.records, self.worlds = {}, 0, 0
-        self.restarts, self.detected = [], 0
+        self.restarts, self.last_words, self.detected = [], [], 0
         self.exposed = self.survived = 0
         self.given_up = []  # what the broker spoilt: {"world", "why"}
 
@@ -51,7 +51,9 @@ class Report:
         self.records += count
         self.exposed += world.exposed
         self.survived += world.survived
-        self.restarts += [code for each in world.all_jobs() for code in each.ended_by_itself()]
+        for each in world.all_jobs():
+            self.restarts += each.ended_by_itself()
+            self.last_words += each.last_words # the folder goes, the reason stays
 
     def give_up(self, name, why):
         """One, and one more for each five that went well."""
@@ -64,8 +66,8 @@ class Report:
     def numbers(self):
         return {"rounds": self.rounds, "worlds": self.worlds, "worlds_given_up": self.given_up,
                 "outputs": self.records, "ended_by_itself": self.restarts,
-                "tears_detected": self.detected, "saw_a_broker_die": self.exposed,
-                "of_these_lived_on": self.survived}
+                "last_words": self.last_words, "tears_detected": self.detected,
+                "saw_a_broker_die": self.exposed, "of_these_lived_on": self.survived}
 
 
 def play(world, kind, count, report):
