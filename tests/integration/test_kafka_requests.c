@@ -136,12 +136,14 @@ static void produce(world *w, int topic, int32_t partition, const char *value, s
                     report *to)
 {
     *to = (report){NOT_REPORTED, RD_KAFKA_RESP_ERR_NO_ERROR};
-    assert_int_equal(RD_KAFKA_RESP_ERR_NO_ERROR,
-                     rd_kafka_producev(w->rk, RD_KAFKA_V_TOPIC(w->topics[topic]),
-                                       RD_KAFKA_V_PARTITION(partition),
-                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                       RD_KAFKA_V_VALUE((void *)(uintptr_t)value, bytes),
-                                       RD_KAFKA_V_OPAQUE(to), RD_KAFKA_V_END));
+    const rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = w->topics[topic]},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)value, bytes}},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = to},
+    };
+    assert_null(rd_kafka_produceva(w->rk, parts, sizeof parts / sizeof *parts));
 }
 
 /* Until nothing is under way, without the hurry of a flush. */
