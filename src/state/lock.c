@@ -9,13 +9,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-static leat_status cannot(const char *dir, int cause, leat_error *error)
+static leat_status cannot(const char *doing, const char *dir, int cause, leat_error *error)
 {
     leat_status status = cause == EACCES || cause == EROFS || cause == EPERM ? LEAT_EACCES
                          : cause == ENOSPC                                   ? LEAT_ENOSPC
                                                                              : LEAT_EIO;
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, dir,
-                      "state: cannot write in the directory: %s", strerror(cause));
+    return leat__fail(error, status, LEAT_RECOVERY_FATAL, dir, "state: cannot %s the directory: %s",
+                      doing, strerror(cause));
 }
 
 static leat_status held(const char *dir, int file, leat_error *error)
@@ -36,16 +36,17 @@ leat_status leat__lock_take(const char *dir, int *lock, leat_error *error)
     int cause = errno;
     leat__free(path);
     if (file < 0)
-        return cannot(dir, cause, error);
+        return cannot("write in", dir, cause, error);
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        leat_status status = held(dir, file, error);
+        leat_status status =
+            errno == EWOULDBLOCK ? held(dir, file, error) : cannot("lock", dir, errno, error);
         close(file);
         return status;
     }
     char pid[24];
     int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(file, 0) != 0 || pwrite(file, pid, (size_t)length, 0) != length) {
-        leat_status status = cannot(dir, errno, error);
+        leat_status status = cannot("write in", dir, errno, error);
         close(file);
         return status;
     }
@@ -82,8 +83,13 @@ leat_status leat__state_dir_check(const char *dir, leat_error *error)
 {
     DIR *listing = opendir(dir);
     leat_status status = LEAT_OK;
+    if (listing == NULL && errno != ENOENT)
+        return cannot("read", dir, errno, error);
     for (struct dirent *entry; listing != NULL && status == LEAT_OK;) {
+        errno = 0;
         entry = readdir(listing);
+        if (entry == NULL && errno != 0)
+            status = cannot("read", dir, errno, error);
         if (entry == NULL)
             break;
         if (!is_ours(entry->d_name))

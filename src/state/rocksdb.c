@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
+#include "base/rocksdb_iterator.h"
 #include "base/rocksdb_logger.h"
 #include "state/backend.h"
 #include "state/identity.h"
@@ -151,10 +152,8 @@ static bool rows_next(leat__rows *rows, leat_str *key, leat_str *value)
 
 static leat_status rows_close(leat__rows *rows, leat_error *error)
 {
-    char *message = NULL;
-    rocksdb_iter_get_error(rows->iterator, &message);
+    char *message = leat__iterator_end(rows->iterator);
     leat_status status = message == NULL ? LEAT_OK : failed(rows->database, message, error);
-    rocksdb_iter_destroy(rows->iterator);
     rocksdb_readoptions_destroy(rows->read);
     leat__buffer_free(&rows->prefix);
     leat__buffer_free(&rows->end);
@@ -438,8 +437,12 @@ leat_status leat__rocksdb_open_read_only(leat__database **database, const char *
 {
     struct stat info;
     if (stat(dir, &info) != 0)
-        return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, dir,
-                          "state: there is no such directory");
+        return leat__fail(error,
+                          errno == ENOENT   ? LEAT_ENOTFOUND
+                          : errno == EACCES ? LEAT_EACCES
+                                            : LEAT_EIO,
+                          LEAT_RECOVERY_FATAL, dir, "state: can't look at the directory: %s",
+                          strerror(errno));
     rocks_database *rocks = new_rocks(&(leat__database_opts){.dir = dir});
     rocksdb_options_set_create_if_missing(rocks->options, 0);
     char *message = NULL;

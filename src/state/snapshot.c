@@ -61,15 +61,24 @@ static bool is_database_file(const char *name)
 
 typedef bool visit_fn(void *arg, const char *dir, const char *name); /* false: no more */
 
-static void each_entry(const char *dir, visit_fn *visit, void *arg)
+/* 0, or why the directory can't be read to its end; one that does not exist is empty. */
+static int each_entry(const char *dir, visit_fn *visit, void *arg)
 {
     DIR *listing = opendir(dir);
-    for (struct dirent *entry; listing != NULL && (entry = readdir(listing)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !visit(arg, dir, entry->d_name))
-            break;
-    if (listing != NULL)
-        (void)closedir(listing);
+    if (listing == NULL)
+        return errno == ENOENT ? 0 : errno;
+    int cause = 0;
+    for (bool more = true; more;) {
+        errno = 0;
+        const struct dirent *entry = readdir(listing);
+        if (entry == NULL)
+            cause = errno;
+        more =
+            entry != NULL && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                              visit(arg, dir, entry->d_name));
+    }
+    (void)closedir(listing);
+    return cause;
 }
 
 static bool remove_entry(void *arg, const char *dir, const char *name)
@@ -366,8 +375,12 @@ static leat_status describe(const char *dir, const leat__snapshot_place *place, 
     if (last != NULL && leat__manifest_read(&before, last, &ignored) != LEAT_OK)
         leat__manifest_free(&before);
     making m = {&manifest, &before, last, LEAT_OK, error};
-    each_entry(dir, describe_file, &m);
+    int cause = each_entry(dir, describe_file, &m);
     status = m.status;
+    if (status == LEAT_OK && cause != 0) { /* a file that is not named would be missing */
+        errno = cause;
+        status = failed(dir, "read", error);
+    }
     if (status == LEAT_OK)
         status = leat__manifest_write(&manifest, dir, error);
     size->files = manifest.count;
@@ -419,7 +432,7 @@ leat_status leat__snapshot_make(leat__database *database, const leat__snapshot_p
 bool leat__snapshot_is_needless(const char *state_dir)
 {
     char *current = leat__format("%s/CURRENT", state_dir);
-    bool there = access(current, F_OK) == 0;
+    bool there = access(current, F_OK) == 0 || errno != ENOENT; /* what is there is not removed */
     leat__free(current);
     return there;
 }

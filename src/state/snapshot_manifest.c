@@ -116,6 +116,9 @@ static leat_status read_bytes(leat__buffer *bytes, const char *snapshot, leat_er
         ssize_t count = read(file, bytes->data + bytes->length, 4096);
         if (count < 0 && errno == EINTR)
             continue;
+        if (count < 0)
+            status = leat__fail(error, LEAT_EIO, LEAT_RECOVERY_FATAL, snapshot,
+                                "can't read its leat.snapshot: %s", strerror(errno));
         if (count <= 0)
             break;
         bytes->length += (size_t)count;

@@ -11,7 +11,7 @@ BELOW = {
     "engine": "graph observe", "testing": "engine", "connect": "engine",
 }
 THIRD_PARTY = {
-    "rocksdb/": ("src/state/", "src/log/", "src/base/rocksdb_logger"),
+    "rocksdb/": ("src/state/", "src/log/", "src/base/rocksdb_"),
     "simdjson.h": ("src/record/",),
     "microhttpd.h": ("src/observe/", "apps/"),
     "curl/": ("src/connect/", "apps/", "bench/"),

@@ -24,6 +24,8 @@ MISTAKES = (
      "belongs to src/log/kafka"),
     ("include_direction", "src/record/type.c", "#include <rocksdb/c.h>\n",
      "type.c:1: <rocksdb/c.h>"),
+    ("iterators", "src/record/type.c", "rocksdb_iter_destroy(iterator);\n",
+     "type.c:1: rocksdb_iter_destroy()"),
     ("include_direction", "CMakeLists.txt", "leat_layer(base DEPENDS log)\n", "CMakeLists.txt:1"),
     ("headers", "include/leat/base.h", "uint32_t leat_x(void);\n",
      "base.h:1: does not stand alone"),

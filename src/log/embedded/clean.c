@@ -44,9 +44,7 @@ leat_status leat__embedded_each_batch(embedded_log *log, const embedded_topic *t
                                                          leat__embedded_last_of_key(key));
         more = sound && fn(arg, &batch);
     }
-    char *message = NULL;
-    rocksdb_iter_get_error(iterator, &message);
-    rocksdb_iter_destroy(iterator);
+    char *message = leat__iterator_end(iterator);
     rocksdb_readoptions_destroy(options);
     if (message != NULL)
         return leat__embedded_fail(log, message, error);

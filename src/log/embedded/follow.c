@@ -33,15 +33,13 @@ static const char scratch_prefix[] = "leat-follow-";
 
 /* A writer that opens the log moves what the last one left in its WAL to other files. Who looks
  * just then may find neither: everything that was acknowledged before must be there, and the
- * format. */
-static bool is_whole(const embedded_log *log, uint64_t acknowledged)
+ * format. *message: RocksDB's, if that could not be read. */
+static bool is_whole(const embedded_log *log, uint64_t acknowledged, char **message)
 {
-    char *message = NULL;
     size_t length;
-    char *format = rocksdb_get(log->db, log->read_options, "F", 1, &length, &message);
+    char *format = rocksdb_get(log->db, log->read_options, "F", 1, &length, message);
     bool found = format != NULL;
     rocksdb_free(format);
-    rocksdb_free(message);
     return found && rocksdb_get_latest_sequence_number(log->db) >= acknowledged;
 }
 
@@ -164,11 +162,11 @@ leat_status leat__embedded_follow_open(embedded_log *log, leat_error *error)
         char *message = NULL;
         log->db = rocksdb_open_as_secondary(log->options, log->dir, log->follow_dir, &message);
         bool opened = message == NULL;
-        if (opened && is_whole(log, acknowledged))
+        if (opened && is_whole(log, acknowledged, &message))
             return LEAT_OK;
-        if (tries == FOLLOW_RETRIES)
-            return opened ? not_whole(log, acknowledged, error)
-                          : leat__embedded_fail(log, message, error);
+        if (tries == FOLLOW_RETRIES) /* what can't be read is not what is not there */
+            return message == NULL ? not_whole(log, acknowledged, error)
+                                   : leat__embedded_fail(log, message, error);
         if (opened)
             rocksdb_close(log->db);
         log->db = NULL;

@@ -227,8 +227,12 @@ leat_status leat__embedded_group_offsets(leat_log *base, const char *group, leat
         if (status == LEAT_OK && !fn(arg, &offset))
             break;
     }
-    rocksdb_iter_destroy(iterator);
-    return status;
+    char *message = leat__iterator_end(iterator);
+    if (message == NULL || status != LEAT_OK) {
+        rocksdb_free(message);
+        return status;
+    }
+    return leat__embedded_fail(log, message, error);
 }
 
 leat_status leat__embedded_group_each(leat_log *base, leat__group_fn fn, void *arg,
@@ -256,8 +260,8 @@ leat_status leat__embedded_group_each(leat_log *base, leat__group_fn fn, void *a
             break;
         rocksdb_iter_seek(iterator, next, next_length);
     }
-    rocksdb_iter_destroy(iterator);
-    return LEAT_OK;
+    char *message = leat__iterator_end(iterator);
+    return message == NULL ? LEAT_OK : leat__embedded_fail(log, message, error);
 }
 
 /* ------------------------------------------------------------------ transactions */

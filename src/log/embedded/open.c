@@ -151,7 +151,7 @@ static leat_status inspect(embedded_log *log, bool *exists, leat_error *error)
         return leat__embedded_errno(error, log->dir, "read the directory", errno);
     }
     bool has_data = false, has_foreign = false, has_own = false;
-    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+    for (struct dirent *entry; errno = 0, (entry = readdir(listing)) != NULL;) {
         const char *name = entry->d_name;
         if (strcmp(name, "CURRENT") == 0)
             *exists = true;
@@ -164,7 +164,10 @@ static leat_status inspect(embedded_log *log, bool *exists, leat_error *error)
         if (name[0] != '.' && strcmp(name, "leat.owner") != 0)
             has_foreign = true;
     }
+    int cause = errno; /* 0: that was all */
     closedir(listing);
+    if (cause != 0)
+        return leat__embedded_errno(error, log->dir, "read the directory", cause);
     if (*exists)
         return LEAT_OK;
     if (has_data && has_own)
@@ -238,7 +241,9 @@ static leat_status write_format(embedded_log *log, leat_error *error)
     rocksdb_iterator_t *iterator = rocksdb_create_iterator(log->db, log->read_options);
     rocksdb_iter_seek_to_first(iterator);
     bool empty = !rocksdb_iter_valid(iterator);
-    rocksdb_iter_destroy(iterator);
+    char *message = leat__iterator_end(iterator);
+    if (message != NULL)
+        return leat__embedded_fail(log, message, error);
     if (log->acknowledged > 0)
         return leat__embedded_corrupt(log, error, "its MANIFEST file is damaged: records are gone");
     if (!empty)

@@ -112,10 +112,12 @@ static void free_chunks(chunk *list)
 
 /* ------------------------------------------------------------------ positions */
 
+/* Without an answer: the position needs nothing more of it. What could not be read is met again by
+ * the next iterator (iterator_ended). */
 static void drop_iterator(embedded_position *position)
 {
     if (position->iterator != NULL)
-        rocksdb_iter_destroy(position->iterator);
+        rocksdb_free(leat__iterator_end(position->iterator));
     position->iterator = NULL;
 }
 
@@ -296,9 +298,8 @@ static void make_iterator(embedded_position *position)
 /* Nothing more in the iterator's view: what it covers beyond the position is a gap. */
 static leat_status iterator_ended(embedded_position *position, leat_error *error)
 {
-    char *message = NULL;
-    rocksdb_iter_get_error(position->iterator, &message);
-    drop_iterator(position);
+    char *message = leat__iterator_end(position->iterator);
+    position->iterator = NULL;
     if (message != NULL)
         return leat__embedded_fail(embedded_of(position->reader->base.log), message, error);
     if (is_hole(position, position->iterator_end))

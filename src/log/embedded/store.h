@@ -39,6 +39,7 @@
 #define LEAT_LOG_EMBEDDED_STORE_H
 #include "base/buffer.h"
 #include "base/periodic.h"
+#include "base/rocksdb_iterator.h"
 #include "log/driver.h"
 #include "log/embedded/batch.h"
 #include "log/group.h"

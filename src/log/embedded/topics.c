@@ -166,9 +166,7 @@ static leat_status load_end(embedded_log *log, embedded_topic *topic, uint32_t i
             garbled = mine;
         }
     }
-    char *message = NULL;
-    rocksdb_iter_get_error(iterator, &message);
-    rocksdb_iter_destroy(iterator);
+    char *message = leat__iterator_end(iterator);
     if (message != NULL)
         return leat__embedded_fail(log, message, error);
     if (garbled)
@@ -285,9 +283,7 @@ leat_status leat__embedded_load_topics(embedded_log *log, leat_error *error)
         loaded = leat__realloc(loaded, count + 1, sizeof(embedded_topic *));
         loaded[count++] = topic;
     }
-    char *message = NULL;
-    rocksdb_iter_get_error(iterator, &message);
-    rocksdb_iter_destroy(iterator);
+    char *message = leat__iterator_end(iterator);
     if (message != NULL && status == LEAT_OK)
         status = leat__embedded_fail(log, message, error);
     else
@@ -354,10 +350,13 @@ leat_status leat__embedded_topic_create(leat_log *base, const char *name,
     return status;
 }
 
-/* Every group's committed offsets of the topic. */
-static void delete_offsets(embedded_log *log, const char *name, rocksdb_writebatch_t *batch)
+/* Every group's committed offsets of the topic; nothing is added to the batch if they can't all be
+ * read: a topic of the same name would begin where this one stood. */
+static leat_status delete_offsets(embedded_log *log, const char *name, rocksdb_writebatch_t *batch,
+                                  leat_error *error)
 {
     size_t name_length = strlen(name);
+    rocksdb_writebatch_set_save_point(batch);
     rocksdb_iterator_t *iterator = rocksdb_create_iterator(log->db, log->read_options);
     for (rocksdb_iter_seek(iterator, "O", 1); rocksdb_iter_valid(iterator);
          rocksdb_iter_next(iterator)) {
@@ -373,14 +372,22 @@ static void delete_offsets(embedded_log *log, const char *name, rocksdb_writebat
         if (left == name_length + 1 + 4 && memcmp(topic, name, name_length + 1) == 0)
             rocksdb_writebatch_delete(batch, key, length);
     }
-    rocksdb_iter_destroy(iterator);
+    char *message = leat__iterator_end(iterator), *ignored = NULL;
+    if (message == NULL) {
+        rocksdb_writebatch_pop_save_point(batch, &ignored);
+        return LEAT_OK;
+    }
+    rocksdb_writebatch_rollback_to_save_point(batch, &ignored); /* there is one */
+    return leat__embedded_fail(log, message, error);
 }
 
 static leat_status prepare_delete(embedded_write *write, rocksdb_writebatch_t *batch,
                                   leat_error *error)
 {
-    (void)error;
     embedded_topic *topic = ((topic_write *)write)->topic;
+    leat_status status = delete_offsets(write->log, topic->name, batch, error);
+    if (status != LEAT_OK)
+        return status;
     atomic_store(&topic->deleted, true); /* what stands behind us in the queue is refused */
     char key[EMBEDDED_KEY_MAX], key_end[EMBEDDED_KEY_MAX];
     rocksdb_writebatch_delete(batch, key, leat__embedded_key_topic(key, topic->name));
@@ -390,7 +397,6 @@ static leat_status prepare_delete(embedded_write *write, rocksdb_writebatch_t *b
     length = leat__embedded_key_partition(key, topic->number, 0);
     leat__embedded_key_partition(key_end, topic->number + 1, 0);
     rocksdb_writebatch_delete_range(batch, key, length, key_end, length);
-    delete_offsets(write->log, topic->name, batch);
     return LEAT_OK;
 }
 
