@@ -15,8 +15,10 @@
  *  3. A callback is a small transaction: state, timers and output of a callback that returns
  *     LEAT_OK are kept together; if it returns anything else none of it is (S3).
  *  4. Zero is the default in every options struct; where no default is safe the field is required.
- *  5. What is lent is valid until the callback returns; what you hand over is copied.  Names,
- *     types and const operator structs are borrowed until leat_job_free.
+ *  5. What is lent is valid until the callback returns, whatever the callback does meanwhile (S5);
+ *     what you hand over is copied: at once, but for what a value from leat_mut or leat_map_mut
+ *     points to, which is copied when the callback returns. Names, types and const operator structs
+ *     are borrowed until leat_job_free.
  *
  * Threads: build and free from one thread. Callbacks of one task never run at the same time;
  * callbacks of different tasks (partitions) do, so what `arg` points to must be read-only or
@@ -358,6 +360,13 @@ LEAT_API leat_log_record leat_origin(const leat_ctx *ctx);
 /* A value, a list's element and a map's entry are records of the log: with the key up to 1 MiB (an
  * element 32 KiB less). A callback that left a larger one fails with LEAT_ETOOBIG when it returns
  * (R19). */
+/* What is lent (S5), values, elements, a map's keys and values, stays where it is and as it was
+ * until the callback returns: leat_mut after leat_get edits another copy, and a delete, a trim or
+ * an append takes nothing away. From the first leat_mut of a value on, leat_get and leat_mut lend
+ * the edited one, always at the same place, until the value is deleted; what is written to it
+ * afterwards is lost. Strings and lists that you put into it are copied when the callback returns,
+ * not when they are assigned: they must last, unchanged, until then. That holds for constants, for
+ * what was lent, for the record and for leat_alloc, not for a buffer that is used again. */
 LEAT_API const void *leat_get(leat_ctx *ctx, int slot); /* NULL: this key has no value */
 LEAT_API void *leat_mut(leat_ctx *ctx, int slot);       /* zeroed if new */
 LEAT_API void leat_del(leat_ctx *ctx, int slot);        /* any kind of state */
@@ -368,6 +377,8 @@ LEAT_API void leat_list_trim(leat_ctx *ctx, int slot, size_t keep_newest);
 LEAT_API const void *leat_map_get(leat_ctx *ctx, int slot, const void *key);
 LEAT_API void *leat_map_mut(leat_ctx *ctx, int slot, const void *key);
 LEAT_API void leat_map_del(leat_ctx *ctx, int slot, const void *key);
+/* In the order of the keys (strings by byte, numbers by value); fn returns false to stop. It may
+ * change the map: entries that it deletes are not visited, nor are those that it adds. */
 LEAT_API void leat_map_each(leat_ctx *ctx, int slot,
                             bool (*fn)(void *arg, const void *key, const void *value), void *arg);
 

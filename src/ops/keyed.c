@@ -54,7 +54,8 @@ const leat__op_class leat__op_process = {
 static leat_status reduce_record(leat_ctx *ctx, const void *record)
 {
     const leat__op_spec *spec = ctx->spec;
-    bool first = leat_get(ctx, 0) == NULL;
+    const leat__op *op = (const leat__op *)ctx; /* ctx is its first member */
+    bool first = !leat__store_holds(ctx->task->store, op->first_slot);
     void *acc = leat_mut(ctx, 0);
     if (first)
         memcpy(acc, record, spec->in->size_bytes); /* strings are copied when the callback ends */

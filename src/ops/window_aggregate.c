@@ -111,7 +111,8 @@ static void add_to(leat__op *op, leat_span span, int64_t timestamp_ms, const voi
     const instance *self = op->instance;
     leat_ctx *ctx = &op->ctx;
     open_window open = look_at(op, span, self->assigner->id(&span));
-    open.view.first = leat_map_get(ctx, SLOT_WINDOWS, &open.id) == NULL;
+    open.view.first =
+        !leat__store_map_holds(ctx->task->store, op->first_slot + SLOT_WINDOWS, &open.id);
     void *acc = leat_map_mut(ctx, SLOT_WINDOWS, &open.id);
     op->spec->config.aggregate.op.add(acc, record);
     obey(&open, leat__trigger_element(self->trigger, &open.view, timestamp_ms, record), acc);

@@ -7,6 +7,9 @@
  *
  *     value record in undo_data: [time 8 if TTL][block 8 if deep][value bytes]
  *
+ *     lent      what was lent before the first edit or delete stays where it is and as it is (S5):
+ *               the value goes on aside, and comes back into the entry at the end
+ *
  *     check     between the two: what would be too big for the log is found while the log can
  * still undo it.
  * Strings alone nobody writes to, so their block is not copied but shared with the undo log
@@ -16,6 +19,8 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "state/internal.h"
+
+enum { LENT_KEPT_BYTES = 64 << 10 }; /* from one callback to the next */
 
 static size_t entry_cost_bytes(const leat__cells *cells, const leat__entry *entry)
 {
@@ -77,18 +82,23 @@ void leat__entry_touch_slow(leat__store *store, leat__entry *entry)
     store->dirty_bytes += entry_cost_bytes(cells, entry);
 }
 
-void leat__bury(leat__store *store, leat__block *block)
+void leat__retire(leat__store *store, void *memory)
 {
-    if (block == NULL)
-        return;
     if (store->graveyard_count == store->graveyard_capacity) {
         store->graveyard_capacity =
             store->graveyard_capacity != 0 ? store->graveyard_capacity * 2 : 16;
         store->graveyard =
             leat__realloc(store->graveyard, store->graveyard_capacity, sizeof *store->graveyard);
     }
-    store->graveyard[store->graveyard_count++] = block;
+    store->graveyard[store->graveyard_count++] = memory;
+}
+
+void leat__bury(leat__store *store, leat__block *block)
+{
+    if (block == NULL)
+        return;
     LEAT__COUNT(store->cache_bytes, -leat__block_bytes(block));
+    leat__retire(store, block);
 }
 
 /* The block that the undo log holds for this entry: not ours to free before the commit. */
@@ -109,6 +119,41 @@ static const char *undo_struct(const leat__store *store, const leat__cells *cell
            (cells->block_at != 0 ? sizeof(leat__block *) : 0);
 }
 
+/* Where the value is from now on, until the callback is over; not initialised. */
+static void *put_aside(leat__store *store, const leat__cells *cells, leat__entry *entry)
+{
+    leat__aside *aside =
+        leat__arena_alloc(&store->lent, sizeof *aside + (size_t)cells->value_bytes);
+    aside->sealed = entry->is_aside ? entry->aside->sealed : entry->sealed;
+    entry->aside = aside;
+    entry->is_aside = 1;
+    return aside->value;
+}
+
+static void bring_back(const leat__cells *cells, leat__entry *entry)
+{
+    if (!entry->is_aside)
+        return;
+    const leat__aside *aside = entry->aside;
+    entry->sealed = aside->sealed;
+    entry->is_aside = 0;
+    memcpy(leat__entry_value(cells, entry), aside->value, cells->value_bytes);
+}
+
+static void hand_out(leat__store *store, leat__cells *cells, leat__entry *entry)
+{
+    const void *before = leat__entry_value(cells, entry);
+    bool present = (entry->flags & LEAT__PRESENT) != 0;
+    if (present && leat__is_lent(store, cells))
+        memcpy(put_aside(store, cells, entry), before, cells->value_bytes);
+    if (present && cells->block_at != 0 && !cells->shares) {
+        leat__block *copy = leat__value_copy(cells->slot.type, leat__entry_value(cells, entry));
+        LEAT__COUNT(store->cache_bytes, leat__block_bytes(copy));
+        *leat__entry_block(cells, entry) = copy; /* the old one belongs to the undo log now */
+    }
+    entry->flags |= LEAT__HANDED;
+}
+
 void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry)
 {
     if (cells->time_at != 0) {
@@ -119,17 +164,10 @@ void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry
         *time_ms = now_ms;
     }
     leat__entry_touch(store, entry);
-    void *value = leat__entry_value(cells, entry);
-    if (cells->block_at != 0 && (entry->flags & LEAT__HANDED) == 0) {
-        if ((entry->flags & LEAT__PRESENT) != 0 && !cells->shares) {
-            leat__block *copy = leat__value_copy(cells->slot.type, value);
-            LEAT__COUNT(store->cache_bytes, leat__block_bytes(copy));
-            *leat__entry_block(cells, entry) = copy; /* the old one belongs to the undo log now */
-        }
-        entry->flags |= LEAT__HANDED;
-    }
+    if ((entry->flags & LEAT__HANDED) == 0 && cells->role != LEAT__ROLE_TIMER)
+        hand_out(store, cells, entry);
     entry->flags |= LEAT__PRESENT;
-    return value;
+    return leat__entry_value(cells, entry);
 }
 
 void leat__entry_del(leat__store *store, leat__cells *cells, leat__entry *entry)
@@ -141,11 +179,14 @@ void leat__entry_del(leat__store *store, leat__cells *cells, leat__entry *entry)
         leat__list_clear(store, entry);
     } else {
         LEAT_ASSERT((entry->flags & LEAT__OWNED) == 0); /* by now callbacks are over */
-        if ((entry->flags & LEAT__HANDED) != 0 && !cells->shares)
+        bool handed = (entry->flags & LEAT__HANDED) != 0, deep = cells->block_at != 0;
+        if (handed && deep && !cells->shares)
             leat__bury(store, *leat__entry_block(cells, entry));
-        if (cells->block_at != 0)
+        if (deep)
             *leat__entry_block(cells, entry) = NULL;
-        memset(leat__entry_value(cells, entry), 0, cells->value_bytes);
+        bool out = handed || leat__is_lent(store, cells);
+        memset(out ? put_aside(store, cells, entry) : leat__entry_value(cells, entry), 0,
+               cells->value_bytes);
     }
     entry->flags &= (uint8_t) ~(LEAT__PRESENT | LEAT__HANDED);
 }
@@ -157,6 +198,10 @@ static void forget(leat__store *store)
     for (size_t i = 0; i < store->graveyard_count; i++)
         leat__free(store->graveyard[i]);
     store->graveyard_count = 0;
+    if (store->lent.used_bytes > LENT_KEPT_BYTES)
+        leat__arena_free(&store->lent);
+    else
+        leat__arena_reset(&store->lent);
     store->undo_count = 0;
     store->undo_data.length = 0;
 }
@@ -175,10 +220,8 @@ static void take_over(leat__store *store, leat__cells *cells, leat__entry *entry
     if (own == *block)
         return;
     LEAT__COUNT(store->cache_bytes, leat__block_bytes(own));
-    if (!cells->shares) {
-        LEAT__COUNT(store->cache_bytes, -leat__block_bytes(*block));
-        leat__free(*block);
-    }
+    if (!cells->shares)
+        leat__bury(store, *block); /* another value of the callback may point into it */
     *block = own;
 }
 
@@ -204,10 +247,14 @@ void leat__edit_commit(leat__store *store)
         leat__entry *entry = store->undo[i].entry;
         leat__cells *cells = leat__cells_of(store, entry);
         entry->flags &= (uint8_t)~LEAT__TOUCHED;
-        if (cells->role == LEAT__ROLE_LIST)
+        if (cells->role == LEAT__ROLE_LIST) {
             leat__list_commit(store, cells, entry, &store->undo[i]);
-        else if (cells->block_at != 0)
+            continue;
+        }
+        bring_back(cells, entry);
+        if (cells->block_at != 0)
             commit_deep(store, cells, entry, &store->undo[i]);
+        entry->flags &= (uint8_t)~LEAT__HANDED;
     }
     forget(store);
 }
@@ -216,6 +263,7 @@ static void undo_value(leat__store *store, leat__cells *cells, leat__entry *entr
                        const leat__undo *undo)
 {
     const char *data = store->undo_data.data + undo->data_at;
+    bring_back(cells, entry);
     if (cells->time_at != 0) {
         memcpy(leat__entry_time(cells, entry), data, sizeof(int64_t));
         data += sizeof(int64_t);
@@ -280,7 +328,7 @@ static leat_status check_entry(leat__store *store, leat__cells *cells, const lea
 {
     leat__entry *entry = undo->entry;
     size_t memory_bytes = (size_t)entry->key_bytes + entry->map_key_bytes + cells->value_bytes;
-    if ((entry->flags & LEAT__HANDED) != 0)
+    if ((entry->flags & LEAT__HANDED) != 0 && cells->block_at != 0)
         take_over(store, cells, entry, undo);
     if (cells->block_at != 0)
         memory_bytes += leat__block_bytes(*leat__entry_block(cells, entry));
@@ -320,6 +368,7 @@ void leat__store_callback_begin(leat__store *store)
     if (store->durable)
         leat__table_evict(store);
     store->in_callback = true;
+    store->callback_serial++;
     store->too_big.status = LEAT_OK;
     store->begin_dirty_count = store->dirty_count;
     store->begin_dirty_bytes = store->dirty_bytes;

@@ -37,7 +37,7 @@ enum { /* leat__entry.flags */
        LEAT__PRESENT = 1,
        LEAT__DIRTY = 2,   /* changed since the last seal: in store->dirty */
        LEAT__TOUCHED = 4, /* changed in this callback: in the undo log */
-       LEAT__HANDED = 8,  /* a deep value is out for editing: commit takes what it points to */
+       LEAT__HANDED = 8,  /* a value is out for editing: commit takes what it points to */
        LEAT__STORED =
            16, /* the last seal (or the database) has a value: needs a tombstone when deleted */
        LEAT__RECENT = 32, /* used since the clock hand passed */
@@ -53,13 +53,23 @@ typedef enum leat__role {
     LEAT__ROLE_HEAD
 } leat__role;
 
+/* S5: the value while its callback goes on, if what is in the entry itself was lent before. */
+typedef struct leat__aside {
+    uint64_t sealed; /* the entry's */
+    _Alignas(16) char value[];
+} leat__aside;
+
 typedef struct leat__entry {
     uint32_t tag; /* low half of the hash: index and check */
     uint32_t key_bytes;
     uint32_t map_key_bytes; /* follows the key */
     uint16_t slot;
-    uint8_t flags, class;
-    uint64_t sealed; /* 1 + epoch of the last seal that wrote it; 0: as the database has it */
+    uint8_t flags;
+    uint8_t class : 7, is_aside : 1;
+    union {
+        uint64_t sealed; /* 1 + epoch of the last seal that wrote it; 0: as the database has it */
+        leat__aside *aside; /* is_aside: within a callback that touched the entry */
+    };
     char body[];
 } leat__entry;
 
@@ -125,6 +135,7 @@ typedef struct leat__cells {
     bool hold_rows;         /* restore into memory: rows wait for the directory row */
     leat__entry *current;   /* of the current key, if current_serial is the store's */
     uint64_t current_serial;
+    uint64_t lent_serial; /* of the last callback that was lent something of this slot */
 } leat__cells;
 
 typedef struct leat__cell {
@@ -178,10 +189,12 @@ struct leat__store {
     size_t undo_count, undo_capacity;
     leat__buffer undo_data;
     bool in_callback;
+    uint64_t callback_serial;
     leat_error too_big; /* the first element of this callback that no row can hold (R19) */
     size_t begin_dirty_count, begin_dirty_bytes;
-    leat__block **graveyard; /* blocks lent to the callback that no value owns any more */
+    void **graveyard; /* memory lent to the callback that no value owns any more */
     size_t graveyard_count, graveyard_capacity;
+    leat__arena lent; /* values aside, keys of map_each; until the callback is over */
 
     leat__entry **dirty;
     size_t dirty_count, dirty_capacity, dirty_bytes;
@@ -235,6 +248,8 @@ static inline leat__cells *leat__cells_of(const leat__store *store, const leat__
 }
 static inline void *leat__entry_value(const leat__cells *cells, leat__entry *entry)
 {
+    if (__builtin_expect(entry->is_aside, 0))
+        return entry->aside->value;
     if (__builtin_expect(cells->inline_value, 1))
         return entry->body;
     void *value;
@@ -315,7 +330,15 @@ void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry
 void leat__entry_del(leat__store *store, leat__cells *cells, leat__entry *entry);
 void leat__undo_push(leat__store *store, leat__entry *entry, uint8_t kind, const void *data,
                      size_t size_bytes);
+/* Freed when the callback is over. */
+void leat__retire(leat__store *store, void *memory);
 void leat__bury(leat__store *store, leat__block *block);
+/* S5: may the callback hold a pointer to what this slot had? Kept per slot, not per entry: that
+ * costs a read next to nothing, and a callback has one key. */
+static inline bool leat__is_lent(const leat__store *store, const leat__cells *cells)
+{
+    return store->in_callback && cells->lent_serial == store->callback_serial;
+}
 /* The log would take no row of that size, key and value together (R19). */
 leat_status leat__row_too_big(leat_error *error, const leat__cells *cells, const leat__entry *entry,
                               size_t row_bytes);

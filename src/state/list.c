@@ -30,7 +30,14 @@ static void reserve(leat__store *store, const leat__cells *cells, leat__items *i
         return;
     LEAT__COUNT(store->cache_bytes, -array_bytes(cells, items->capacity));
     items->capacity = items->capacity != 0 ? items->capacity * 2 : CAPACITY_MIN;
-    items->data = leat__realloc(items->data, items->capacity, cells->value_bytes);
+    if (items->data != NULL && leat__is_lent(store, cells)) { /* S5 */
+        char *larger = leat__realloc(NULL, items->capacity, cells->value_bytes);
+        memcpy(larger, items->data, ((size_t)items->first + items->count) * cells->value_bytes);
+        leat__retire(store, items->data);
+        items->data = larger;
+    } else {
+        items->data = leat__realloc(items->data, items->capacity, cells->value_bytes);
+    }
     if (cells->slot.ttl_ms != 0)
         items->times = leat__realloc(items->times, items->capacity, sizeof *items->times);
     if (!cells->flat)
@@ -144,7 +151,10 @@ void leat__list_commit(leat__store *store, const leat__cells *cells, leat__entry
     leat__items *items = leat__entry_items(entry);
     uint32_t first_before;
     memcpy(&first_before, store->undo_data.data + undo->data_at, sizeof first_before);
-    free_blocks(store, items, first_before, items->first);
+    for (size_t i = first_before; items->blocks != NULL && i < items->first; i++) {
+        leat__bury(store, items->blocks[i]); /* another value of the callback may point there */
+        items->blocks[i] = NULL;
+    }
     items->dropped += items->first - first_before;
     if (items->count == 0)
         items->unsorted = 0;
@@ -299,6 +309,7 @@ size_t leat__store_list(leat__store *store, size_t slot, const void **elements)
         return 0;
     if (cells->slot.ttl_on_read && items->times != NULL)
         refresh(store, cells, entry, now_ms);
+    cells->lent_serial = store->callback_serial;
     *elements = element_at(cells, items, items->first);
     return items->count;
 }

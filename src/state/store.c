@@ -129,6 +129,7 @@ leat_status leat__store_open(leat__store **out, const leat__store_opts *opts, le
     store->durable = opts->database->ops->durable;
     store->stage = opts->stage;
     store->partition = opts->partition;
+    store->lent.chunk_bytes = 4096; /* there are many stores, and most callbacks need none */
     store->prefix[0] = (char)(opts->stage >> 8);
     store->prefix[1] = (char)opts->stage;
     store->prefix[2] = (char)(opts->partition >> 8);
@@ -183,6 +184,7 @@ void leat__store_close(leat__store *store)
     leat__buffer_free(&store->map_key);
     leat__buffer_free(&store->sweep_key);
     leat__arena_free(&store->scratch);
+    leat__arena_free(&store->lent);
     leat__free(store);
 }
 
@@ -220,24 +222,38 @@ void leat__store_prefetch(const leat__store *store, const uint64_t *hashes, size
 
 /* ---------------------------------------------------------------- values */
 
-/* What a read of a present entry gives: NULL if it is expired, refreshed if the slot says so (S2).
- */
-static const void *read_entry(leat__store *store, leat__cells *cells, leat__entry *entry)
+/* Is there a value? Not if it is expired; refreshed if the slot says so (S2). */
+static bool holds(leat__store *store, leat__cells *cells, leat__entry *entry)
 {
     if (entry == NULL || (entry->flags & LEAT__PRESENT) == 0)
-        return NULL;
+        return false;
     if (cells->time_at != 0) {
         int64_t now_ms = leat__now(store, cells), *time_ms = leat__entry_time(cells, entry);
         if (leat__time_expired(cells, *time_ms, now_ms)) {
             leat__entry_del(store, cells, entry); /* the tombstone goes out with this epoch (R22) */
-            return NULL;
+            return false;
         }
         if (cells->slot.ttl_on_read && *time_ms != now_ms) {
             leat__entry_touch(store, entry);
             *time_ms = now_ms;
         }
     }
+    return true;
+}
+
+static const void *read_entry(leat__store *store, leat__cells *cells, leat__entry *entry)
+{
+    if (!holds(store, cells, entry))
+        return NULL;
+    cells->lent_serial = store->callback_serial; /* S5 */
     return leat__entry_value(cells, entry);
+}
+
+bool leat__store_holds(leat__store *store, size_t slot)
+{
+    leat__cells *cells = &store->cells_of[slot];
+    LEAT_ASSERT(cells->role == LEAT__ROLE_VALUE);
+    return holds(store, cells, leat__cache_find(store, cells));
 }
 
 const void *leat__store_get(leat__store *store, size_t slot)
@@ -290,6 +306,13 @@ const void *leat__store_map_get(leat__store *store, size_t slot, const void *map
     leat__cells *cells = &store->cells_of[slot];
     leat_str bytes = map_key_bytes(store, cells, map_key);
     return read_entry(store, cells, leat__cache_find_map(store, cells, bytes));
+}
+
+bool leat__store_map_holds(leat__store *store, size_t slot, const void *map_key)
+{
+    leat__cells *cells = &store->cells_of[slot];
+    leat_str bytes = map_key_bytes(store, cells, map_key);
+    return holds(store, cells, leat__cache_find_map(store, cells, bytes));
 }
 
 void *leat__store_map_mut(leat__store *store, size_t slot, const void *map_key)
@@ -350,11 +373,11 @@ void leat__store_map_each(leat__store *store, size_t slot,
     for (size_t i = base; i < count; i++) {
         leat__entry *entry = store->gathered[i];
         const void *value = read_entry(store, cells, entry);
-        leat__map_key_value key;
         if (value == NULL)
             continue;
+        leat__map_key_value *key = leat__arena_alloc(&store->lent, sizeof *key); /* S5 */
         if (!fn(arg,
-                leat__map_key_read(&key, cells->slot.map_key, leat__entry_map_key(cells, entry)),
+                leat__map_key_read(key, cells->slot.map_key, leat__entry_map_key(cells, entry)),
                 value))
             break;
     }

@@ -5,8 +5,10 @@
  *                             │ dirty set per epoch            │ one WriteBatch per epoch, with the
  *        barrier: seal(N) ────┘──► changelog entries ──commit──┘ changelog position (R6)
  *
- * Ownership: a value handed out is valid until the callback returns. One thread per store; apply
- * runs on the commit thread and touches only the database and `applied_epoch`.
+ * Ownership: what is handed out, values, elements, map keys, is valid until the callback returns,
+ * and shows what it showed, whatever the callback does meanwhile (S5); outside a callback until the
+ * next change. One thread per store; apply runs on the commit thread and touches only the database
+ * and `applied_epoch`.
  *
  * S3: callback_begin / callback_commit / callback_rollback make every change between them all or
  * nothing.
@@ -96,6 +98,8 @@ void leat__store_callback_rollback(leat__store *store);
 
 /* value: NULL if absent or expired */
 const void *leat__store_get(leat__store *store, size_t slot);
+/* The same, but for the pointer: a later edit has nothing to keep for it. */
+bool leat__store_holds(leat__store *store, size_t slot);
 void *leat__store_mut(leat__store *store, size_t slot); /* zeroed if new */
 void leat__store_del(leat__store *store,
                      size_t slot); /* any kind: everything under the current key */
@@ -106,9 +110,11 @@ size_t leat__store_list(leat__store *store, size_t slot,
 void leat__store_trim(leat__store *store, size_t slot, size_t keep_newest);
 /* map; map_key points to a value of the map_key type */
 const void *leat__store_map_get(leat__store *store, size_t slot, const void *map_key);
+bool leat__store_map_holds(leat__store *store, size_t slot, const void *map_key);
 void *leat__store_map_mut(leat__store *store, size_t slot, const void *map_key);
 void leat__store_map_del(leat__store *store, size_t slot, const void *map_key);
-/* In key byte order; fn returns false to stop; the map must not be changed meanwhile. */
+/* In key byte order; fn returns false to stop. fn may change the map: entries that it deletes are
+ * not visited, nor are those that it adds. */
 void leat__store_map_each(leat__store *store, size_t slot,
                           bool (*fn)(void *arg, const void *map_key, const void *value), void *arg);
 

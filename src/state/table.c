@@ -107,7 +107,7 @@ leat__entry *leat__entry_new(leat__store *store, leat__cells *cells, uint32_t ta
         .key_bytes = (uint32_t)key.length,
         .map_key_bytes = (uint32_t)map_key.length,
         .slot = (uint16_t)(cells - store->cells_of),
-        .class = (uint8_t) class,
+        .class = class & 0x7f,
         .flags = LEAT__RECENT,
     };
     memset(entry->body, 0, cells->key_at);

@@ -59,14 +59,24 @@ static void del_then_mut_is_zeroed(world *w)
     commit(w);
 }
 
-static void get_and_mut_are_one_value(world *w)
+static void what_get_lent_stays_as_it_was(world *w)
 {
     set_tally(w, "ann", 7);
     begin(w, "ann");
     const struct tally *read = leat__store_get(w->store, TALLY);
-    ((struct tally *)leat__store_mut(w->store, TALLY))->count = 8;
-    assert_int_equal(read->count, 8);
+    struct tally *edited = leat__store_mut(w->store, TALLY);
+    edited->count = 8;
+    assert_int_equal(read->count, 7);
+    assert_ptr_equal(leat__store_get(w->store, TALLY), edited);
+    assert_ptr_equal(leat__store_mut(w->store, TALLY), edited);
+    leat__store_del(w->store, TALLY);
+    struct tally *again = leat__store_mut(w->store, TALLY);
+    assert_int_equal(again->count, 0);
+    again->count = 9;
+    assert_int_equal(read->count, 7);
+    assert_int_equal(edited->count, 8);
     commit(w);
+    assert_int_equal(tally_of(w, TALLY, "ann"), 9);
 }
 
 static void many_keys(world *w)
@@ -317,7 +327,7 @@ static void values_stay_where_they_are_in_a_callback(world *w)
     X(slots_of_one_key_are_apart, "S1 slots of one key are apart") \
     X(del_removes, "S1 a deleted value stays deleted") \
     X(del_then_mut_is_zeroed, "S1 a value made anew after its deletion is zeroed") \
-    X(get_and_mut_are_one_value, "S1 get and mut in one callback give the same value") \
+    X(what_get_lent_stays_as_it_was, "S5 what was lent stays as it was, edited or deleted") \
     X(many_keys, "S1 many keys live side by side") \
     X(any_bytes_are_a_key, "S1 a key may be empty, long or hold zero bytes") \
     X(keys_with_one_hash_are_apart, "S1 keys with the same hash are apart") \
