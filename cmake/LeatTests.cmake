@@ -3,7 +3,7 @@
 #   tests/{conformance,integration,simulation}/test_X.c   cmocka, links the whole library
 #   (X_*.c beside test_X.c: more of its sources, also of test_X_kafka.c)
 #   tests/integration/recommender/test_X.c     cmocka, links the recommender's folders too
-#   tests/{integration,crash}/[FOLDER/]test_X.py   Python 3 without packages;
+#   tests/{integration,crash,upgrade}/[FOLDER/]test_X.py   Python 3 without packages;
 #                                              LEAT_BIN_DIR: programs, LEAT_SOURCE_DIR: sources
 #   tests/fuzz/fuzz_LAYER_X.c                  libFuzzer; in other builds it replays tests/fuzz/corpus/LAYER_X
 #   tests/**/test_*kafka*                      run beside one Kafka broker, which the fixture `kafka`
@@ -126,7 +126,7 @@ function(leat_script_test source name label timeout_s)
 endfunction()
 
 function(leat_script_tests)
-  foreach(folder integration crash)
+  foreach(folder integration crash upgrade)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/test_*.py
          ${CMAKE_SOURCE_DIR}/tests/${folder}/*/test_*.py)
     foreach(source ${sources})
@@ -160,6 +160,19 @@ function(leat_crash_clients)
   target_link_libraries(user_counts_without_r1 PRIVATE leat_static)
   set_target_properties(user_counts_without_r1 PROPERTIES LINKER_LANGUAGE CXX
                         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endfunction()
+
+# A job whose bytes of earlier versions are in tests/upgrade/data, and a clock as it was then.
+function(leat_upgrade_programs)
+  add_executable(upgrade_shop ${CMAKE_SOURCE_DIR}/tests/upgrade/shop.c)
+  target_link_libraries(upgrade_shop PRIVATE leat_static)
+  add_library(upgrade_clock MODULE ${CMAKE_SOURCE_DIR}/tests/upgrade/clock.c)
+  target_link_libraries(upgrade_clock PRIVATE ${CMAKE_DL_LIBS})
+  target_compile_options(upgrade_clock PRIVATE -Wno-missing-prototypes)
+  set_target_properties(upgrade_shop PROPERTIES LINKER_LANGUAGE CXX)
+  set_target_properties(upgrade_shop upgrade_clock PROPERTIES
+                        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()
 
 function(leat_lint_tests)
@@ -214,6 +227,7 @@ function(leat_tests)
   endif()
   leat_kafka_fixture()
   leat_crash_clients()
+  leat_upgrade_programs()
   leat_unit_tests()
   leat_whole_library_tests()
   leat_script_tests()

@@ -31,6 +31,7 @@ class Server:
         self.own_dir = data_dir is None
         self.data_dir = data_dir or tempfile.mkdtemp(prefix="leat-recommender-")
         self.flags = list(flags)
+        self.command, self.env = BINARY, None
         self.process = None
         self.connection = None
 
@@ -45,9 +46,9 @@ class Server:
         assert code in (None, 0), f"the server ended with {code}"
 
     def start(self):
-        command = [BINARY, "serve", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0"]
+        command = [self.command, "serve", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(command + self.flags, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
+                                        stderr=subprocess.PIPE, text=True, env=self.env)
         line = self.process.stdout.readline()
         if not line.startswith("ready http://127.0.0.1:"):
             self.process.wait()
