@@ -17,7 +17,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import tool  # noqa: E402
 
-NOBODY = 65534
 AS_ROOT = os.geteuid() == 0
 
 
@@ -145,7 +144,7 @@ class ReadOnly(FaultCase):
     def setUp(self):
         super().setUp()
         os.chmod(self.dir, 0o755)
-        self.others = {"user": NOBODY, "group": NOBODY} if AS_ROOT else {}
+        self.others = tool.bound_by_modes()
 
     def forbid(self, path):
         for folder, _, names in os.walk(path):

@@ -1,5 +1,6 @@
 """Running leat's programs from tests: where they are, their output as lines, a folder that stays
 behind when a test fails."""
+import ctypes
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ BIN = os.environ.get("LEAT_BIN_DIR") or os.path.join(SOURCE, "build", "release",
 SANITIZED = bool(os.environ.get("LEAT_SANITIZE"))
 SKIPPED = 77
 TIMEOUT_S = 120 if SANITIZED else 30
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # linux/prctl.h, linux/capability.h
 
 
 def program(name):
@@ -39,6 +41,20 @@ def run(name, *arguments, stdin=None, expect=0, timeout=TIMEOUT_S, env=None, **o
         raise Failed(f"{' '.join(command)}\nexit code {done.returncode}, not {expect}\n"
                      f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done
+
+
+def bound_by_modes():
+    """What to hand to `run`, so that the modes of files bind root's child as they bind the owner of
+    the files: without the capability to write everywhere.  It still reaches programs below folders
+    that only root may enter, as another user would not."""
+    if os.geteuid() != 0:
+        return {}
+
+    def without_override():
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)")
+    return {"preexec_fn": without_override}
 
 
 def start(name, *arguments, **others):
