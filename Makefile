@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 100
 RELEASE := build/release
-C_FILES = $(shell git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc')
+C_FILES = $(shell git ls-files --cached -- '*.c' '*.h' '*.cc')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test soak bench check fmt docs install fuzz coverage clean

@@ -1,4 +1,5 @@
-"""The lint tests can fail: each one is shown a small tree with one mistake and has to find it."""
+"""The lint tests can fail: each one is shown a small tree with one mistake and has to find it.  The
+same mistake in a file that git does not track is nobody's business."""
 import os
 import subprocess
 import sys
@@ -49,17 +50,35 @@ MISTAKES = (
 )
 
 
-def lint(name, tree):
+def write(folder, tree):
+    for path, content in tree.items():
+        os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
+        with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
+            file.write(content)
+
+
+def tracked(folder):
+    """As a repository of its own, also where a hook of git runs this test."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", "-C", folder, *command], check=True, env=environment)
+
+
+def lint(name, tree, untracked=None):
     with tempfile.TemporaryDirectory(prefix="leat-lint-") as folder:
-        for path, content in tree.items():
-            os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
-            with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
-                file.write(content)
+        write(folder, tree)
+        tracked(folder)
+        write(folder, untracked or {})
         done = subprocess.run([sys.executable, os.path.join(HERE, f"lint_{name}.py")],
                               env=dict(os.environ, LEAT_SOURCE_DIR=folder, LEAT_BIN_DIR="/bin",
                                        GIT_CEILING_DIRECTORIES=os.path.dirname(folder)),
                               capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def somebodys(path):
+    folder, name = os.path.split(path)
+    return os.path.join(folder, "my_" + name)
 
 
 def main():
@@ -74,6 +93,10 @@ def main():
         if status != 77 and (status != 1 or expected not in output):
             failed += 1
             print(f"{name}: did not find '{expected}' (status {status}): {output}")
+        status, output = lint(name, SOUND, {somebodys(path): content})
+        if status not in (0, 77):
+            failed += 1
+            print(f"{name}: complains about a file that git does not track: {output}")
     print(f"{len(MISTAKES)} mistakes shown, {failed} not found")
     sys.exit(1 if failed else 0)
 
