@@ -11,6 +11,7 @@
 #                                              there (LEAT_TEST_KAFKA_FILE) says where it listens;
 #                                              see tests/support/kafka.h and kafka.py
 #   tests/lint/lint_X.py                       rules about the sources and documents (LEAT_LINT)
+#   tests/install/test_X.py                    installing, and checkouts that move (LEAT_LINT)
 # Exit status 77 means skipped: the test says why.
 # LEAT_CRASH_ROUNDS is how often a crash test should kill; a sanitizer slows each round tenfold.
 set(LEAT_CRASH_ROUNDS 20) # `make soak` does more
@@ -181,9 +182,11 @@ function(leat_lint_tests)
     get_filename_component(name ${source} NAME_WE)
     leat_script_test(${source} ${name} lint 300)
   endforeach()
-  if(EXISTS ${CMAKE_SOURCE_DIR}/tests/install/test_install.py)
-    leat_script_test(${CMAKE_SOURCE_DIR}/tests/install/test_install.py test_install install 300)
-  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/install/test_*.py)
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    leat_script_test(${source} ${name} install 300)
+  endforeach()
 endfunction()
 
 # A fuzzer defines LLVMFuzzerTestOneInput.  Elsewhere the same file replays its corpus once, so

@@ -1,5 +1,9 @@
 #!/usr/bin/env bash
 # build.sh PRESET [TARGET...] - configure once, build, and stay quiet unless something is wrong.
+#
+# A build folder that came along with a moved or copied checkout belongs to another source folder:
+# CMake refuses it, and files in it (the address of a test's broker) are about the other one.  It is
+# made anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1
@@ -7,6 +11,12 @@ shift
 log=build/$preset.log
 mkdir -p build
 jobs=${JOBS:-$(nproc)}
+cache=build/$preset/CMakeCache.txt
+elsewhere=$([ ! -e "$cache" ] || sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$cache")
+if [ -n "$elsewhere" ] && ! [ "$elsewhere" -ef . ]; then
+    echo "build $preset: the build folder was made for $elsewhere; building anew for $PWD"
+    rm -rf "build/$preset"
+fi
 build() {
     cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}
 }

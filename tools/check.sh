@@ -10,8 +10,9 @@ jobs=${JOBS:-$(nproc)}
 passed=0
 failed=""
 
+# What git tracks: other files in somebody's checkout are nobody's business.
 sources() {
-    git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+    git ls-files --cached -- "$@" | while read -r file; do
         [ ! -e "$file" ] || echo "$file"
     done
 }
@@ -26,7 +27,7 @@ step_werror() { tools/build.sh werror; }
 
 # Uses clang's own compile commands, so that no gcc flag is foreign to it.
 step_tidy() {
-    cmake --preset asan >/dev/null || return 1
+    tools/build.sh asan help || return 1 # configured; nothing is compiled yet
     sources 'src/*.c' 'apps/*.c' 'examples/*.c' |
         xargs -P "$jobs" -n 4 clang-tidy-14 --quiet -p build/asan --warnings-as-errors='*' 2>&1 |
         grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header-filter'
