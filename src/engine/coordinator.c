@@ -11,6 +11,7 @@
  * commit.
  */
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/run.h"
@@ -129,11 +130,25 @@ void leat__keep_assignment(leat__run *run, const leat_log_event *event)
     run->generation = event->generation;
 }
 
+/* R7: does the log still let this generation write? If so its group tells nothing more of it. */
+static bool is_still_owned(leat__run *run)
+{
+    leat_log_txn *txn;
+    leat__watch(run, "the generation", LEAT__LOG_CALL_MS);
+    bool owned = leat_log_begin(run->member, run->generation, &txn, NULL) == LEAT_OK;
+    if (owned)
+        leat_log_txn_abort(txn);
+    leat__watch_end(run);
+    return owned;
+}
+
 /* Restores what is owned; partitions that are taken away meanwhile (R7) end it, and what is owned
  * then is restored instead. Without an assignment there is nothing to run until one comes
- * (follow_assignment). */
+ * (follow_assignment). What the log gives up although the group stands as it did, as when another
+ * process ends our transactions, is tried again for a while (R30): no event would come. */
 static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
 {
+    leat__asking asking = {0};
     while (run->generation >= 0 && !waits_for_the_others(run)) {
         int64_t generation = run->generation;
         leat_error cause = {0};
@@ -141,12 +156,16 @@ static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
         if (status == LEAT_OK)
             return LEAT_OK;
         leat__disassemble(run); /* half of it is not open */
-        if (status != LEAT_EABORTED || atomic_load(&run->stop_requested)) {
+        bool stands = status == LEAT_EABORTED && !atomic_load(&run->stop_requested) &&
+                      run->generation == generation && is_still_owned(run);
+        leat_error later = {.status = LEAT_EAGAIN, .recovery = LEAT_RECOVERY_RETRY};
+        bool again = stands && leat__ask_again(run, &asking, LEAT_EAGAIN, &later);
+        if (status != LEAT_EABORTED || atomic_load(&run->stop_requested) || (stands && !again)) {
             if (error != NULL)
                 *error = cause;
             return status;
         }
-        if (run->generation == generation)
+        if (run->generation == generation && !stands)
             run->generation = -1; /* the log says so; an event will, too */
         leat__log_line(LEAT__INFO, "job", "restore abandoned: %s", cause.message);
     }
