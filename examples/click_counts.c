@@ -4,7 +4,7 @@
  *                                └ more than 30 s late ─► late_clicks
  *
  *     echo '{"ts_ms":1000,"user":"ann","page":"/"}' | leat produce --log embedded:data clicks
- *     click_counts --log embedded:data --until-end
+ *     click_counts --log embedded:data --until-end --drain
  *
  * A minute is counted once clicks from 2 s behind it have come; a click that is up to 30 s later
  * than that still counts, and the minute's count is sent again.

@@ -10,7 +10,7 @@ typedef struct options {
     const char *program, *log, *input, *output, *partitioned_by, *state_dir, *instance;
     const char *snapshot_dir;
     uint32_t snapshot_interval_ms, workers, epoch_ms, backlog_epoch_ms;
-    bool until_end, explain;
+    bool until_end, drain, explain;
     leat_guarantee guarantee;
 } options;
 
@@ -35,6 +35,8 @@ static const struct {
     {"--backlog-epoch-ms", "N", "how often while far behind (200)",
      offsetof(options, backlog_epoch_ms)},
     {"--until-end", "", "end where the input ends", offsetof(options, until_end)},
+    {"--drain", "", "and fire the windows open there: no run is to go on",
+     offsetof(options, drain)},
     {"--explain", "", "print the plan and end", offsetof(options, explain)},
 };
 enum { OPTION_COUNT = sizeof option_table / sizeof option_table[0] };
@@ -124,7 +126,8 @@ static leat_job *options_job(const options *opts, const char *name)
                                          .guarantee = opts->guarantee,
                                          .worker_count = opts->workers,
                                          .epoch_ms = opts->epoch_ms,
-                                         .backlog_epoch_ms = opts->backlog_epoch_ms});
+                                         .backlog_epoch_ms = opts->backlog_epoch_ms,
+                                         .drain = opts->drain});
 }
 
 /* Runs the job to its end, SIGINT or SIGTERM, and frees it; returns the exit code. */

@@ -119,6 +119,14 @@ typedef struct leat_job_opts {
     /* how often what has been read is deleted from the internal topics of an exchange through the
      * log; 0: 30 s */
     int64_t trim_interval_ms;
+    /* What the end of the sources with until_end means (W5). false: the run ends there, and what is
+     * open stays open: timers, windows and time are kept in the state, and the next run goes on as
+     * if this one had not ended. true: time ends, too, so that every event-time timer and window
+     * fires. That is for a job that will not go on: if it does, what has fired is closed, records
+     * that belong to such a window open it anew and give a second, partial result; a log line and
+     * leat_job_stats.resumed_after_drain say so. An operator whose timer always sets the next one
+     * never comes to an end. leat_job_stop and signals never drain */
+    bool drain;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -158,7 +166,8 @@ typedef struct leat_log_source {
     /* the field by which the topic is partitioned (murmur2 of its text): key_by on it needs no
      * exchange */
     const char *partitioned_by;
-    /* read to the end as of the start, then end: every timer and window fires (W5) */
+    /* read to the end as of the start, then end. Timers and windows that are open stay so for the
+     * next run, unless leat_job_opts.drain says that they fire (W5) */
     bool until_end;
     leat_on_error on_error; /* for records that do not decode; the default is STOP */
 } leat_log_source;
@@ -443,6 +452,9 @@ typedef struct leat_job_stats {
     /* offsets of the sources that retention took before they were read, since the job was made; the
      * job goes on with what is left */
     uint64_t records_lost;
+    /* partitions that went on, since the job was started, behind an end at which an earlier run had
+     * fired what was open (leat_job_opts.drain) */
+    uint64_t resumed_after_drain;
     /* of state_dir: made and failed since the job was started; when the last was made (0: none),
      * how long that took, and its size */
     uint64_t snapshots, snapshot_failures;

@@ -20,6 +20,7 @@ enum leat__item_kind {
     LEAT__ITEM_RECORD,
     LEAT__ITEM_WATERMARK,
     LEAT__ITEM_IDLE,
+    LEAT__ITEM_STOPPED, /* nothing more in this run, time stays as it is (W5) */
     LEAT__ITEM_BARRIER
 };
 
@@ -52,6 +53,7 @@ typedef struct leat__channel {
     size_t current_at;
     /* receiver only: blocked until all barriers are there (R23) */
     bool barriered;
+    bool ended;              /* receiver only: nothing more comes in this run */
     uint32_t input;          /* receiver only: number in its valve */
     _Atomic bool waited_for; /* the sender found the ring full and sleeps */
     struct leat__task *sender, *receiver;

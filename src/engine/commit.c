@@ -109,8 +109,9 @@ static leat_status add_offset(commit *c, const leat__task *task, const leat__bun
 {
     char text[LEAT__OFFSET_METADATA_BYTES];
     bool changed = bundle->change_count != 0; /* R16: what the changelog must have from now on */
-    int length = leat__offset_metadata(text, bundle->max_timestamp_ms,
-                                       changed ? bundle->epoch : task->sealed_epoch_before);
+    int length =
+        leat__offset_metadata(text, bundle->max_timestamp_ms,
+                              changed ? bundle->epoch : task->sealed_epoch_before, bundle->drained);
     leat__buffer metadata = {0};
     leat__buffer_bytes(&metadata, text, (size_t)length);
     leat__buffer_bytes(&metadata, bundle->senders.data, bundle->senders.length);

@@ -19,12 +19,13 @@
  * Values (docs/formats.md), numbers little endian; the key is the element's:
  *
  *   offset size  field
- *        0    1  format, 1 (R26)
+ *        0    1  format, 2 (R26); in format 1 nobody was stopped
  *        1    1  kind: 0 data, 1 time
  *   data 2    4  CRC32C of "FROM/OUTPUT>TO " and the type's layout
  *        6    …  zigzag event time; the record in binary
  *   time 2    4  CRC32C of the sending stage's name
- *        6    …  varint partition of the sender; u8 0 active, 1 idle, 2 ended; zigzag watermark
+ *        6    …  varint partition of the sender; u8 0 active, 1 idle, 2 ended, 3 stopped; zigzag
+ *                watermark
  *
  * The log record's timestamp is the sender's epoch clock, not event time: a replay of old data must
  * not make the topic look old.
@@ -34,8 +35,14 @@
 #include "engine/run.h"
 
 enum leat__exchange_kind { LEAT__EXCHANGE_DATA = 0, LEAT__EXCHANGE_TIME = 1 };
-enum leat__sender_state { LEAT__SENDER_ACTIVE, LEAT__SENDER_IDLE, LEAT__SENDER_ENDED };
-enum { LEAT__EXCHANGE_FORMAT = 1 };
+/* ENDED: time has, too. STOPPED: nothing more in this run, time stays where it is (W5). */
+enum leat__sender_state {
+    LEAT__SENDER_ACTIVE,
+    LEAT__SENDER_IDLE,
+    LEAT__SENDER_ENDED,
+    LEAT__SENDER_STOPPED
+};
+enum { LEAT__EXCHANGE_FORMAT = 2 };
 
 typedef struct leat__sender_stage { /* one that feeds the topic */
     uint32_t stage, id, partition_count;

@@ -4,17 +4,17 @@
  *                    └─► time ─► valve ─► timers ─► onward        fetched ahead
  *                                  └ an input per sender partition (W3, W4)
  *
- * The committed offset's metadata says what the senders have told up to it:
+ * The committed offset's metadata says what the senders have told up to it, behind the columns that
+ * each source has (source.c), of which the time is the receiver's own watermark:
  *
- *   "1 1700000000000 9f3c21d0:0,rs,~,~5k 04aa10ee:2s"
- *    │ │             │        └ per sender partition: its watermark less the next column's, base
- * 36; │ │             └ sending stage         empty: below it, whatever it is (it has to catch up,
- *    │ └ the receiver's own watermark        W4); ~ idle
- *    └ format
+ *   "... 9f3c21d0:0,rs,~,~5k 04aa10ee:2s"
+ *        │        └ per sender partition: its watermark less the receiver's, base 36; empty: below
+ *        │          it, whatever it is (it has to catch up, W4); ~ idle
+ *        └ sending stage
  *
- * The end of a sender is valid only in the run that it belongs to: senders that start again tell it
- * anew, so what lies in the topic from before this receiver opened it is an older run's. It is not
- * kept: a later run goes on from where time really was.
+ * The end of a sender, or that it has stopped, is valid only in the run that it belongs to: senders
+ * that start again tell it anew, so what lies in the topic from before this receiver opened it is
+ * an older run's. It is not kept: a later run goes on from where time really was.
  */
 #include "base/error.h"
 #include "base/hash.h"
@@ -26,20 +26,21 @@
 #include <stdlib.h>
 
 /* as a source's: one poll bounds the time to the next barrier check, a group the cache misses */
-enum { POLL_RECORDS = 256, GROUP_RECORDS = 32 };
+enum { POLL_RECORDS = 256, GROUP_RECORDS = 32, SENDER_DIGITS = 8 };
 
 typedef struct input {    /* a sender partition */
     int64_t watermark_ms; /* what it has told, but not the end */
-    bool ended;
+    bool ended;           /* MAX in the valve */
+    bool stopped;         /* nothing more in this run, time stays where it is (W5) */
 } input;
 
 struct leat__inlet {
     const leat__repartition *from;
     uint32_t partition;
     input *inputs;
-    size_t input_count, ended_count;
-    leat__buffer metadata; /* of the committed offset, ends with NUL; empty: none */
-    int64_t live_from;     /* ends told before this offset are an older run's */
+    size_t input_count, ended_count; /* ended or stopped */
+    leat__buffer metadata;           /* of the committed offset, ends with NUL; empty: none */
+    int64_t live_from;               /* ends told before this offset are an older run's */
 };
 
 typedef struct waiting {
@@ -171,20 +172,16 @@ void leat__inlet_committed(leat__inlet *inlet, leat_str metadata)
     leat__buffer_u8(&inlet->metadata, 0);
 }
 
-/* Its first columns were read with the offset (source.c). */
+/* The other columns were read with the offset (source.c). */
 static void read_senders(leat__task *task)
 {
     char *next = task->source->inlet->metadata.data;
     int64_t base_ms = task->source->committed_timestamp_ms;
-    for (int column = 0; column < 3; column++) {
-        next += strcspn(next, " ");
-        next += *next == ' ';
-    }
     while (*next != '\0') {
-        uint32_t sender_id = (uint32_t)strtoul(next, &next, 16);
-        if (*next != ':')
-            return;
-        next = read_stage(task, next + 1, sender_id, base_ms);
+        size_t hex = strspn(next, "0123456789abcdef");
+        if (hex == SENDER_DIGITS && next[hex] == ':')
+            next = read_stage(task, next + hex + 1, (uint32_t)strtoul(next, NULL, 16), base_ms);
+        next += strcspn(next, " ");
         next += *next == ' ';
     }
 }
@@ -359,6 +356,17 @@ static bool tell_valve(leat__task *task, size_t i, uint8_t state, int64_t waterm
         leat__valve_restore(&task->valve, i, from->watermark_ms, false);
         news = true;
     }
+    if (from->stopped && state != LEAT__SENDER_STOPPED) {
+        from->stopped = false;
+        inlet->ended_count--;
+    }
+    if (state == LEAT__SENDER_STOPPED) { /* one that was idle stays so */
+        if (watermark_ms > task->valve.inputs[i].watermark_ms)
+            news |= leat__valve_watermark(&task->valve, i, watermark_ms);
+        inlet->ended_count += !from->stopped;
+        from->stopped = true;
+        return news;
+    }
     news |= leat__valve_watermark(&task->valve, i, watermark_ms);
     if (state == LEAT__SENDER_IDLE)
         news |= leat__valve_idle(&task->valve, i);
@@ -377,7 +385,7 @@ static bool take_time(leat__task *task, const leat_log_record *in, leat__reader 
     uint64_t partition = leat__read_varint(reader);
     uint8_t state = leat__read_u8(reader);
     int64_t watermark_ms = leat__read_zigzag(reader);
-    if (reader->failed || state > LEAT__SENDER_ENDED)
+    if (reader->failed || state > LEAT__SENDER_STOPPED)
         return damaged(task, in, LEAT_ECORRUPT, "not a time record");
     task->source->offset = in->offset + 1;
     size_t first, count;
@@ -386,7 +394,7 @@ static bool take_time(leat__task *task, const leat_log_record *in, leat__reader 
         partition /= inlet->from->partition_count;
     if (sender == NULL || partition >= count)
         return true; /* one that the job has no more */
-    if (state == LEAT__SENDER_ENDED && (in->offset < inlet->live_from || !sender->may_end))
+    if (state >= LEAT__SENDER_ENDED && (in->offset < inlet->live_from || !sender->may_end))
         state = LEAT__SENDER_ACTIVE;
     return !tell_valve(task, first + (size_t)partition, state, watermark_ms) ||
            leat__pass_time(task, task->valve.output_ms, task->valve.idle);
@@ -397,7 +405,8 @@ static bool take_time(leat__task *task, const leat_log_record *in, leat__reader 
 static bool take(leat__task *task, group *g, leat_log_record *in)
 {
     leat__reader reader = {.next = in->value.data, .end = in->value.data + in->value.length};
-    if (in->value.data == NULL || leat__read_u8(&reader) != LEAT__EXCHANGE_FORMAT)
+    uint8_t format = in->value.data == NULL ? 0 : leat__read_u8(&reader);
+    if (format == 0 || format > LEAT__EXCHANGE_FORMAT) /* R26: N reads N - 1 */
         return damaged(task, in, LEAT_EVERSION,
                        "an unknown format; run the version that wrote it (R26)");
     uint8_t kind = leat__read_u8(&reader);

@@ -133,6 +133,8 @@ static uint8_t state_of(const leat__task *task)
 {
     if (task->face.watermark_ms == LEAT_TIME_MAX)
         return LEAT__SENDER_ENDED;
+    if (task->stopped)
+        return LEAT__SENDER_STOPPED;
     return task->told_idle ? LEAT__SENDER_IDLE : LEAT__SENDER_ACTIVE;
 }
 
@@ -141,7 +143,7 @@ static int64_t due_us(const leat__task *task, const told *t, uint8_t state)
 {
     if (state != t->state)
         return INT64_MIN;
-    if (state == LEAT__SENDER_ENDED)
+    if (state == LEAT__SENDER_ENDED || state == LEAT__SENDER_STOPPED)
         return t->at_us + END_INTERVAL_US;
     if (task->kept_watermark_ms == t->watermark_ms)
         return INT64_MAX;

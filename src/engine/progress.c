@@ -34,6 +34,18 @@ void leat__run_count_lost(leat__run *run, uint64_t count)
     atomic_fetch_add(&run->job->lost, count);
 }
 
+void leat__run_count_resumed(leat__run *run, const leat__source *source, uint32_t partition)
+{
+    if (atomic_fetch_add(&run->job->resumed_after_drain, 1) != 0)
+        return;
+    leat__log_line(LEAT__WARN, "source",
+                   "job '%s' goes on where it was drained (%s partition %" PRIu32 "): the windows "
+                   "and timers that were open there have fired; records that belong to such a "
+                   "window open it anew and give a second, partial result. Without --drain the "
+                   "next run would have gone on with them (leat_job_stats.resumed_after_drain)",
+                   run->graph->opts.name, source->topic, partition);
+}
+
 /* ------------------------------------------------------------------ per partition */
 
 void leat__progress_begin(leat__run *run)

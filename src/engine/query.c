@@ -245,5 +245,6 @@ void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
         run_stats(job->run, stats);
     stats->eos_violations = atomic_load(&job->violations);
     stats->records_lost = atomic_load(&job->lost);
+    stats->resumed_after_drain = atomic_load(&job->resumed_after_drain);
     pthread_rwlock_unlock(&job->run_lock);
 }

@@ -62,6 +62,7 @@ typedef struct leat__bundle {
     /* source tasks: where the next epoch begins, and the highest event time seen */
     bool has_offset;
     int64_t offset, max_timestamp_ms;
+    bool drained;         /* W5: what was open at this offset has fired */
     leat__buffer senders; /* behind an exchange through the log: what they have told, as text */
     int64_t watermark_ms, kept_watermark_ms;
     leat__counters counters; /* since the task was made */
@@ -88,6 +89,7 @@ typedef struct leat__source {
     /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
     int64_t committed_offset, committed_timestamp_ms;
     uint64_t committed_epoch;
+    bool after_drain; /* the run that committed it had fired what was open (W5); not told yet */
     leat__partition_time time;
     bool ended;
     const leat_field *key_field;   /* the only target is a key_by on it: keys are found ahead */
@@ -120,7 +122,8 @@ struct leat__task {
     leat__output root;         /* where the source's records go */
     leat__target *edge_target; /* by edge number: where received records go */
     leat__channel **inputs, **outputs;
-    size_t input_count, output_count, barriers;
+    size_t input_count, output_count, barriers, ended_inputs;
+    bool stopped; /* nothing more comes in this run, but time goes on in a later one (W5) */
     leat__outlet **outlets;
     size_t outlet_count;
     leat__valve valve;
@@ -292,7 +295,9 @@ leat_status leat__read_positions(leat__run *run, leat_error *error);
 /* progress.c */
 void leat__run_count_violation(leat__run *run);            /* leat_eos_violations_total */
 void leat__run_count_lost(leat__run *run, uint64_t count); /* leat_records_lost_total */
-void leat__progress_begin(leat__run *run);                 /* for the tasks made by now */
+/* W5: a partition goes on behind an end at which what was open has fired; the first says so. */
+void leat__run_count_resumed(leat__run *run, const leat__source *source, uint32_t partition);
+void leat__progress_begin(leat__run *run); /* for the tasks made by now */
 void leat__progress_end(leat__run *run);
 void leat__progress_from(const leat__task *task, int64_t position); /* begins there */
 void leat__progress_ready(const leat__task *task);
@@ -350,7 +355,7 @@ leat_status leat__source_committed(leat__task *task, leat_error *error);
 /* What goes with a committed offset; returns its length. */
 enum { LEAT__OFFSET_METADATA_BYTES = 64 };
 int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,
-                          uint64_t epoch);
+                          uint64_t epoch, bool drained);
 bool leat__source_run(leat__task *task);
 /* sink.c */
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);

@@ -24,7 +24,7 @@
 
 /* one poll: amortises the call, bounds the time to the next barrier check; a group: as many cache
  * misses as a core has under way at once */
-enum { POLL_RECORDS = 256, GROUP_RECORDS = 32, OFFSET_FORMAT = 2 };
+enum { POLL_RECORDS = 256, GROUP_RECORDS = 32 };
 static_assert(POLL_RECORDS % GROUP_RECORDS == 0, "a poll ends with a whole group");
 
 typedef struct pending { /* decoded, not yet pushed */
@@ -51,32 +51,44 @@ static void wake_worker(void *worker)
     leat__doorbell_ring(&((leat__worker *)worker)->bell);
 }
 
-/* The metadata of an offset: "2 TIME EPOCH", behind an exchange with what the senders have told;
- * what was written before, or by somebody else, is a time alone, or nothing that we know. */
-static void read_metadata(leat__source *source, leat_str metadata)
+/* The metadata of an offset: "3 TIME EPOCH FLAGS", behind an exchange with what the senders have
+ * told. FLAGS: "-", or "d" for drained (W5). Before there was "2 TIME EPOCH"; what was written
+ * before that, or by somebody else, is a time alone, or nothing that we know. */
+enum { OFFSET_FORMAT = 3, OFFSET_FORMAT_WITH_EPOCH = 2, OFFSET_FORMATS_MAX = 99 };
+
+static leat_status read_metadata(leat__source *source, uint32_t partition, leat_str metadata,
+                                 leat_error *error)
 {
     char text[LEAT__OFFSET_METADATA_BYTES] = "", *next = text;
     size_t length = metadata.length < sizeof(text) ? metadata.length : sizeof(text) - 1;
     source->committed_timestamp_ms = LEAT_TIME_MIN;
     source->committed_epoch = 0;
+    source->after_drain = false;
     if (length == 0)
-        return;
+        return LEAT_OK;
     memcpy(text, metadata.data, length);
     int64_t first = strtoll(text, &next, 10);
     if (next == text)
-        return;
+        return LEAT_OK;
+    if (first > OFFSET_FORMAT && first <= OFFSET_FORMATS_MAX && *next == ' ')
+        return leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, source->topic,
+                          "the offset of partition %" PRIu32 " was committed in format %" PRId64
+                          ", this version reads up to %d; run the version that wrote it (R26)",
+                          partition, first, OFFSET_FORMAT);
     source->committed_timestamp_ms = first;
-    if (first != OFFSET_FORMAT || *next != ' ')
-        return;
+    if (first < OFFSET_FORMAT_WITH_EPOCH || first > OFFSET_FORMAT || *next != ' ')
+        return LEAT_OK;
     source->committed_timestamp_ms = strtoll(next, &next, 10);
-    source->committed_epoch = strtoull(next, NULL, 10);
+    source->committed_epoch = strtoull(next, &next, 10);
+    source->after_drain = first == OFFSET_FORMAT && strncmp(next, " d", 2) == 0;
+    return LEAT_OK;
 }
 
 int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,
-                          uint64_t epoch)
+                          uint64_t epoch, bool drained)
 {
-    return snprintf(text, LEAT__OFFSET_METADATA_BYTES, "%d %" PRId64 " %" PRIu64, OFFSET_FORMAT,
-                    timestamp_ms, epoch);
+    return snprintf(text, LEAT__OFFSET_METADATA_BYTES, "%d %" PRId64 " %" PRIu64 " %c",
+                    OFFSET_FORMAT, timestamp_ms, epoch, drained ? 'd' : '-');
 }
 
 leat_status leat__source_committed(leat__task *task, leat_error *error)
@@ -89,7 +101,9 @@ leat_status leat__source_committed(leat__task *task, leat_error *error)
     if (status != LEAT_OK)
         return status;
     source->committed_offset = committed.offset;
-    read_metadata(source, committed.metadata);
+    status = read_metadata(source, task->partition, committed.metadata, error);
+    if (status != LEAT_OK)
+        return status;
     if (source->inlet != NULL)
         leat__inlet_committed(source->inlet, committed.metadata);
     return LEAT_OK;
@@ -469,22 +483,36 @@ static bool run_generator(leat__task *task)
     return true;
 }
 
+/* W5: does time end with the input? It does where there never is more, and where it was asked for.
+ * Behind an exchange the senders have said it. */
+static bool time_ends(const leat__task *task)
+{
+    const leat__source *source = task->source;
+    return source->inlet == NULL && (!is_log(source) || task->run->graph->opts.drain);
+}
+
 bool leat__source_run(leat__task *task)
 {
     leat__source *source = task->source;
+    uint64_t in_before = task->counters.in;
     size_t most = leat__suspects_may_read(task, POLL_RECORDS); /* R19 */
     if (most == 0)
         return false;
     bool busy = source->inlet != NULL ? leat__inlet_run(task, most)
                 : is_log(source)      ? run_log(task, most)
                                       : run_generator(task);
+    if (source->after_drain && task->counters.in != in_before) {
+        source->after_drain = false;
+        leat__run_count_resumed(task->run, source, task->partition);
+    }
     if (source->ended) {
         leat__suspects_ended(task);
         leat__backlog_ended(task);
         int64_t reached_ms = leat__watermark_now(&source->time.watermark);
         if (reached_ms > task->kept_watermark_ms)
             task->kept_watermark_ms = reached_ms;
-        leat__watermark_end(&source->time.watermark); /* W5 */
+        if (time_ends(task))
+            leat__watermark_end(&source->time.watermark);
         atomic_fetch_add(&task->run->ended_sources, 1);
     }
     return busy;

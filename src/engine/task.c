@@ -1,7 +1,7 @@
 /* engine/task.c - one task's turn: take input, fire timers, hand on time, seal the epoch.
  *
  *   leat__task_run:   channels full? ─► wait        barrier due? ─► seal
- *                     else: input ─► timers ─► watermark passed on
+ *                     else: clock timers ─► input ─► timers ─► watermark passed on
  *
  * Order within a task: elements as they arrive; on a watermark all its timers fire, in timestamp
  * order, before it is passed on (W5, T1); equal timestamps by operator number, then key (T2).
@@ -102,7 +102,8 @@ bool leat__pass_time(leat__task *task, int64_t watermark_ms, bool idle)
         /* W5: before it is passed on */
         if (!fire_timers(task, LEAT__EVENT_TIME, watermark_ms))
             return false;
-        if (task->face.store != NULL)
+        /* the end of the input is no time: state does not get old by it (S2) */
+        if (task->face.store != NULL && watermark_ms != LEAT_TIME_MAX)
             leat__store_set_watermark(task->face.store, watermark_ms);
     }
     if (moved || (task->told_idle && !idle))
@@ -110,6 +111,24 @@ bool leat__pass_time(leat__task *task, int64_t watermark_ms, bool idle)
     if (idle && !task->told_idle)
         send_control(task, LEAT__ITEM_IDLE, 0);
     task->told_idle = idle;
+    return true;
+}
+
+/* W5: nothing more comes in this run. Only stages that are fed through the log need to hear it. */
+static void stop_task(leat__task *task)
+{
+    if (task->stopped || task->face.watermark_ms == LEAT_TIME_MAX)
+        return;
+    task->stopped = true;
+    if (task->run->repartitions != NULL)
+        send_control(task, LEAT__ITEM_STOPPED, 0);
+}
+
+static bool input_ended(leat__task *task, leat__channel *channel)
+{
+    if (!channel->ended && ++task->ended_inputs == task->input_count)
+        stop_task(task);
+    channel->ended = true;
     return true;
 }
 
@@ -167,6 +186,8 @@ static void seal_epoch(leat__task *task)
     if (bundle->has_offset) {
         bundle->offset = task->source->offset;
         bundle->max_timestamp_ms = task->source->time.watermark.highest_ms;
+        bundle->drained = task->source->ended && task->face.watermark_ms == LEAT_TIME_MAX &&
+                          task->source->offset > 0;
         if (task->source->inlet != NULL) {
             bundle->max_timestamp_ms = task->kept_watermark_ms;
             leat__inlet_senders(task, &bundle->senders);
@@ -208,11 +229,15 @@ static bool receive_item(leat__task *task, leat__channel *channel, const leat__i
         return status == LEAT_OK;
     }
     case LEAT__ITEM_WATERMARK:
-        return !leat__valve_watermark(&task->valve, channel->input, item->timestamp_ms) ||
-               leat__pass_time(task, task->valve.output_ms, task->valve.idle);
+        if (leat__valve_watermark(&task->valve, channel->input, item->timestamp_ms) &&
+            !leat__pass_time(task, task->valve.output_ms, task->valve.idle))
+            return false;
+        return item->timestamp_ms != LEAT_TIME_MAX || input_ended(task, channel);
     case LEAT__ITEM_IDLE:
         return !leat__valve_idle(&task->valve, channel->input) ||
                leat__pass_time(task, task->valve.output_ms, task->valve.idle);
+    case LEAT__ITEM_STOPPED:
+        return input_ended(task, channel);
     default: /* LEAT__ITEM_BARRIER (R23): nothing of this channel until all have arrived */
         channel->barriered = true;
         task->barriers++;
@@ -267,8 +292,9 @@ static bool run_source(leat__task *task)
                                     &signal) &&
         !leat__pass_time(task, signal.watermark_ms, signal.idle))
         return false;
-    /* W5: the end of bounded input has fired everything; the job may end now */
+    /* W5: what was to fire has fired; the job may end now */
     if (task->source->ended) {
+        stop_task(task);
         leat__task_touch(task);
         leat__doorbell_ring(&run->bell);
     }
@@ -299,10 +325,11 @@ bool leat__task_run(leat__task *task)
         return false;
     if (!flush(task))
         return false; /* a full channel: its receiver has to run first */
-    bool busy = task->source != NULL ? run_source(task) : receive(task);
+    /* first: a run that ends where its input ends may have no other turn (W5) */
+    bool busy = processing_timers(task);
+    busy |= task->source != NULL ? run_source(task) : receive(task);
     if (atomic_load(&task->run->failed))
         return false;
-    busy |= processing_timers(task);
     leat__outlets_look(task);
     if (busy)
         account(task);

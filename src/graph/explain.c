@@ -132,7 +132,9 @@ static void source_facts(facts *f, const leat__node *node)
     fact(f, "topic",
          text_of(f->picture, "%s, %s%s", source->topic,
                  source->decode != NULL ? "own decoder" : leat__format_name(source->format),
-                 source->until_end ? ", until its end" : ""));
+                 !source->until_end              ? ""
+                 : f->picture->graph->opts.drain ? ", until its end, drained there"
+                                                 : ", until its end"));
     fact_time(f, node, "the log record's timestamp", source->out_of_order_ms);
     if (source->idle_ms != 0)
         fact(f, "idle after", duration(f->picture, source->idle_ms));

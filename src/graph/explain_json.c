@@ -281,6 +281,7 @@ static void write_options(json *j, const leat__graph *graph)
     number(j, "buffer_bytes", (int64_t)opts->buffer_bytes);
     number(j, "cache_bytes", (int64_t)opts->cache_bytes);
     text(j, "dead_letters", opts->dead_letters);
+    truth(j, "drain", opts->drain);
     number(j, "restart_limit", opts->restart_limit);
     closed(j, '}');
 }

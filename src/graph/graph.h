@@ -116,6 +116,7 @@ struct leat_job {
     leat_job_stats last_stats;      /* when it does not run */
     _Atomic uint64_t violations;    /* of exactly-once, found (R2, R16) */
     _Atomic uint64_t lost;          /* offsets deleted before they were read */
+    _Atomic uint64_t resumed_after_drain; /* partitions (W5) */
 };
 
 /* An empty graph, ready for the build functions of leat/job.h. A mistake in the options is its

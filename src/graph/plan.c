@@ -264,6 +264,18 @@ static void cut_nodes(cut *c)
     }
 }
 
+static bool has_input_that_ends(const leat__graph *graph)
+{
+    for (size_t n = 0; n < graph->node_count; n++) {
+        const leat__node *node = &graph->nodes[n];
+        if (node->kind > LEAT__NODE_SOURCE_ARRAY)
+            continue;
+        if (node->kind != LEAT__NODE_SOURCE_LOG || node->as.log.until_end)
+            return true;
+    }
+    return false;
+}
+
 leat_status leat__graph_cut(const leat__graph *graph, leat__arena *arena, leat__plan *plan,
                             leat_error *error)
 {
@@ -276,6 +288,10 @@ leat_status leat__graph_cut(const leat__graph *graph, leat__arena *arena, leat__
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, graph->opts.name,
                           "nothing leaves this job; add a sink (leat_to_log) or a "
                           "leat_global_table");
+    if (graph->opts.drain && !has_input_that_ends(graph))
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, graph->opts.name,
+                          "is to drain at the end of its input (W5), but no source has one; set "
+                          ".until_end (--until-end) too");
     size_t n = graph->node_count + 1; /* an arena gives no memory for nothing */
     *plan = (leat__plan){.stages = zeroed(arena, n * sizeof *plan->stages),
                          .edges = zeroed(arena, 2 * n * sizeof *plan->edges)};

@@ -58,7 +58,7 @@ class CommandLine(ExampleCase):
         for name, topic in JOBS.items():
             text = tool.run(name, "--help").stdout
             for word in ("--log", "--input", "--output", "--state-dir", "--workers", "--epoch-ms",
-                         "--instance", "--guarantee", "--until-end", "--explain",
+                         "--instance", "--guarantee", "--until-end", "--drain", "--explain",
                          "--partitioned-by", topic):
                 self.assertIn(word, text)
 
@@ -210,13 +210,15 @@ class ClickCounts(ExampleCase):
                                 ((0, "/"), (59, "/"), (60, "/"), (-1, "/"), (30, "/a"),
                                  (200, "/a"))])
         self.run_job("click_counts")
+        self.assertEqual(self.counts(), [])  # W5: the next run goes on with the open minutes
+        self.run_job("click_counts", "--drain")
         self.assertEqual(self.counts(), [("/", -60, 1), ("/", 0, 2), ("/", 60, 1), ("/a", 0, 1),
                                          ("/a", 180, 1)])
 
     def test_clicks_that_lie_by_page_need_no_exchange(self):
         self.produce("clicks", [self.click(s, p) for s, p in ((0, "/"), (59, "/"), (30, "/a"))],
                      "--key", "page")
-        self.run_job("click_counts", "--partitioned-by", "page")
+        self.run_job("click_counts", "--partitioned-by", "page", "--drain")
         self.assertEqual(self.counts(), [("/", 0, 2), ("/a", 0, 1)])
         self.assertNotIn("stage 1", tool.run("click_counts", "--log", self.log, "--explain",
                                              "--partitioned-by", "page").stdout)
@@ -232,8 +234,28 @@ class ClickCounts(ExampleCase):
         self.run_for_a_while("click_counts", "click-counts", 5)
         self.assertEqual(self.counts(), [("/", 0, 1), ("/", 0, 2)])
         self.assertEqual(self.values("late_clicks"), [self.click(30)])
-        self.run_job("click_counts") # the end of the input ends the open minute
+        self.run_job("click_counts", "--drain") # ends the open minute
         self.assertEqual(self.counts()[-1], ("/", 60, 2))
+
+    def test_batches_are_counted_as_one_and_behind_a_drain_a_line_says_so(self):
+        for batch in ((30, 31, 61), (59.5, 60.5)):
+            self.produce("clicks", [self.click(s) for s in batch], "--partitions", "1")
+            done = self.run_job("click_counts")
+            self.assertNotIn("drained", done.stderr)
+        self.assertEqual(self.counts(), [])
+        self.assertNotIn("drained", self.run_job("click_counts", "--drain").stderr)
+        self.assertEqual(self.counts(), [("/", 0, 3), ("/", 60, 2)])
+        self.assertEqual(self.values("late_clicks"), [])
+        self.assertNotIn("drained", self.run_job("click_counts", "--drain").stderr)
+        self.produce("clicks", [self.click(100)])
+        done = self.run_job("click_counts")
+        self.assertIn("goes on where it was drained (clicks partition 0)", done.stderr)
+        self.produce("clicks", [self.click(101)])
+        self.assertNotIn("drained", self.run_job("click_counts").stderr)
+
+    def test_a_drain_without_an_end_is_refused(self):
+        done = tool.run("click_counts", "--log", self.log, "--drain", expect=64)
+        self.assertIn("--until-end", done.stderr)
 
 
 class CartReminder(ExampleCase):
@@ -251,26 +273,28 @@ class CartReminder(ExampleCase):
         self.assertEqual(self.values("cart_reminders"), [ann])
         self.produce("shop_events", [self.event(54, "cem", "buy"), self.event(99, "dan", "view")],
                      "--key", "user")
-        self.run_job("cart_reminder")
+        self.run_job("cart_reminder", "--drain")
         self.assertEqual(self.values("cart_reminders"), [ann])
 
-    def test_the_end_of_the_input_fires_what_is_set(self):
+    def test_a_drain_fires_what_is_set(self):
         self.produce("shop_events", [self.event(0, "ann", "cart", "shoe")], "--key", "user")
         self.run_job("cart_reminder")
+        self.assertEqual(self.values("cart_reminders"), [])
+        self.run_job("cart_reminder", "--drain")
         self.assertEqual(self.values("cart_reminders"),
                          [{"user": "ann", "last_item": "shoe", "item_count": 1}])
 
     def test_keys_of_the_input_may_be_anything(self):
         self.produce("shop_events", [self.event(0, "ann", "cart", "shoe")], "--key", "item")
         self.produce("shop_events", [self.event(9, "ann", "cart", "hat")], "--key", "item")
-        self.run_job("cart_reminder", "--partitioned-by", "false")
+        self.run_job("cart_reminder", "--partitioned-by", "false", "--drain")
         self.assertEqual([(v["user"], v["item_count"]) for v in self.values("cart_reminders")],
                          [("ann", 2)])
 
     def test_a_bad_event_changes_nothing(self):
         self.produce("shop_events", [self.event(0, "ann", "cart", "shoe"),
                                      self.event(1, "ann", "cart")], "--key", "user")
-        self.run_job("cart_reminder")
+        self.run_job("cart_reminder", "--drain")
         self.assertEqual([v["item_count"] for v in self.values("cart_reminders")], [1])
         self.assertEqual(self.values("dead-letters")[0]["reason"], "a cart event without an item")
 

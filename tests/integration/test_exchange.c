@@ -42,7 +42,7 @@ typedef struct world {
 
 typedef struct setting {
     const char *instance;
-    bool until_end, in_memory, poisoned;
+    bool until_end, drain, in_memory, poisoned;
     bool beside;         /* one record from a source that ends, over the same exchange */
     uint32_t generators; /* partitions of another input, 0: none */
     int64_t idle_ms;
@@ -109,6 +109,7 @@ static leat_job *pages_job(const setting *with)
                          .log_handle = w.log,
                          .instance = with->instance,
                          .partition_count = 2,
+                         .drain = with->drain,
                          .exchange = with->in_memory ? LEAT_EXCHANGE_MEMORY : LEAT_EXCHANGE_LOG});
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = "events",
@@ -406,8 +407,8 @@ static void both_processes_come_to_the_end_of_the_input(void **state)
     (void)state; /* W5: every window of either process fires, once */
     send(page_in(0), 100);
     send(page_in(1), 200);
-    start(0, &(setting){.until_end = true});
-    start(1, &(setting){.until_end = true});
+    start(0, &(setting){.until_end = true, .drain = true});
+    start(1, &(setting){.until_end = true, .drain = true});
     for (int n = 0; n < 20 && (w.jobs[0] != NULL || w.jobs[1] != NULL); n++)
         run_all();
     assert_null(w.jobs[0]);
@@ -441,7 +442,7 @@ static void a_later_run_goes_on_from_where_time_was(void **state)
     (void)state; /* W5: the end of an input is not kept, neither by senders nor by receivers */
     for (int in_memory = 0; in_memory < 2; in_memory++) {
         send(page_in(0), 1100);
-        start(0, &(setting){.until_end = true, .in_memory = in_memory != 0});
+        start(0, &(setting){.until_end = true, .drain = true, .in_memory = in_memory != 0});
         run_all();
         assert_null(w.jobs[0]);
         send(page_in(0), 2100); /* later than what was seen, so not late */
@@ -466,7 +467,7 @@ static void who_ended_first_holds_time_in_a_later_run(void **state)
     send_to(0, page_in(0), 1100);
     for (int n = 0; n < 1000; n++) /* several turns, told in between */
         send_to(1, page_in(0), 2000 + n);
-    start(0, &(setting){.until_end = true});
+    start(0, &(setting){.until_end = true, .drain = true});
     run_all();
     assert_null(w.jobs[0]);
     send_to(1, page_in(0), 9000);
@@ -481,14 +482,14 @@ static void an_end_of_an_older_run_is_not_believed(void **state)
 {
     (void)state; /* W5 */
     send(page_in(0), 1100);
-    start(0, &(setting){.until_end = true});
+    start(0, &(setting){.until_end = true, .drain = true});
     while (w.jobs[0]->run == NULL || end_of(topic, 0) < 2) { /* the event, and the end */
         w.now_us += 1000;
         assert_int_equal(step(0, NULL), LEAT_OK);
     }
     kill_process(0); /* before anybody read it */
     send(page_in(0), 1200);
-    start(0, &(setting){.until_end = true});
+    start(0, &(setting){.until_end = true, .drain = true});
     run_all();
     assert_null(w.jobs[0]);
     assert_int_equal(end_of("visits", 0), 1);
@@ -593,7 +594,7 @@ static void records_of_another_format_stop_the_job(void **state)
     (void)state; /* R26 */
     start(0, &(setting){0});
     run_all();
-    append_raw("\2", 1);
+    append_raw("\3", 1);
     expect_stop(LEAT_EVERSION, "unknown format");
 }
 

@@ -77,8 +77,11 @@ static void start_job(const leat_window *window, leat_log_source source)
 {
     source.topic = "events";
     source.time_field = "ts_ms";
-    leat_job *job = leat_job_new(&(leat_job_opts){
-        .name = "windows", .log = url, .partition_count = 3, .exchange = exchange_kind});
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "windows",
+                                                  .log = url,
+                                                  .partition_count = 3,
+                                                  .exchange = exchange_kind,
+                                                  .drain = source.until_end});
     leat_stream events = leat_from_log(job, "events", &event_type, &source);
     leat_stream counts =
         leat_window_aggregate(leat_key_by(events, "user"), "per-user", window, &counting);
@@ -308,7 +311,7 @@ static leat_log *log_with_events(void)
     return log;
 }
 
-static void W5_at_the_end_of_the_input_every_window_fires(void **state)
+static void W5_at_the_end_of_a_drained_input_every_window_fires(void **state)
 {
     (void)state;
     for (int exchange = 0; exchange < 2; exchange++) {
@@ -344,8 +347,8 @@ int main(void)
                                         fresh_log, end_test),
         cmocka_unit_test_setup_teardown(W3_behind_an_exchange_time_goes_on_after_a_crash, fresh_log,
                                         end_test),
-        cmocka_unit_test_setup_teardown(W5_at_the_end_of_the_input_every_window_fires, fresh_log,
-                                        end_test),
+        cmocka_unit_test_setup_teardown(W5_at_the_end_of_a_drained_input_every_window_fires,
+                                        fresh_log, end_test),
     };
     int failed = 0;
     for (exchange_kind = LEAT_EXCHANGE_MEMORY; exchange_kind <= LEAT_EXCHANGE_LOG; exchange_kind++)
