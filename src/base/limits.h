@@ -17,6 +17,7 @@ enum {
     LEAT__LOG_RECORD_BYTES = 320,       /* what a log's client needs beside the bytes of a record */
     LEAT__COMMIT_GRACE_MS = 5000,       /* R3: a commit may exceed the transaction's time-out by */
     LEAT__LOG_CALL_MS = 120000,         /* R3: a call into the log at the start, or a rebalance */
+    LEAT__REFUSED_MAX = 1024,           /* R19: records refused by the log and not got over yet */
     LEAT__CHANNEL_BATCHES = 64,         /* batches in flight between two tasks */
 };
 #endif

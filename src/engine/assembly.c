@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
+#include "engine/refusals.h"
 #include "record/codec.h"
 
 static const leat__node *node_of(const leat__run *run, uint32_t id)
@@ -179,9 +180,11 @@ static leat__target target_of(leat__task *task, uint32_t node)
     leat__op *op = op_at(task, node);
     if (op != NULL)
         return (leat__target){.op = op};
+    const leat__node *sink = node_of(task->run, node);
     return (leat__target){.deliver = leat__sink_deliver,
                           .check = leat__sink_check,
-                          .arg = make_sink(task, node_of(task->run, node))};
+                          .arg = make_sink(task, sink),
+                          .strict = leat__refusals_strict(task->run, sink)};
 }
 
 static leat__output *output_of(leat__task *task, leat__input from)
@@ -263,6 +266,14 @@ static void wire_edge(leat__task *from, uint32_t edge_number)
     }
     add_target(output_of(from, edge->from),
                (leat__target){.deliver = leat__exchange_deliver, .arg = delivery});
+}
+
+static void settle_outputs(leat__task *task)
+{
+    leat__op_settle_output(&task->root);
+    for (size_t i = 0; i < task->stage->node_count; i++)
+        for (size_t k = 0; task->ops[i] != NULL && k < 1 + LEAT_SLOTS_MAX; k++)
+            leat__op_settle_output(&task->ops[i]->output[k]);
 }
 
 /* ------------------------------------------------------------------ stores */
@@ -366,6 +377,8 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
         for (uint32_t e = 0; e < plan->edge_count; e++)
             if (plan->edges[e].from_stage == run->tasks[i]->stage->number)
                 wire_edge(run->tasks[i], e);
+    for (size_t i = 0; i < run->task_count; i++)
+        settle_outputs(run->tasks[i]);
     int64_t asked_us = run->env->monotonic_us(run->env->arg);
     leat_status status = leat__read_positions(run, error);
     leat__progress_begin(run);

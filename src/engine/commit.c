@@ -87,10 +87,13 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
     if (bundle->change_count == 0)
         return LEAT_OK;
     leat_log_record *batch = room(c, bundle->change_count + 1);
+    int64_t at_ms = bundle->kept_watermark_ms, min_ms = leat__log_timestamp_min_ms(c->run->log);
+    if (at_ms < min_ms)
+        at_ms = min_ms;
     for (size_t i = 0; i < bundle->change_count; i++)
         batch[i] = (leat_log_record){.topic = task->changelog,
                                      .partition = task->partition,
-                                     .timestamp_ms = bundle->kept_watermark_ms,
+                                     .timestamp_ms = at_ms,
                                      .key = bundle->changes.changes[i].key,
                                      .value = bundle->changes.changes[i].value};
     size_t seal_at = c->seals.length;
@@ -98,7 +101,7 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
     batch[bundle->change_count] =
         (leat_log_record){.topic = task->changelog,
                           .partition = task->partition,
-                          .timestamp_ms = bundle->kept_watermark_ms,
+                          .timestamp_ms = at_ms,
                           .key = leat__seal_key,
                           .value = at(&c->seals, seal_at, c->seals.length - seal_at)};
     return leat__log_txn_lend(c->txn, batch, bundle->change_count + 1, error);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "engine/refusals.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -151,7 +152,7 @@ static leat_status open_topic(leat__run *run, const leat__repartition *of, leat_
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
                           "is compacted: records under way would go missing; delete it while the "
                           "job stands still, or use a new job name");
-    return LEAT_OK;
+    return leat__refusals_check_topic(run, of->topic, false, error);
 }
 
 leat_status leat__repartitions_open(leat__run *run, leat_error *error)

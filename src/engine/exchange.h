@@ -74,7 +74,8 @@ const char *leat__home_topic(const leat__run *run, const leat__stage *stage);
 leat__outlet *leat__outlet_to(leat__task *task, const leat__repartition *to);
 void leat__outlets_free(leat__task *task);
 leat_status leat__outlet_deliver(void *delivery, const leat__element *element);
-leat_status leat__outlet_check(void *delivery, const leat__element *element, leat_error *error);
+leat_status leat__outlet_check(void *delivery, const leat__element *element, bool large,
+                               leat_error *error);
 /* Opens an epoch if there is something to be told and it is time. */
 void leat__outlets_look(leat__task *task);
 /* At the end of an epoch, after its data. */

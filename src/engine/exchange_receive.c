@@ -262,10 +262,8 @@ static bool push_group(leat__task *task, group *g)
     if (task->face.store != NULL && g->count != 0)
         leat__store_prefetch(task->face.store, hashes, g->count);
     for (size_t i = 0; i < g->count && ok; i++) {
-        const leat__target *target = g->records[i].target;
         const leat__element *element = &g->records[i].element;
-        ok = (target->op != NULL ? leat__op_push(target->op, element)
-                                 : target->deliver(target->arg, element)) == LEAT_OK;
+        ok = leat__task_take(task, g->records[i].target, element) == LEAT_OK;
         if (ok)
             task->source->offset = element->origin->offset + 1;
     }

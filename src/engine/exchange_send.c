@@ -97,9 +97,12 @@ static void append_data(const leat__delivery *delivery, const leat__element *ele
     leat__binary_append(bytes, delivery->edge->type, element->record);
 }
 
-leat_status leat__outlet_check(void *arg, const leat__element *element, leat_error *error)
+leat_status leat__outlet_check(void *arg, const leat__element *element, bool large,
+                               leat_error *error)
 {
     const leat__delivery *delivery = arg;
+    if (!large)
+        return LEAT_OK;
     leat__buffer *bytes = &delivery->task->bundle->bytes;
     size_t before = bytes->length;
     append_data(delivery, element);

@@ -28,6 +28,7 @@
 #include "base/limits.h"
 #include "base/log_line.h"
 #include "engine/run.h"
+#include "log/driver.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -177,7 +178,9 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
     /* what state was thrown away as over stays over, also where an idle input had let time pass */
-    if (record->timestamp_ms > task->face.watermark_ms && record->timestamp_ms != LEAT_TIME_MAX)
+    bool told = record->timestamp_ms > leat__log_timestamp_min_ms(task->run->log) &&
+                record->timestamp_ms != LEAT_TIME_MAX;
+    if (told && record->timestamp_ms > task->face.watermark_ms)
         task->face.watermark_ms = record->timestamp_ms;
     take_position(task, &s);
     return LEAT_OK;

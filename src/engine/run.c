@@ -13,6 +13,7 @@
 #include "engine/exchange.h"
 #include "engine/members.h"
 #include "engine/memory.h"
+#include "engine/refusals.h"
 #include "engine/snapshots.h"
 #include "engine/suspects.h"
 #include "engine/trim.h"
@@ -139,6 +140,7 @@ leat_status leat__check_topics(leat__run *run, leat_error *error)
     if (now_us - run->topics_checked_us < TOPICS_EVERY_US)
         return LEAT_OK;
     run->topics_checked_us = now_us;
+    leat__refusals_refresh(run);
     leat_status status = LEAT_OK;
     for (size_t n = 0; n < run->graph->node_count && status == LEAT_OK; n++)
         if (run->source_partitions[n] != 0)
@@ -263,12 +265,16 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         const leat_topic_opts wanted = {.partition_count = run->stage_partitions[s],
                                         .compacted = true};
         status = ensure_topic(run, topic, &wanted, true, NULL, error);
+        if (status == LEAT_OK)
+            status = leat__refusals_check_topic(run, topic, true, error);
         leat__free(topic);
     }
     if (dead_letters && status == LEAT_OK)
         status = ensure_topic(run, graph->opts.dead_letters,
                               &(leat_topic_opts){.partition_count = 1}, false, NULL, error);
-    return status;
+    if (dead_letters && status == LEAT_OK)
+        status = leat__refusals_check_topic(run, graph->opts.dead_letters, false, error);
+    return status == LEAT_OK ? leat__refusals_open(run, error) : status;
 }
 
 static leat_status prepare_topics(leat__run *run, leat_error *error)
@@ -462,6 +468,7 @@ void leat__run_close(leat_job *job)
     leat__watchdog_stop(run);
     leat__snapshots_close(run); /* the partitions are with others by now */
     leat__suspects_close(run);
+    leat__refusals_close(run);
     leat__database_close(run->database);
     if (run->owns_log)
         leat_log_close(run->log);

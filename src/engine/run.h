@@ -221,6 +221,7 @@ struct leat__run {
     _Atomic bool restoring, revoking;
     leat__watchdog *watchdog;        /* NULL while stepping */
     struct leat__suspects *suspects; /* R19; NULL without a state directory */
+    struct leat__refusals *refusals; /* R19 */
     leat__snapshots *snapshots;      /* NULL: none are made */
     _Atomic(leat__lag *) lag;        /* NULL: asked for on the spot */
     leat__trimming *trimming;        /* NULL: no exchange through the log, or not begun yet */
@@ -346,6 +347,9 @@ bool leat__pass_time(leat__task *task, int64_t watermark_ms, bool idle);
 leat_status leat__task_failed(void *task, leat__op *op, const leat__element *element,
                               const leat_error *error);
 void leat__task_late(void *task, leat__op *op);
+/* An element of another stage comes to where its edge leads. */
+leat_status leat__task_take(leat__task *task, const leat__target *target,
+                            const leat__element *element);
 /* source.c */
 /* Where to go on: what the group committed, or what the state was sealed with (R16). */
 leat_status leat__source_position(leat__task *task, leat_error *error);
@@ -359,7 +363,8 @@ int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timest
 bool leat__source_run(leat__task *task);
 /* sink.c */
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);
-leat_status leat__sink_check(void *delivery, const leat__element *element, leat_error *error);
+leat_status leat__sink_check(void *delivery, const leat__element *element, bool large,
+                             leat_error *error);
 leat_status leat__too_big(const char *where, size_t bytes, leat_error *error);
 leat_status leat__exchange_deliver(void *delivery, const leat__element *element);
 /* What failed goes to the dead-letter topic with this epoch (R19); element NULL: a timer. */

@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "engine/run.h"
+#include "engine/refusals.h"
 #include "record/codec.h"
 #include "record/keys.h"
 
@@ -36,15 +36,21 @@ leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t byt
     return status;
 }
 
+static leat_str key_for(const leat__node *sink, const leat__element *element,
+                        char text[LEAT__KEY_TEXT_BYTES])
+{
+    if (sink->kind != LEAT__NODE_SINK_LOG)
+        return (leat_str){0};
+    return sink->key_field != NULL ? leat__key_of(sink->key_field, element->record, text)
+                                   : element->key;
+}
+
 /* Appends key and value, and says where they lie. */
 static leat__out_record encode(const leat__node *sink, const leat__element *element,
                                leat__buffer *bytes)
 {
-    leat_str key = {0};
     char text[LEAT__KEY_TEXT_BYTES];
-    if (sink->kind == LEAT__NODE_SINK_LOG)
-        key = sink->key_field != NULL ? leat__key_of(sink->key_field, element->record, text)
-                                      : element->key;
+    leat_str key = key_for(sink, element, text);
     leat__out_record record = {.node = sink->id,
                                .partition = LEAT_PARTITION_BY_KEY,
                                .has_key = key.data != NULL,
@@ -63,18 +69,26 @@ static leat__out_record encode(const leat__node *sink, const leat__element *elem
     return record;
 }
 
-leat_status leat__sink_check(void *arg, const leat__element *element, leat_error *error)
+leat_status leat__sink_check(void *arg, const leat__element *element, bool large, leat_error *error)
 {
     const leat__delivery *delivery = arg;
+    const leat__node *sink = delivery->sink;
     leat__buffer *bytes = &delivery->task->bundle->bytes;
     size_t before = bytes->length;
-    if (delivery->sink->kind != LEAT__NODE_SINK_LOG)
+    char text[LEAT__KEY_TEXT_BYTES];
+    if (sink->kind != LEAT__NODE_SINK_LOG)
         return LEAT_OK;
-    (void)encode(delivery->sink, element, bytes);
-    size_t size = bytes->length - before;
-    bytes->length = before;
-    return size <= LEAT__RECORD_BYTES_MAX ? LEAT_OK
-                                          : leat__too_big(delivery->sink->name, size, error);
+    leat_log_record record = {.topic = sink->as.sink.topic, .timestamp_ms = element->timestamp_ms};
+    if (large || leat__refusals_need_bytes(delivery->task->run, sink)) {
+        const leat__out_record out = encode(sink, element, bytes);
+        if (out.has_key)
+            record.key = (leat_str){bytes->data + out.key_at, out.key_length};
+        record.value = (leat_str){bytes->data + out.value_at, out.value_length};
+        bytes->length = before; /* they lie there until more is appended */
+    } else {
+        record.key = key_for(sink, element, text);
+    }
+    return leat__refusals_check(delivery->task, sink, &record, error);
 }
 
 leat_status leat__sink_deliver(void *arg, const leat__element *element)

@@ -252,18 +252,6 @@ void leat__source_close(leat__source *source)
     leat__free(source);
 }
 
-static leat_status push_root(leat__task *task, const leat__element *element)
-{
-    for (size_t i = 0; i < task->root.target_count; i++) {
-        const leat__target *target = &task->root.targets[i];
-        leat_status status = target->op != NULL ? leat__op_push(target->op, element)
-                                                : target->deliver(target->arg, element);
-        if (status != LEAT_OK)
-            return status;
-    }
-    return LEAT_OK;
-}
-
 static int64_t event_time(const leat__source *source, const void *record, int64_t otherwise)
 {
     const leat_field *field = source->node->time_field;
@@ -285,10 +273,11 @@ static leat_status push_record(leat__task *task, const pending *p, const leat_lo
                                    .key_hash = p->key_hash,
                                    .origin = origin};
     leat_error error;
-    if (origin->value.length > LEAT__LARGE_BYTES &&
-        leat__op_check_output(&task->root, &element, &error) != LEAT_OK) /* R19 */
+    bool large = origin->value.length > LEAT__LARGE_BYTES;
+    if ((large || task->root.strict) &&
+        leat__op_check_output(&task->root, &element, large, &error) != LEAT_OK) /* R19 */
         return leat__task_failed(task, &source->decode_op, &element, &error);
-    return push_root(task, &element);
+    return leat__op_deliver(&task->root, &element);
 }
 
 /* ------------------------------------------------------------------ looking ahead */

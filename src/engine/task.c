@@ -67,6 +67,20 @@ void leat__task_late(void *arg, leat__op *op)
     task->counters.late++;
 }
 
+leat_status leat__task_take(leat__task *task, const leat__target *target,
+                            const leat__element *element)
+{
+    leat_error error;
+    if (target->op != NULL)
+        return leat__op_push(target->op, element);
+    if (!target->strict || target->check(target->arg, element, false, &error) == LEAT_OK)
+        return target->deliver(target->arg, element);
+    if (task->source != NULL)
+        return leat__task_failed(task, &task->source->decode_op, element, &error);
+    leat__run_fail(task->run, &error); /* behind an exchange in memory */
+    return error.status;
+}
+
 /* ------------------------------------------------------------------ timers and time */
 
 static bool fire_timers(leat__task *task, leat__time_domain domain, int64_t until_ms)
@@ -222,9 +236,7 @@ static bool receive_item(leat__task *task, leat__channel *channel, const leat__i
                                        .timestamp_ms = item->timestamp_ms,
                                        .key = item->key,
                                        .key_hash = item->key_hash};
-        const leat__target *target = &task->edge_target[item->edge];
-        leat_status status = target->op != NULL ? leat__op_push(target->op, &element)
-                                                : target->deliver(target->arg, &element);
+        leat_status status = leat__task_take(task, &task->edge_target[item->edge], &element);
         leat__arena_reset(&task->scratch);
         return status == LEAT_OK;
     }

@@ -21,6 +21,8 @@ typedef bool (*leat__offset_fn)(void *arg, const leat_log_offset *offset);
 typedef bool (*leat__group_fn)(void *arg, const char *group);
 typedef void (*leat__written_fn)(void *arg, const char *topic, uint32_t partition, int64_t first,
                                  int64_t next);
+/* number: which of the transaction's records, in the order in which they were added */
+typedef void (*leat__refused_fn)(void *arg, size_t number, const leat_error *error);
 
 struct leat_log {
     const leat__log_driver *driver;
@@ -35,13 +37,27 @@ struct leat_log_member {
 };
 struct leat_log_txn {
     leat_log *log;
+    /* told of records that the log has refused; NULL: nobody wants to know */
+    leat__refused_fn refused;
+    void *refused_arg;
 };
+
+/* What one record for a topic may be; a log would refuse for good what is beyond it. */
+typedef struct leat__log_limits {
+    bool needs_key;           /* the topic is compacted */
+    size_t record_bytes;      /* key and value */
+    int64_t timestamp_min_ms; /* an earlier one could not be read back */
+    /* how far a timestamp may lie behind the clock, and ahead of it; INT64_MAX: any */
+    int64_t behind_ms, ahead_ms;
+    bool keeps_timestamps; /* false: they are read back as the time of the append */
+} leat__log_limits;
 
 struct leat__log_driver {
     const char *scheme;
     bool shared; /* several processes may write to it at once: jobs exchange through it */
     /* what leat_job_opts.epoch_ms is by default: about as long as a commit takes; 0: 1 */
     int64_t epoch_ms;
+    int64_t timestamp_min_ms; /* of a record; an earlier one is refused */
     leat_status (*open)(leat_log **log, const char *rest, const leat_log_opts *opts,
                         const leat_env *env, leat_error *error);
     void (*close)(leat_log *log);
@@ -53,6 +69,9 @@ struct leat__log_driver {
                                 leat_error *error);
     leat_status (*topic_describe)(leat_log *log, const char *topic, leat_topic_opts *opts,
                                   leat_error *error);
+    /* NULL: what topic_describe says is all */
+    leat_status (*topic_limits)(leat_log *log, const char *topic, leat__log_limits *limits,
+                                leat_error *error);
     leat_status (*topic_delete)(leat_log *log, const char *topic, leat_error *error);
     leat_status (*topic_each)(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error);
     leat_status (*bounds)(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
@@ -122,6 +141,20 @@ int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_
  * must stay until the commit or the abort has returned. */
 leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,
                                leat_error *error);
+/* R19: who is told, during the commit and in its thread, of each record that the log has refused
+ * for good: the commit fails then, and would fail again with the same record. */
+void leat__log_txn_on_refused(leat_log_txn *txn, leat__refused_fn refused, void *arg);
+/* What records of the topic may be. */
+leat_status leat__log_topic_limits(leat_log *log, const char *topic, leat__log_limits *limits,
+                                   leat_error *error);
+/* May a log refuse a record for another reason than its size and a missing key? */
+bool leat__log_may_refuse(const leat_log *log);
+/* The earliest timestamp that can be read back. */
+int64_t leat__log_timestamp_min_ms(const leat_log *log);
+/* R19: LEAT_EINVAL or LEAT_ETOOBIG for a record that the log would refuse for good; where it goes
+ * is not looked at. */
+leat_status leat__log_check_limits(const leat_log_record *record, const leat__log_limits *limits,
+                                   int64_t now_ms, leat_error *error);
 /* Frees what "sim:NAME" holds, if all its handles are closed. */
 void leat__sim_forget(const char *name);
 /* What a sim handle's log holds, as a log of its own, and back again (log/sim/sim.h). */

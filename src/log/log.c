@@ -60,7 +60,17 @@ static leat_status check_writable(leat_error *error, const leat_log *log)
                       "the log is opened read-only; open it without read_only to write");
 }
 
-static leat_status check_records(leat_error *error, const leat_log_record *records, size_t count)
+static leat_status check_timestamp(const leat_log_record *record, int64_t min_ms, leat_error *error)
+{
+    if (record->timestamp_ms >= min_ms)
+        return LEAT_OK;
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, record->topic,
+                      "the timestamp %" PRId64 " is before 1970, which this log cannot keep",
+                      record->timestamp_ms);
+}
+
+static leat_status check_records(leat_error *error, const leat_log *log,
+                                 const leat_log_record *records, size_t count)
 {
     if (records == NULL && count != 0)
         return missing(error, "records");
@@ -77,6 +87,9 @@ static leat_status check_records(leat_error *error, const leat_log_record *recor
             return leat__fail(error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, record->topic,
                               "a record of %zu bytes key and %zu bytes value: together at most %d",
                               record->key.length, record->value.length, LEAT__RECORD_BYTES_MAX);
+        leat_status status = check_timestamp(record, log->driver->timestamp_min_ms, error);
+        if (status != LEAT_OK)
+            return status;
     }
     return LEAT_OK;
 }
@@ -146,16 +159,63 @@ leat_status leat__log_bad_partition(leat_error *error, const char *topic, uint32
                       partition, partition_count - 1);
 }
 
+static leat_status without_key(const leat_log_record *record, leat_error *error)
+{
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, record->topic,
+                      "a record without a key cannot go to the compacted topic '%.80s'",
+                      record->topic);
+}
+
 leat_status leat__log_check_place(const leat_log_record *record, const leat_topic_opts *topic,
                                   leat_error *error)
 {
     if (topic->compacted && record->key.data == NULL)
-        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, record->topic,
-                          "a record without a key cannot go to the compacted topic '%.80s'",
-                          record->topic);
+        return without_key(record, error);
     if (record->partition == LEAT_PARTITION_BY_KEY || record->partition < topic->partition_count)
         return LEAT_OK;
     return leat__log_bad_partition(error, record->topic, record->partition, topic->partition_count);
+}
+
+/* now - timestamp > bound, without overflow: both may be anything. */
+static bool is_apart(int64_t earlier_ms, int64_t later_ms, int64_t bound_ms)
+{
+    return later_ms > earlier_ms && (uint64_t)later_ms - (uint64_t)earlier_ms > (uint64_t)bound_ms;
+}
+
+static leat_status out_of_bounds(const leat_log_record *record, int64_t bound_ms, const char *where,
+                                 const char *setting, leat_error *error)
+{
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, record->topic,
+                      "the timestamp %" PRId64 " lies more than %" PRId64
+                      " ms %s the clock, and the topic '%.80s' takes no such record: raise its %s, "
+                      "or correct the timestamp",
+                      record->timestamp_ms, bound_ms, where, record->topic, setting);
+}
+
+leat_status leat__log_check_limits(const leat_log_record *record, const leat__log_limits *limits,
+                                   int64_t now_ms, leat_error *error)
+{
+    size_t bytes = record->key.length + record->value.length;
+    int64_t at_ms = record->timestamp_ms;
+    if (limits->needs_key && record->key.data == NULL)
+        return without_key(record, error);
+    if (bytes > limits->record_bytes)
+        return leat__fail(
+            error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, record->topic,
+            "a record of %zu bytes is over the %zu that the topic '%.80s' takes: emit "
+            "smaller records, or raise its max.message.bytes",
+            bytes, limits->record_bytes, record->topic);
+    if (at_ms < limits->timestamp_min_ms)
+        return check_timestamp(record, limits->timestamp_min_ms, error);
+    if (at_ms == 0) /* travels as "none" where there are such bounds */
+        return LEAT_OK;
+    if (is_apart(now_ms, at_ms, limits->ahead_ms))
+        return out_of_bounds(record, limits->ahead_ms, "ahead of", "message.timestamp.after.max.ms",
+                             error);
+    if (is_apart(at_ms, now_ms, limits->behind_ms))
+        return out_of_bounds(record, limits->behind_ms, "behind", "message.timestamp.before.max.ms",
+                             error);
+    return LEAT_OK;
 }
 
 leat_status leat__log_check_trim(const leat_log_offset *offset, const leat_topic_opts *topic,
@@ -241,6 +301,16 @@ size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count)
     return log->driver->memory_bytes == NULL ? 0 : log->driver->memory_bytes(log, partition_count);
 }
 
+bool leat__log_may_refuse(const leat_log *log)
+{
+    return log->driver->topic_limits != NULL;
+}
+
+int64_t leat__log_timestamp_min_ms(const leat_log *log)
+{
+    return log->driver->timestamp_min_ms;
+}
+
 bool leat__log_url_is_shared(const char *url)
 {
     for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
@@ -300,6 +370,22 @@ leat_status leat_topic_describe(leat_log *log, const char *topic, leat_topic_opt
         return missing(error, "topic");
     leat_topic_opts ignored;
     return log->driver->topic_describe(log, topic, opts == NULL ? &ignored : opts, error);
+}
+
+leat_status leat__log_topic_limits(leat_log *log, const char *topic, leat__log_limits *limits,
+                                   leat_error *error)
+{
+    leat_topic_opts opts;
+    *limits = (leat__log_limits){.record_bytes = LEAT__RECORD_BYTES_MAX,
+                                 .timestamp_min_ms = log->driver->timestamp_min_ms,
+                                 .behind_ms = INT64_MAX,
+                                 .ahead_ms = INT64_MAX,
+                                 .keeps_timestamps = true};
+    if (log->driver->topic_limits != NULL)
+        return log->driver->topic_limits(log, topic, limits, error);
+    leat_status status = log->driver->topic_describe(log, topic, &opts, error);
+    limits->needs_key = status == LEAT_OK && opts.compacted;
+    return status;
 }
 
 leat_status leat_topic_delete(leat_log *log, const char *topic, leat_error *error)
@@ -366,7 +452,7 @@ leat_status leat_log_append(leat_log *log, leat_log_record *records, size_t coun
         return missing(error, "log");
     leat_status status = check_writable(error, log);
     if (status == LEAT_OK)
-        status = check_records(error, records, count);
+        status = check_records(error, log, records, count);
     if (status != LEAT_OK || count == 0)
         return status;
     return log->driver->append(log, records, count, error);
@@ -562,7 +648,7 @@ static leat_status add_records(leat_log_txn *txn, const leat_log_record *records
 {
     if (txn == NULL)
         return missing(error, "txn");
-    leat_status status = check_records(error, records, count);
+    leat_status status = check_records(error, txn->log, records, count);
     if (status != LEAT_OK || count == 0)
         return status;
     const leat__log_driver *driver = txn->log->driver;
@@ -580,6 +666,12 @@ leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records
                                leat_error *error)
 {
     return add_records(txn, records, count, true, error);
+}
+
+void leat__log_txn_on_refused(leat_log_txn *txn, leat__refused_fn refused, void *arg)
+{
+    txn->refused = refused;
+    txn->refused_arg = arg;
 }
 
 leat_status leat_log_txn_offsets(leat_log_txn *txn, const leat_log_offset *offsets, size_t count,

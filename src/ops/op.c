@@ -37,18 +37,27 @@ leat_status leat__op_push(leat__op *op, const leat__element *element)
     return op->spec->class->on_element(op, element);
 }
 
-leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element)
+leat_status leat__op_deliver(const leat__output *output, const leat__element *element)
 {
-    const leat__output *out = &op->output[output];
-    op->records_out++;
-    for (size_t i = 0; i < out->target_count; i++) {
-        const leat__target *target = &out->targets[i];
+    for (size_t i = 0; i < output->target_count; i++) {
+        const leat__target *target = &output->targets[i];
         leat_status status = target->op != NULL ? leat__op_push(target->op, element)
                                                 : target->deliver(target->arg, element);
         if (status != LEAT_OK)
             return status;
     }
     return LEAT_OK;
+}
+
+/* R19: what a sink would refuse is the failure of the operator that hands it over. */
+leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element)
+{
+    const leat__output *out = &op->output[output];
+    leat_error error;
+    if (out->strict && leat__op_check_output(out, element, false, &error) != LEAT_OK)
+        return op->ctx.task->failed(op->ctx.task->task, op, element, &error);
+    op->records_out++;
+    return leat__op_deliver(out, element);
 }
 
 static void context_begin(leat__op *op, const leat__element *element, leat_str key, uint64_t hash,
@@ -64,12 +73,21 @@ static void context_begin(leat__op *op, const leat__element *element, leat_str k
     ctx->emitted_count = 0;
 }
 
-/* Through the operators that only pass on; the others answer for what they emit themselves. */
-static leat_status check_through(leat__op *op, const leat__element *element, leat_error *error)
+static bool only_passes(const leat__op_spec *spec)
+{
+    return spec->class == &leat__op_union || spec->class == &leat__op_key_by;
+}
+
+/* Through the operators that only pass on; the others answer for what they emit themselves. A map
+ * or filter is run for large elements only, whose state is not to be touched first. */
+static leat_status check_through(leat__op *op, const leat__element *element, bool large,
+                                 leat_error *error)
 {
     const leat__op_spec *spec = op->spec;
     leat__element out = *element;
-    if (spec->class == &leat__op_map) {
+    if (!large && !only_passes(spec)) {
+        return LEAT_OK; /* it answers for it when it hands over */
+    } else if (spec->class == &leat__op_map) {
         void *record = leat__arena_alloc(op->ctx.task->scratch, spec->out->size_bytes);
         memset(record, 0, spec->out->size_bytes);
         spec->config.map(element->record, record, spec->arg);
@@ -80,19 +98,32 @@ static leat_status check_through(leat__op *op, const leat__element *element, lea
     } else if (spec->class != &leat__op_union && spec->class != &leat__op_key_by) {
         return LEAT_OK;
     }
-    return leat__op_check_output(&op->output[0], &out, error);
+    return leat__op_check_output(&op->output[0], &out, large, error);
+}
+
+void leat__op_settle_output(leat__output *output)
+{
+    output->strict = false;
+    for (size_t i = 0; i < output->target_count; i++) {
+        const leat__target *target = &output->targets[i];
+        if (target->op != NULL && only_passes(target->op->spec)) {
+            leat__op_settle_output(&target->op->output[0]);
+            output->strict |= target->op->output[0].strict;
+        }
+        output->strict |= target->op == NULL && target->strict;
+    }
 }
 
 leat_status leat__op_check_output(const leat__output *output, const leat__element *element,
-                                  leat_error *error)
+                                  bool large, leat_error *error)
 {
     for (size_t i = 0; i < output->target_count; i++) {
         const leat__target *target = &output->targets[i];
         leat_status status = LEAT_OK;
         if (target->op != NULL)
-            status = check_through(target->op, element, error);
-        else if (target->check != NULL)
-            status = target->check(target->arg, element, error);
+            status = check_through(target->op, element, large, error);
+        else if (target->check != NULL && (large || target->strict))
+            status = target->check(target->arg, element, large, error);
         if (status != LEAT_OK)
             return status;
     }
@@ -108,17 +139,18 @@ static leat__element emitted_element(const leat_ctx *ctx, const leat__emitted *e
                            .origin = ctx->element != NULL ? ctx->element->origin : NULL};
 }
 
-/* R19: a record over the log's bound is the callback's failure, found while nothing is kept yet. */
+/* R19: a record that the log would refuse is the callback's failure, found while nothing is kept
+ * yet. */
 static leat_status check_emitted(leat__op *op)
 {
     leat_ctx *ctx = &op->ctx;
     for (size_t i = 0; i < ctx->emitted_count; i++) {
         leat_error error;
-        if (!ctx->emitted[i].large)
+        const leat__output *output = &op->output[ctx->emitted[i].output];
+        if (!ctx->emitted[i].large && !output->strict)
             continue;
         const leat__element out = emitted_element(ctx, &ctx->emitted[i]);
-        leat_status status =
-            leat__op_check_output(&op->output[ctx->emitted[i].output], &out, &error);
+        leat_status status = leat__op_check_output(output, &out, ctx->emitted[i].large, &error);
         if (status != LEAT_OK)
             return leat_fail(ctx, status, "%s", error.message);
     }
@@ -141,7 +173,8 @@ static leat_status forward_emitted(leat__op *op)
     for (size_t i = 0; i < ctx->emitted_count; i++) {
         const leat__emitted *emitted = &ctx->emitted[i];
         const leat__element out = emitted_element(ctx, emitted);
-        leat_status status = leat__op_forward(op, emitted->output, &out);
+        op->records_out++;
+        leat_status status = leat__op_deliver(&op->output[emitted->output], &out);
         if (status != LEAT_OK)
             return status;
     }

@@ -70,14 +70,17 @@ extern const leat__op_class leat__op_map, leat__op_filter, leat__op_flat_map, le
 typedef struct leat__target {
     leat__op *op; /* NULL: deliver() */
     leat_status (*deliver)(void *arg, const leat__element *element);
-    /* R19: LEAT_ETOOBIG if deliver would find the record too big; NULL: it has no bound */
-    leat_status (*check)(void *arg, const leat__element *element, leat_error *error);
+    /* R19: would deliver, or later the log, refuse the record? Its size is looked at if it is
+     * large. NULL: nothing is refused */
+    leat_status (*check)(void *arg, const leat__element *element, bool large, leat_error *error);
     void *arg;
+    bool strict; /* records that are not large may be refused, too */
 } leat__target;
 typedef struct leat__output {
     leat__target *targets;
     size_t target_count;
     const leat_type *type;
+    bool strict; /* one of the targets is, or one behind operators that only pass on */
 } leat__output;
 
 /* What a task gives to its operators. */
@@ -139,10 +142,15 @@ struct leat__op {
 leat_status leat__op_push(leat__op *op, const leat__element *element);
 leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_domain domain);
 leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element);
-/* R19: is a large element too big for a sink that it would come to without another callback that
- * can fail? Asked before anything is changed or sent. */
+/* To all its targets; that none refuses it has been asked before. */
+leat_status leat__op_deliver(const leat__output *output, const leat__element *element);
+/* R19: would a sink refuse the element, to which it would come without another callback that can
+ * fail? Asked before anything is changed or sent, of elements that are large or whose output is
+ * strict. */
 leat_status leat__op_check_output(const leat__output *output, const leat__element *element,
-                                  leat_error *error);
+                                  bool large, leat_error *error);
+/* Once all outputs of a task are wired: finds out whether the output is strict. */
+void leat__op_settle_output(leat__output *output);
 
 /* Helpers of the classes: run a user callback as a small transaction (S3) with ctx set up from the
  * element or the timer. */

@@ -333,6 +333,7 @@ static size_t memory_bytes(const leat_log *log, size_t partition_count)
 
 const leat__log_driver leat__embedded_driver = {
     .scheme = "embedded",
+    .timestamp_min_ms = INT64_MIN,
     .open = leat__embedded_open,
     .close = leat__embedded_close,
     .memory_bytes = memory_bytes,

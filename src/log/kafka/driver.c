@@ -4,6 +4,7 @@ const leat__log_driver leat__kafka_driver = {
     .scheme = "kafka",
     .shared = true,
     .epoch_ms = 5,
+    .timestamp_min_ms = 0, /* what is below is read as "no timestamp" */
     .open = leat__kafka_open,
     .close = leat__kafka_close,
     .memory_bytes = leat__kafka_memory_bytes,

@@ -116,6 +116,7 @@ static void close_handle(leat_log *log)
 
 const leat__log_driver leat__sim_driver = {
     .scheme = "sim",
+    .timestamp_min_ms = INT64_MIN,
     .open = open_by_name,
     .close = close_handle,
     .topic_create = leat__sim_topic_create,

@@ -1,0 +1,251 @@
+/* A record that can't be written is the failure of what emitted it (R19): found before the log sees
+ * it where that is possible, told by the log otherwise. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "log/sim/sim.h"
+#include <leat/leat.h>
+#include <leat/test.h>
+#include <unistd.h>
+
+struct view {
+    leat_str user;
+    leat_str page;
+    int64_t ts_ms;
+    int64_t number; /* of the user's views */
+};
+LEAT_RECORD(view, user, LEAT_OPTIONAL(page), ts_ms, number);
+
+static leat_status number_view(leat_ctx *ctx, const void *record)
+{
+    struct view *last = leat_mut(ctx, 0), out = *(const struct view *)record;
+    out.number = last->number + 1;
+    *last = out;
+    leat_emit(ctx, &out);
+    return LEAT_OK;
+}
+
+static leat_status wait_for_timer(leat_ctx *ctx, const void *record)
+{
+    *(struct view *)leat_mut(ctx, 0) = *(const struct view *)record;
+    leat_timer_set(ctx, 0, leat_now(ctx) + 10);
+    return LEAT_OK;
+}
+
+static leat_status emit_in_timer(leat_ctx *ctx, int timer)
+{
+    (void)timer;
+    leat_emit(ctx, leat_get(ctx, 0));
+    return LEAT_OK;
+}
+
+static void same(const void *in, void *out, void *arg)
+{
+    (void)arg;
+    *(struct view *)out = *(const struct view *)in;
+}
+
+typedef enum kind { PROCESS, MAP, SOURCE, TIMER } kind;
+
+static char url[96];
+static bool until_end;
+static int sequence;
+
+static leat_stream views(leat_job *job, leat_on_error policy)
+{
+    return leat_from_log(job, "views", &view_type,
+                         &(leat_log_source){.topic = "views",
+                                            .time_field = "ts_ms",
+                                            .partitioned_by = "user",
+                                            .until_end = until_end,
+                                            .on_error = policy});
+}
+
+/* "pages" is compacted by page, which a view may lack. */
+static leat_job *pages_job(kind shape, leat_on_error policy)
+{
+    static leat_process_op numbering = {.in = &view_type,
+                                        .out = &view_type,
+                                        .state = {{.name = "last", .type = &view_type}},
+                                        .on_record = number_view};
+    static leat_process_op later = {.in = &view_type,
+                                    .out = &view_type,
+                                    .state = {{.name = "last", .type = &view_type}},
+                                    .timer = {"later"},
+                                    .on_record = wait_for_timer,
+                                    .on_timer = emit_in_timer};
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "pages", .log = url, .restart_limit = 4});
+    leat_stream in = views(job, shape == SOURCE ? policy : LEAT_ON_ERROR_STOP);
+    numbering.on_error = shape == PROCESS ? policy : LEAT_ON_ERROR_STOP;
+    later.on_error = policy;
+    if (shape == PROCESS || shape == MAP)
+        in = leat_process(leat_key_by(in, "user"), "numbering", &numbering, NULL);
+    if (shape == TIMER)
+        in = leat_process(leat_key_by(in, "user"), "later", &later, NULL);
+    if (shape == MAP)
+        in = leat_on_failure(leat_map(in, "mapping", &view_type, same, NULL), policy);
+    leat_to_log(
+        in, "pages",
+        &(leat_log_sink){.topic = "pages", .key = "page", .compacted = true, .partition_count = 1});
+    return job;
+}
+
+static int sim_log(void **state)
+{
+    (void)state;
+    (void)snprintf(url, sizeof(url), "sim:refusals-%d", sequence++);
+    return 0;
+}
+
+static void send(leat_test *test, const char *user, const char *page, int64_t ts_ms)
+{
+    char json[160];
+    (void)snprintf(json, sizeof(json), "{\"user\":\"%s\",\"ts_ms\":%lld,\"number\":0%s%s%s}", user,
+                   (long long)ts_ms, page == NULL ? "" : ",\"page\":\"", page == NULL ? "" : page,
+                   page == NULL ? "" : "\"");
+    leat_test_send_keyed(test, "views", user, json);
+}
+
+static void assert_next(leat_test *test, const char *topic, const char *part)
+{
+    const char *json = leat_test_next_json(test, topic);
+    if (part == NULL) {
+        assert_null(json);
+        return;
+    }
+    assert_non_null(json);
+    if (strstr(json, part) == NULL)
+        fail_msg("%s has %s, not %s", topic, json, part);
+}
+
+/* ------------------------------------------------------------------ what is known before */
+
+static void send_three(leat_test *test)
+{
+    send(test, "ann", "/a", 1000);
+    send(test, "ann", NULL, 1001);
+    send(test, "ann", "/c", 1002);
+    leat_test_send_watermark(test, "views", 5000);
+}
+
+/* numbers: of the views in "pages"; ends with -1. */
+static void assert_put_aside(kind shape, const char *operator, const int * numbers)
+{
+    char json[200];
+    (void)sim_log(NULL);
+    leat_test *test = leat_test_new(pages_job(shape, LEAT_ON_ERROR_DEAD_LETTER));
+    send_three(test);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    for (; *numbers >= 0; numbers++) {
+        (void)snprintf(json, sizeof(json), "\"number\":%d", *numbers);
+        assert_next(test, "pages", json);
+    }
+    assert_next(test, "pages", NULL);
+    const char *letter = leat_test_next_json(test, "dead-letters");
+    assert_non_null(letter);
+    assert_non_null(strstr(letter, "without a key cannot go to the compacted topic 'pages'"));
+    (void)snprintf(json, sizeof(json), "\"operator\":\"%s\",\"error\":\"LEAT_EDATA\"", operator);
+    assert_non_null(strstr(letter, json));
+    assert_non_null(strstr(letter, "{\"topic\":\"views\",\"partition\":"));
+    assert_next(test, "dead-letters", NULL);
+    leat_test_free(test);
+}
+
+static void a_record_without_a_key_is_the_failure_of_what_emitted_it(void **state)
+{
+    (void)state; /* R19; S3: of a callback nothing is kept */
+    assert_put_aside(PROCESS, "numbering", (int[]){1, 2, -1});
+    assert_put_aside(MAP, "mapping", (int[]){1, 3, -1});
+    assert_put_aside(SOURCE, "views", (int[]){0, 0, -1});
+}
+
+static void so_is_one_that_a_timer_emits(void **state)
+{
+    (void)state; /* R19 */
+    leat_test *test = leat_test_new(pages_job(TIMER, LEAT_ON_ERROR_DEAD_LETTER));
+    send(test, "ann", NULL, 1000);
+    send(test, "ben", "/b", 1000);
+    leat_test_send_watermark(test, "views", 5000);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    assert_next(test, "pages", "\"page\":\"/b\"");
+    assert_next(test, "pages", NULL);
+    assert_next(test, "dead-letters", "without a key");
+    assert_next(test, "dead-letters", NULL);
+    leat_test_free(test);
+}
+
+static void it_is_skipped_and_counted_if_that_is_the_policy(void **state)
+{
+    (void)state; /* R19 */
+    leat_job *job = pages_job(PROCESS, LEAT_ON_ERROR_SKIP);
+    leat_test *test = leat_test_new(job);
+    send_three(test);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    leat_job_stats stats;
+    leat_job_get_stats(job, &stats);
+    assert_int_equal(stats.records_skipped, 1);
+    assert_next(test, "pages", "\"number\":1");
+    assert_next(test, "pages", "\"number\":2");
+    assert_next(test, "pages", NULL);
+    leat_test_free(test);
+}
+
+static void it_stops_the_job_with_its_name_if_that_is_the_policy(void **state)
+{
+    (void)state; /* R19 */
+    leat_test *test = leat_test_new(pages_job(PROCESS, LEAT_ON_ERROR_STOP));
+    send(test, "ann", NULL, 1000);
+    assert_int_equal(leat_test_run(test), LEAT_EDATA);
+    const char *message = leat_test_error(test)->message;
+    assert_non_null(strstr(message, "without a key cannot go to the compacted topic 'pages'"));
+    assert_non_null(strstr(message, "(views, partition "));
+    assert_non_null(strstr(message, "offset 0; on_error"));
+    leat_test_free(test);
+}
+
+static void the_embedded_log_never_sees_it(void **state)
+{
+    (void)state; /* R19 */
+    char directory[] = "/tmp/leat-refusals-XXXXXX", command[64];
+    assert_non_null(mkdtemp(directory));
+    (void)snprintf(url, sizeof(url), "embedded:%s/log", directory);
+    leat_log *log;
+    leat_error error;
+    assert_int_equal(leat_log_open(&log, url, NULL, &error), LEAT_OK);
+    leat_log_record views[] = {
+        {.topic = "views", .value = LEAT_STR("{\"user\":\"ann\",\"ts_ms\":1,\"number\":0}")},
+        {.topic = "views",
+         .value = LEAT_STR("{\"user\":\"ann\",\"ts_ms\":2,\"number\":0,\"page\":\"/\"}")}};
+    assert_int_equal(leat_topic_create(log, "views", NULL, &error), LEAT_OK);
+    assert_int_equal(leat_log_append(log, views, 2, &error), LEAT_OK);
+    leat_log_close(log);
+    until_end = true;
+    leat_job *job = pages_job(PROCESS, LEAT_ON_ERROR_DEAD_LETTER);
+    until_end = false;
+    if (leat_job_run(job, &error) != LEAT_OK)
+        fail_msg("%s: %s", error.where, error.message);
+    leat_job_stats stats;
+    leat_job_get_stats(job, &stats);
+    assert_int_equal(stats.records_dead, 1);
+    assert_int_equal(stats.records_out, 1);
+    leat_job_free(job);
+    (void)snprintf(command, sizeof(command), "rm -r '%s'", directory);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_without_a_key_is_the_failure_of_what_emitted_it),
+        cmocka_unit_test_setup(so_is_one_that_a_timer_emits, sim_log),
+        cmocka_unit_test_setup(it_is_skipped_and_counted_if_that_is_the_policy, sim_log),
+        cmocka_unit_test_setup(it_stops_the_job_with_its_name_if_that_is_the_policy, sim_log),
+        cmocka_unit_test(the_embedded_log_never_sees_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
