@@ -229,7 +229,9 @@ typedef struct leat_state_spec {
     leat_state_kind kind;
     const leat_type *type;    /* the value, the list's element, the map's value */
     const leat_type *map_key; /* LEAT_STATE_MAP: leat_type_str, leat_type_u64 or leat_type_i64 */
-    int64_t ttl_ms;           /* 0: for ever (S2) */
+    /* from the last write, which an older one does not shorten; by the later of the record's (the
+     * timer's) time and the watermark; 0: for ever (S2) */
+    int64_t ttl_ms;
     bool ttl_on_read;         /* reads refresh too */
     bool ttl_processing_time; /* against the epoch's clock instead of event time (R22) */
 } leat_state_spec;

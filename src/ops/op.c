@@ -229,10 +229,9 @@ leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_dom
     int64_t now_ms = domain == LEAT__EVENT_TIME ? timer->at_ms : ctx->task->clock_ms;
     context_begin(op, NULL, key, timer->hash, now_ms);
     leat__store_set_key(store, key, timer->hash);
-    /* S2: in a processing-time timer state ages by the event time that its task has reached; that
-     * is the store's watermark, as the end of the input (W5) is no time */
-    bool by_clock = domain == LEAT__PROCESSING_TIME && ctx->task->watermark_ms != LEAT_TIME_MIN;
-    leat__store_set_now(store, by_clock ? LEAT_TIME_MIN : now_ms, ctx->task->clock_ms);
+    /* S2: a timer of the clock has no event time of its own; state ages by the watermark alone */
+    leat__store_set_now(store, domain == LEAT__EVENT_TIME ? now_ms : LEAT_TIME_MIN,
+                        ctx->task->clock_ms);
     leat__store_callback_begin(store);
     return settle(op, NULL, op->spec->class->on_timer(op, timer, domain), true);
 }

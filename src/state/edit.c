@@ -161,7 +161,8 @@ void *leat__entry_mut(leat__store *store, leat__cells *cells, leat__entry *entry
         if ((entry->flags & LEAT__PRESENT) != 0 && leat__time_expired(cells, *time_ms, now_ms))
             leat__entry_del(store, cells, entry); /* S2: starts anew */
         leat__entry_touch(store, entry);
-        *time_ms = now_ms;
+        if ((entry->flags & LEAT__PRESENT) == 0 || *time_ms < now_ms)
+            *time_ms = now_ms; /* S2: it never goes back */
     }
     leat__entry_touch(store, entry);
     if ((entry->flags & LEAT__HANDED) == 0 && cells->role != LEAT__ROLE_TIMER)

@@ -457,6 +457,8 @@ void leat__timer_loaded(leat__store *store, leat__entry *entry); /* decoded: cou
 leat_status leat__timers_load(leat__store *store, leat_error *error);
 
 /* ---------------------------------------------------------------- ttl.c */
+/* S2: the time that TTL goes by. LEAT_TIME_MIN: none is known yet; what was written then has that
+ * time too, does not expire, and ages from when it is seen at a known time. */
 static inline int64_t leat__now(const leat__store *store, const leat__cells *cells)
 {
     if (cells->slot.ttl_domain == LEAT__PROCESSING_TIME)
@@ -467,7 +469,7 @@ static inline int64_t leat__now(const leat__store *store, const leat__cells *cel
 static inline bool leat__time_expired(const leat__cells *cells, int64_t time_ms, int64_t now_ms)
 {
     int64_t end_ms;
-    if (__builtin_add_overflow(time_ms, cells->slot.ttl_ms, &end_ms))
+    if (time_ms == LEAT_TIME_MIN || __builtin_add_overflow(time_ms, cells->slot.ttl_ms, &end_ms))
         return false;
     return end_ms <= now_ms;
 }

@@ -226,11 +226,39 @@ static uint32_t gather_expired(leat__store *store, leat__cells *cells, leat__ent
     return gathered;
 }
 
+/* Times before below_ms become now_ms. */
+static void refresh(leat__store *store, leat__cells *cells, leat__entry *entry, int64_t below_ms,
+                    int64_t now_ms)
+{
+    leat__items *items = leat__entry_items(entry);
+    int64_t *times = items->times + items->first, greatest_ms = LEAT_TIME_MIN;
+    uint32_t others = 0;
+    while (others < items->count && times[others] >= below_ms)
+        others++;
+    if (others == items->count)
+        return;
+    leat__entry_touch(store, entry);
+    push_arrays(store, cells, entry);
+    items->rewrite = 1;
+    items->unsorted = 0;
+    for (uint32_t i = 0; i < items->count; i++) {
+        if (times[i] < below_ms)
+            times[i] = now_ms;
+        if (times[i] < greatest_ms)
+            items->unsorted = 1;
+        else
+            greatest_ms = times[i];
+    }
+}
+
 void leat__list_expire(leat__store *store, leat__cells *cells, leat__entry *entry, int64_t now_ms)
 {
     leat__items *items = leat__entry_items(entry);
-    if (items->times == NULL)
+    if (items->times == NULL || items->count == 0)
         return;
+    bool unknown = items->unsorted != 0 || items->times[items->first] == LEAT_TIME_MIN;
+    if (unknown && now_ms != LEAT_TIME_MIN)
+        refresh(store, cells, entry, LEAT_TIME_MIN + 1, now_ms);
     uint32_t expired = 0;
     if (items->unsorted != 0)
         expired = gather_expired(store, cells, entry, now_ms);
@@ -239,23 +267,6 @@ void leat__list_expire(leat__store *store, leat__cells *cells, leat__entry *entr
                leat__time_expired(cells, items->times[items->first + expired], now_ms))
             expired++;
     drop_front(store, entry, expired);
-}
-
-static void refresh(leat__store *store, leat__cells *cells, leat__entry *entry, int64_t now_ms)
-{
-    leat__items *items = leat__entry_items(entry);
-    int64_t *times = items->times + items->first;
-    uint32_t same = 0;
-    while (same < items->count && times[same] == now_ms)
-        same++;
-    if (same == items->count)
-        return;
-    leat__entry_touch(store, entry);
-    push_arrays(store, cells, entry);
-    for (uint32_t i = 0; i < items->count; i++)
-        times[i] = now_ms;
-    items->rewrite = 1;
-    items->unsorted = 0;
 }
 
 /* ---------------------------------------------------------------- the interface */
@@ -308,7 +319,7 @@ size_t leat__store_list(leat__store *store, size_t slot, const void **elements)
     if (items->count == 0)
         return 0;
     if (cells->slot.ttl_on_read && items->times != NULL)
-        refresh(store, cells, entry, now_ms);
+        refresh(store, cells, entry, now_ms, now_ms);
     cells->lent_serial = store->callback_serial;
     *elements = element_at(cells, items, items->first);
     return items->count;

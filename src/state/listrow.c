@@ -206,7 +206,7 @@ static leat_status read_elements(leat__store *store, const leat__cells *cells, l
 {
     uint64_t count = leat__read_varint(reader);
     for (uint64_t i = 0; i < count; i++) {
-        int64_t time_ms = row.has_time ? (int64_t)leat__read_u64(reader) : leat__now(store, cells);
+        int64_t time_ms = row.has_time ? (int64_t)leat__read_u64(reader) : LEAT_TIME_MIN;
         leat_str bytes = leat__read_bytes(reader, leat__read_u32(reader));
         if (reader->failed)
             return leat__row_damaged(error, cells);

@@ -164,8 +164,7 @@ leat_status leat__row_decode(leat__store *store, leat__cells *cells, leat__entry
         LEAT__COUNT(store->cache_bytes, leat__block_bytes(block));
         *leat__entry_block(cells, entry) = block;
     }
-    /* A slot that got its TTL later: the value counts as written when it is first seen. */
-    if (cells->time_at != 0)
-        *leat__entry_time(cells, entry) = row.has_time ? row.time_ms : leat__now(store, cells);
+    if (cells->time_at != 0) /* a slot that got its TTL later: S2, not known */
+        *leat__entry_time(cells, entry) = row.has_time ? row.time_ms : LEAT_TIME_MIN;
     return LEAT_OK;
 }

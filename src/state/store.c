@@ -205,7 +205,8 @@ void leat__store_set_now(leat__store *store, int64_t event_ms, int64_t clock_ms)
 
 void leat__store_set_watermark(leat__store *store, int64_t watermark_ms)
 {
-    if (watermark_ms > store->watermark_ms)
+    /* S2: MAX says that nothing more comes, not what time it is */
+    if (watermark_ms > store->watermark_ms && watermark_ms != LEAT_TIME_MAX)
         store->watermark_ms = watermark_ms;
 }
 
@@ -233,7 +234,7 @@ static bool holds(leat__store *store, leat__cells *cells, leat__entry *entry)
             leat__entry_del(store, cells, entry); /* the tombstone goes out with this epoch (R22) */
             return false;
         }
-        if (cells->slot.ttl_on_read && *time_ms != now_ms) {
+        if ((cells->slot.ttl_on_read || *time_ms == LEAT_TIME_MIN) && *time_ms < now_ms) {
             leat__entry_touch(store, entry);
             *time_ms = now_ms;
         }

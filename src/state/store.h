@@ -76,7 +76,8 @@ leat_status leat__store_open(leat__store **store, const leat__store_opts *opts, 
 void leat__store_close(leat__store *store);
 
 /* Current key and times of the calls below. The hash is leat__hash64(key). key is borrowed until
- * the next set_key. now: event time and epoch clock, for TTL (S2). */
+ * the next set_key. now: event time (LEAT_TIME_MIN: none but the watermark) and epoch clock, for
+ * TTL (S2). */
 void leat__store_set_key(leat__store *store, leat_str key, uint64_t hash);
 void leat__store_set_now(leat__store *store, int64_t event_ms, int64_t clock_ms);
 

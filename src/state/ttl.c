@@ -6,7 +6,7 @@
  *
  * Only what every later read would find expired may go, or a replay that seals elsewhere would read
  * something else (R21).  Event time of single records is not ordered, so the clock of the sweep is
- * the watermark; reads too take the later of both. */
+ * the watermark; reads too take the later of both.  What has no time yet gets the sweep's. */
 #include "state/internal.h"
 
 enum {
@@ -25,10 +25,19 @@ static void expire(leat__store *store, leat__cells *cells, leat__entry *entry)
     if ((entry->flags & LEAT__PRESENT) == 0)
         return;
     int64_t now_ms = sweep_now(store, cells);
-    if (cells->role == LEAT__ROLE_LIST)
+    if (now_ms == LEAT_TIME_MIN)
+        return;
+    if (cells->role == LEAT__ROLE_LIST) {
         leat__list_expire(store, cells, entry, now_ms);
-    else if (leat__time_expired(cells, *leat__entry_time(cells, entry), now_ms))
+        return;
+    }
+    int64_t *time_ms = leat__entry_time(cells, entry);
+    if (*time_ms == LEAT_TIME_MIN) { /* it ages from now on */
+        leat__entry_touch(store, entry);
+        *time_ms = now_ms;
+    } else if (leat__time_expired(cells, *time_ms, now_ms)) {
         leat__entry_del(store, cells, entry);
+    }
 }
 
 static void sweep_table(leat__store *store)
@@ -55,7 +64,8 @@ static void sweep_row(leat__store *store, leat_str key, leat_str value)
     leat__cells *cells = leat__cells_by_id(store, row.kind, row.id);
     if (cells == NULL || cells->slot.ttl_ms == 0 || !leat__row_value_parse(value, &head))
         return;
-    if (!head.has_time || !leat__time_expired(cells, head.time_ms, sweep_now(store, cells)))
+    bool known = head.has_time && head.time_ms != LEAT_TIME_MIN;
+    if (known && !leat__time_expired(cells, head.time_ms, sweep_now(store, cells)))
         return;
     leat__store_set_key(store, row.key, leat__hash64(row.key.data, row.key.length));
     leat__entry *entry = cells->role == LEAT__ROLE_MAP

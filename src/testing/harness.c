@@ -246,7 +246,7 @@ static const char *state_of(leat_test *test, leat__task *task, leat__op *op, con
         if (name == NULL || strcmp(name + 1, state) != 0)
             continue;
         leat__store_set_key(task->face.store, key, leat__hash64(key.data, key.length));
-        leat__store_set_now(task->face.store, task->face.watermark_ms, test->clock_ms);
+        leat__store_set_now(task->face.store, LEAT_TIME_MIN, test->clock_ms);
         leat__store_callback_begin(task->face.store);
         const void *value = leat__store_get(task->face.store, op->first_slot + k);
         test->text.length = 0;

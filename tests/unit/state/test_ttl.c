@@ -25,6 +25,139 @@ static void writing_refreshes(world *w)
     assert_int_equal(tally_of(w, SHORT, "ann"), -1);
 }
 
+static void an_older_write_does_not_shorten_a_life(world *w)
+{
+    leat__store_set_now(w->store, 1000, 1000);
+    set_slot(w, SHORT, "ann", 1);
+    set_slot(w, CLOCKED, "ann", 1);
+    put_item(w, SHORT_MAP, "ann", 1, 1);
+    leat__store_set_now(w->store, 400, 400); /* late; and a clock that was set back */
+    set_slot(w, SHORT, "ann", 2);
+    set_slot(w, CLOCKED, "ann", 2);
+    put_item(w, SHORT_MAP, "ann", 1, 2);
+    put_item(w, SHORT_MAP, "ann", 2, 2);
+    world_epoch(w);
+    world_crash(w);
+    leat__store_set_now(w->store, 1999, 1999);
+    assert_int_equal(tally_of(w, SHORT, "ann"), 2);
+    assert_int_equal(tally_of(w, CLOCKED, "ann"), 2);
+    expect_map(w, SHORT_MAP, "ann", "1=2"); /* the other entry is as old as its own write */
+    leat__store_set_now(w->store, 2000, 2000);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1);
+    assert_int_equal(tally_of(w, CLOCKED, "ann"), -1);
+    expect_map(w, SHORT_MAP, "ann", "");
+}
+
+static void an_older_read_does_not_shorten_a_life(world *w)
+{
+    const void *elements;
+    leat__store_set_now(w->store, 1000, 0);
+    begin(w, "ann");
+    ((struct profile *)leat__store_mut(w->store, SHORT_READ))->age = 7;
+    commit(w);
+    visit_at(w, READ_LIST, "ann", 1, 300);
+    visit_at(w, READ_LIST, "ann", 2, 1000);
+    leat__store_set_now(w->store, 400, 0);
+    begin(w, "ann");
+    assert_non_null(leat__store_get(w->store, SHORT_READ));
+    assert_int_equal(leat__store_list(w->store, READ_LIST, &elements), 2);
+    commit(w);
+    leat__store_set_now(w->store, 1500, 0);
+    begin(w, "ann");
+    assert_non_null(leat__store_get(w->store, SHORT_READ));
+    rollback(w);
+    expect_visits(w, READ_LIST, "ann", "2"); /* the first was read at 400 last */
+}
+
+/* The sequence of docs/semantics.md, with a TTL of 1000. */
+static void the_clock_is_the_later_of_own_time_and_watermark(world *w)
+{
+    leat__store_set_now(w->store, 1000, 0);
+    set_slot(w, SHORT, "ann", 1);
+    leat__store_set_watermark(w->store, 899);
+    leat__store_set_now(w->store, 2500, 0); /* another key, further on */
+    set_slot(w, SHORT, "bob", 1);
+    leat__store_set_now(w->store, 1950, 0); /* on time: judged by its own time */
+    assert_int_equal(tally_of(w, SHORT, "ann"), 1);
+    leat__store_set_watermark(w->store, 2399);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1); /* now it is late */
+    assert_int_equal(tally_of(w, SHORT, "bob"), 1);
+}
+
+static void the_last_watermark_is_no_time(world *w)
+{
+    leat__store_set_now(w->store, 1000, 0);
+    set_slot(w, SHORT, "ann", 1);
+    visit_at(w, SHORT_LIST, "ann", 1, 1000);
+    put_item(w, SHORT_MAP, "ann", 1, 1);
+    leat__store_set_watermark(w->store, 1000);
+    leat__store_set_watermark(w->store, LEAT_TIME_MAX); /* W5: the input has ended */
+    assert_int_equal(world_epoch(w), 3 + 1 + SLOT_COUNT - 1 + TIMER_COUNT); /* and the directory */
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(world_epoch(w), 0); /* nothing swept */
+    world_crash(w);                          /* the run goes on another day */
+    leat__store_set_now(w->store, 1500, 0);
+    assert_int_equal(tally_of(w, SHORT, "ann"), 1);
+    expect_visits(w, SHORT_LIST, "ann", "1");
+    expect_map(w, SHORT_MAP, "ann", "1=1");
+}
+
+static void without_any_time_nothing_expires(world *w)
+{
+    leat__store_set_now(w->store, LEAT_TIME_MIN, 77); /* a timer of the clock, no watermark yet */
+    set_slot(w, SHORT, "ann", 1);
+    begin(w, "ann");
+    leat__store_append(w->store, SHORT_LIST, &(struct visit){1, 0});
+    commit(w);
+    world_epoch(w);
+    world_crash(w);
+    leat__store_set_now(w->store, 5000, 88); /* it counts from the first time that is known */
+    assert_int_equal(tally_of(w, SHORT, "ann"), 1);
+    expect_visits(w, SHORT_LIST, "ann", "1");
+    world_epoch(w);
+    world_crash(w);
+    leat__store_set_now(w->store, 5999, 99);
+    assert_int_equal(tally_of(w, SHORT, "ann"), 1);
+    expect_visits(w, SHORT_LIST, "ann", "1");
+    leat__store_set_now(w->store, 6000, 99);
+    assert_int_equal(tally_of(w, SHORT, "ann"), -1);
+    expect_visits(w, SHORT_LIST, "ann", "");
+}
+
+static void what_was_there_before_the_ttl_counts_from_when_it_is_seen(world *w)
+{
+    static const leat__slot aging[] = {
+        {.name = "op/tally", .kind = LEAT__VALUE, .type = &tally_type, .ttl_ms = TTL_MS},
+        {.name = "op/visits", .kind = LEAT__LIST, .type = &visit_type, .ttl_ms = TTL_MS}};
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        set_tally(w, key, i);
+        visit_at(w, VISITS, key, 1, 0);
+    }
+    world_epoch(w);
+    world_close(w);
+    w->slots = aging;
+    w->slot_count = 2;
+    world_open(w);
+    world_replay(w);
+    leat__store_set_now(w->store, 5000, 0);
+    assert_int_equal(tally_of(w, 0, "k7"), 7);
+    expect_visits(w, 1, "k7", "1");
+    leat__store_set_watermark(w->store, 4000);
+    for (int i = 0; i < 50; i++)
+        world_epoch(w); /* the sweep sees the others */
+    leat__store_set_watermark(w->store, 4999);
+    leat__store_set_now(w->store, 0, 0);
+    assert_int_equal(tally_of(w, 0, "k7"), 7);
+    assert_int_equal(tally_of(w, 0, "k8"), 8);
+    expect_visits(w, 1, "k8", "1");
+    leat__store_set_watermark(w->store, 5000);
+    assert_int_equal(tally_of(w, 0, "k7"), 7);
+    assert_int_equal(tally_of(w, 0, "k8"), -1);
+    expect_visits(w, 1, "k8", "");
+}
+
 static void reading_refreshes_if_asked(world *w)
 {
     leat__store_set_now(w->store, 0, 0);
@@ -232,6 +365,15 @@ static void the_sweep_goes_by_committed_time_alone(world *w)
 #define CASES(X) \
     X(expired_value_is_never_returned, "S2 an expired value is never returned") \
     X(writing_refreshes, "S2 writing refreshes") \
+    X(an_older_write_does_not_shorten_a_life, \
+      "S2 a write of an older time does not shorten a life") \
+    X(an_older_read_does_not_shorten_a_life, "S2 a read of an older time does not shorten a life") \
+    X(the_clock_is_the_later_of_own_time_and_watermark, \
+      "S2 R21 time is the later of the element's own and the watermark") \
+    X(the_last_watermark_is_no_time, "S2 the watermark that ends the input is no time") \
+    X(without_any_time_nothing_expires, "S2 what was written at no known time ages from then on") \
+    X(what_was_there_before_the_ttl_counts_from_when_it_is_seen, \
+      "S2 what was there before the slot had a TTL ages from when it is seen") \
     X(reading_refreshes_if_asked, "S2 reading refreshes where the slot says so") \
     X(mut_of_an_expired_value_starts_anew, "S2 editing an expired value starts anew") \
     X(expiry_found_is_a_tombstone, "R22 an expiry found by a read is a tombstone of that epoch") \
