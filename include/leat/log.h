@@ -64,6 +64,9 @@ typedef struct leat_topic_opts {
     int64_t retention_ms;     /* 0: for ever; else the oldest records may go once their timestamp
                                  is older than this */
     int64_t retention_bytes;  /* 0: no bound; per partition, oldest first; not with compacted */
+    uint64_t id;              /* told by describe and each, not looked at by create: given when the
+                                 topic is made, so one made again under the name has another.
+                                 0: not known (kafka: librdkafka before 2.3, brokers before 2.8) */
 } leat_topic_opts;
 
 /* Compaction keeps a tombstone this long after it first met it, so that a reader that is behind
@@ -78,7 +81,8 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_topic_create(leat_log *log, const char
 LEAT_API LEAT_MUST_CHECK leat_status leat_topic_describe(leat_log *log, const char *topic,
                                                          leat_topic_opts *opts, leat_error *error);
 /* Its records and its committed offsets go too. Readers of it get LEAT_ENOTFOUND until they remove
- * it; a topic created again under the name is another one. */
+ * it, also if another process deleted it: a topic created again under the name is another one, and
+ * none of its records come to who reads the former. (kafka: if ids are known) */
 LEAT_API LEAT_MUST_CHECK leat_status leat_topic_delete(leat_log *log, const char *topic,
                                                        leat_error *error);
 /* Calls fn for each topic in name order; fn returns false to stop, and must not use the log. */

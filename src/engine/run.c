@@ -244,9 +244,10 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         if (node->kind != LEAT__NODE_SINK_LOG)
             continue;
         const leat_log_sink *sink = &node->as.sink;
-        const leat_topic_opts wanted = {sink->partition_count == 0 ? run->widest
-                                                                   : sink->partition_count,
-                                        sink->compacted, sink->retention_ms, 0};
+        const leat_topic_opts wanted = {
+            .partition_count = sink->partition_count == 0 ? run->widest : sink->partition_count,
+            .compacted = sink->compacted,
+            .retention_ms = sink->retention_ms};
         status = ensure_topic(run, sink->topic, &wanted, false, NULL, error);
     }
     for (size_t t = 0; t < graph->table_count && status == LEAT_OK; t++) {

@@ -92,6 +92,8 @@ struct leat__log_driver {
     leat_status (*reader_position)(leat_log_reader *reader, const char *topic, uint32_t partition,
                                    int64_t *offset, leat_error *error);
 
+    /* Of the topic that the reader reads, whatever has its name by now; 0: not known */
+    uint64_t (*reader_topic_id)(leat_log_reader *reader, const char *topic, uint32_t partition);
     /* Where the partition ends as far as the reader knows, without a question to a server; NULL:
      * bounds tells at once */
     int64_t (*reader_end)(leat_log_reader *reader, const char *topic, uint32_t partition);
@@ -135,6 +137,8 @@ bool leat__log_url_is_shared(const char *url);
 int64_t leat__log_epoch_ms(const leat_log *log); /* > 0 */
 /* R28: what its buffers may take while so many partitions are read. */
 size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count);
+/* leat_topic_opts.id of the topic that the reader has the partition of; 0: not known. */
+uint64_t leat__log_reader_topic_id(leat_log_reader *reader, const char *topic, uint32_t partition);
 /* Where a partition that is read ends, as far as is known without asking a server; 0: not yet. */
 int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition);
 /* leat_log_txn_add without the copy, where the driver can do without: what the records point to
@@ -181,6 +185,8 @@ leat_status leat__log_check_place(const leat_log_record *record, const leat_topi
 /* LEAT_EINVAL if the topic has no such partition, is compacted, or does not reach so far. */
 leat_status leat__log_check_trim(const leat_log_offset *offset, const leat_topic_opts *topic,
                                  int64_t end, leat_error *error);
+/* For a topic that is made, the number-th of its log: never 0. */
+uint64_t leat__log_new_topic_id(const leat_env *env, uint64_t number);
 /* Where the checked record goes; *round_robin counts the records that are spread. */
 uint32_t leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,
                          uint32_t *round_robin);

@@ -335,6 +335,13 @@ void leat_log_close(leat_log *log)
 
 /* ------------------------------------------------------------------ topics */
 
+/* The number tells those of one log apart whatever the numbers drawn are. */
+uint64_t leat__log_new_topic_id(const leat_env *env, uint64_t number)
+{
+    uint64_t id = env->random_u64(env->arg) ^ (number * UINT64_C(0x9e3779b97f4a7c15));
+    return id == 0 ? 1 : id;
+}
+
 leat_status leat_topic_create(leat_log *log, const char *topic, const leat_topic_opts *opts,
                               leat_error *error)
 {
@@ -522,6 +529,11 @@ leat_status leat_log_reader_position(leat_log_reader *reader, const char *topic,
     if (offset == NULL)
         return missing(error, "offset");
     return reader->log->driver->reader_position(reader, topic, partition, offset, error);
+}
+
+uint64_t leat__log_reader_topic_id(leat_log_reader *reader, const char *topic, uint32_t partition)
+{
+    return reader->log->driver->reader_topic_id(reader, topic, partition);
 }
 
 int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition)

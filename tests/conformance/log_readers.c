@@ -206,6 +206,44 @@ static void readers_of_a_deleted_topic_are_told_until_they_remove_it(world *w)
     leat_log_reader_free(reader);
 }
 
+/* Deletes the topic and makes it again with so many records, as another process would if the driver
+ * lets it. */
+static void make_again(world *w, const char *name, int records)
+{
+    leat_log *own = w->log, *other;
+    bool alone = w->driver->open(w->place, NULL, &other, &w->error) == LEAT_ELOCKED;
+    if (!alone)
+        w->log = other;
+    must(w, leat_topic_delete(w->log, name, &w->error));
+    topic(w, name, 1);
+    for (int i = 0; i < records; i++)
+        put(w, name, 0, "k", "new");
+    if (!alone)
+        leat_log_close(other);
+    w->log = own;
+}
+
+/* It is not enough that fewer records are there than were read: then an offset tells. */
+static void no_record_of_a_topic_made_again_comes_to_who_reads_the_former(world *w)
+{
+    for (int records = 1; records < 6; records += 2) {
+        topic(w, "a", 1);
+        for (int i = 0; i < 3; i++)
+            put(w, "a", 0, "k", "old");
+        leat_log_reader *reader = reader_at(w, "a", 0, 0);
+        assert_string_equal(next(w, reader, 3), "k=old k=old k=old");
+        make_again(w, "a", records);
+        leat_log_record one;
+        size_t count = 0;
+        await(leat_log_reader_poll(reader, &one, 1, &count, &w->error) == LEAT_ENOTFOUND ||
+              count != 0);
+        assert_int_equal(count, 0);
+        refused(w, LEAT_ENOTFOUND, leat_log_reader_poll(reader, &one, 1, &count, &w->error));
+        leat_log_reader_free(reader);
+        must(w, leat_topic_delete(w->log, "a", &w->error));
+    }
+}
+
 /* ---------------------------------------------------------------- wake-ups */
 
 static void count_wake(void *arg)
@@ -338,6 +376,7 @@ const log_case log_reader_cases[] = {
     CASE(seeking_what_is_not_there_is_refused),
     CASE(two_readers_do_not_disturb_each_other),
     CASE(readers_of_a_deleted_topic_are_told_until_they_remove_it),
+    CASE(no_record_of_a_topic_made_again_comes_to_who_reads_the_former),
     CASE(a_reader_that_found_nothing_is_woken),
     CASE(one_empty_poll_is_one_wake),
     CASE(a_freed_reader_is_not_woken),

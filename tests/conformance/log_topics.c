@@ -146,6 +146,35 @@ static void a_topic_created_again_is_another_one(world *w)
     refused(w, LEAT_EINVAL, leat_log_bounds(w->log, "a", 1, NULL, NULL, &w->error));
 }
 
+static uint64_t id_of(world *w, const char *name)
+{
+    leat_topic_opts opts;
+    must(w, leat_topic_describe(w->log, name, &opts, &w->error));
+    assert_true(opts.id != 0);
+    return opts.id;
+}
+
+static bool same_id(void *arg, const char *name, const leat_topic_opts *opts)
+{
+    if (strcmp(name, "a") == 0)
+        assert_true(opts->id == *(const uint64_t *)arg);
+    return true;
+}
+
+static void a_topic_keeps_its_id_and_one_made_again_has_another(world *w)
+{
+    topic(w, "a", 1);
+    topic(w, "b", 1);
+    uint64_t former = id_of(w, "a");
+    assert_true(former != id_of(w, "b"));
+    reopen(w);
+    assert_true(id_of(w, "a") == former);
+    must(w, leat_topic_each(w->log, same_id, &former, &w->error));
+    must(w, leat_topic_delete(w->log, "a", &w->error));
+    topic(w, "a", 1);
+    assert_true(id_of(w, "a") != former);
+}
+
 static void committed_offsets_go_with_their_topic(world *w)
 {
     int64_t generation;
@@ -195,6 +224,7 @@ const log_case log_topic_cases[] = {
     CASE(a_deleted_topic_is_gone),
     CASE(deleting_an_unknown_topic_is_refused),
     CASE(a_topic_created_again_is_another_one),
+    CASE(a_topic_keeps_its_id_and_one_made_again_has_another),
     CASE(committed_offsets_go_with_their_topic),
     CASE(a_new_partition_is_empty),
     CASE(a_partition_that_is_not_there_is_refused),

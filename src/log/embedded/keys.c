@@ -1,5 +1,7 @@
 #include "log/embedded/store.h"
 
+enum { TOPIC_FORMAT = 2 };
+
 static char *put_u32(char *at, uint32_t value)
 {
     for (int i = 0; i < 4; i++)
@@ -65,12 +67,13 @@ size_t leat__embedded_key_instance(char *key, const char *group, const char *ins
 
 void leat__embedded_encode_topic(leat__buffer *out, const embedded_topic *topic)
 {
-    leat__buffer_u8(out, 1);
+    leat__buffer_u8(out, TOPIC_FORMAT);
     leat__buffer_u32(out, topic->number);
     leat__buffer_u32(out, topic->opts.partition_count);
     leat__buffer_u8(out, topic->opts.compacted);
     leat__buffer_u64(out, (uint64_t)topic->opts.retention_ms);
     leat__buffer_u64(out, (uint64_t)topic->opts.retention_bytes);
+    leat__buffer_u64(out, topic->opts.id);
 }
 
 bool leat__embedded_decode_topic(leat_str value, uint32_t *number, leat_topic_opts *opts)
@@ -82,8 +85,9 @@ bool leat__embedded_decode_topic(leat_str value, uint32_t *number, leat_topic_op
     opts->compacted = leat__read_u8(&reader) != 0;
     opts->retention_ms = (int64_t)leat__read_u64(&reader);
     opts->retention_bytes = (int64_t)leat__read_u64(&reader);
-    return !reader.failed && version == 1 && opts->partition_count >= 1 &&
-           opts->partition_count <= 1024;
+    opts->id = version == 1 ? 0 : leat__read_u64(&reader); /* R26: N reads N - 1 */
+    return !reader.failed && (version == 1 || version == TOPIC_FORMAT) &&
+           opts->partition_count >= 1 && opts->partition_count <= 1024;
 }
 
 void leat__embedded_encode_partition(leat__buffer *out, const embedded_partition *partition,

@@ -259,8 +259,9 @@ static leat_status write_format(embedded_log *log, leat_error *error)
     return status;
 }
 
-static leat_status check_format(embedded_log *log, leat_error *error)
+static leat_status check_format(embedded_log *log, int *format, leat_error *error)
 {
+    *format = EMBEDDED_FORMAT;
     char *message = NULL;
     size_t length;
     char *value = rocksdb_get(log->db, log->read_options, "F", 1, &length, &message);
@@ -270,7 +271,7 @@ static leat_status check_format(embedded_log *log, leat_error *error)
         return leat__embedded_corrupt(log, error, "it holds no log");
     if (value == NULL)
         return write_format(log, error);
-    int version = length == 1 ? (uint8_t)value[0] : 0;
+    int version = *format = length == 1 ? (uint8_t)value[0] : 0;
     rocksdb_free(value);
     if (version == 0)
         return leat__embedded_corrupt(log, error, "its format record is garbled");
@@ -302,10 +303,13 @@ leat_status leat__embedded_open(leat_log **out, const char *dir, const leat_log_
         if (status == LEAT_OK)
             status = open_database(log, exists, error);
     }
+    int format = 0;
     if (status == LEAT_OK)
-        status = check_format(log, error);
+        status = check_format(log, &format, error);
     if (status == LEAT_OK)
         status = leat__embedded_load_topics(log, error);
+    if (status == LEAT_OK && format < EMBEDDED_FORMAT && !opts->read_only)
+        status = leat__embedded_upgrade(log, error);
     if (status != LEAT_OK) {
         leat__embedded_follow_close(log);
         free_log(log);
@@ -351,6 +355,7 @@ const leat__log_driver leat__embedded_driver = {
     .reader_remove = leat__embedded_reader_remove,
     .reader_poll = leat__embedded_reader_poll,
     .reader_position = leat__embedded_reader_position,
+    .reader_topic_id = leat__embedded_reader_topic_id,
     .join = leat__embedded_join,
     .leave = leat__embedded_leave,
     .member_poll = leat__embedded_member_poll,

@@ -481,3 +481,10 @@ leat_status leat__embedded_reader_position(leat_log_reader *base, const char *to
     *offset = position->offset;
     return LEAT_OK;
 }
+
+uint64_t leat__embedded_reader_topic_id(leat_log_reader *base, const char *topic,
+                                        uint32_t partition)
+{
+    const embedded_position *position = position_of((embedded_reader *)base, topic, partition);
+    return position == NULL ? 0 : position->topic->opts.id;
+}

@@ -15,15 +15,16 @@
  * Keys (big endian numbers, so that they sort), values (little endian, varints: base/buffer.h):
  *     offset size
  *     'F'                                      format, once per database
- *         0    1   version of this table: 1 (R26: newer is refused)
+ *         0    1   version of this table: 2 (R26: newer is refused); 1: topics had no id
  *     'I'                                      0  4  the next topic's number
  *     'T' name                                 a topic
- *         0    1   version 1
+ *         0    1   version 2
  *         1    4   its number
  *         5    4   partitions
  *         9    1   compacted
  *         10   8   retention_ms
  *         18   8   retention_bytes
+ *         26   8   id (not in version 1: given when the log is opened for writing)
  *     'R' number(4) partition(4) last(8)       a batch of records up to the offset `last`: batch.h
  *     'P' number(4) partition(4)               what cleaning has done; absent: nothing yet
  *         0    1   version 1
@@ -48,7 +49,7 @@
 #include <stdatomic.h>
 
 enum {
-    EMBEDDED_FORMAT = 1,
+    EMBEDDED_FORMAT = 2,
     EMBEDDED_BATCH_BYTES = 64 << 10,      /* records of one batch: what a reader copies at once */
     EMBEDDED_GROUP_BYTES = 8 << 20,       /* merged into one sync; a larger write goes alone */
     EMBEDDED_KEY_MAX = 1 + 250 + 250 + 4, /* 'O' */
@@ -188,6 +189,8 @@ void leat__embedded_close(leat_log *log);
 
 /* ---------------------------------------------------------------- topics.c */
 leat_status leat__embedded_load_topics(embedded_log *log, leat_error *error);
+/* Gives topics of format 1 their ids, and the log the format of today. */
+leat_status leat__embedded_upgrade(embedded_log *log, leat_error *error);
 leat_status leat__embedded_load_partition(embedded_log *log, embedded_topic *topic, uint32_t index,
                                           leat_error *error);
 void leat__embedded_free_topics(embedded_log *log);
@@ -237,6 +240,8 @@ leat_status leat__embedded_reader_seek(leat_log_reader *reader, const char *topi
 void leat__embedded_reader_remove(leat_log_reader *reader, const char *topic, uint32_t partition);
 leat_status leat__embedded_reader_poll(leat_log_reader *reader, leat_log_record *records,
                                        size_t max, size_t *count, leat_error *error);
+uint64_t leat__embedded_reader_topic_id(leat_log_reader *reader, const char *topic,
+                                        uint32_t partition);
 leat_status leat__embedded_reader_position(leat_log_reader *reader, const char *topic,
                                            uint32_t partition, int64_t *offset, leat_error *error);
 /* The wakers of those who read the partition. */

@@ -293,6 +293,31 @@ leat_status leat__embedded_load_topics(embedded_log *log, leat_error *error)
     return status;
 }
 
+/* ------------------------------------------------------------------ older formats */
+
+leat_status leat__embedded_upgrade(embedded_log *log, leat_error *error)
+{
+    const char version = EMBEDDED_FORMAT;
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    leat__buffer value = {0};
+    for (size_t i = 0; i < log->topic_count; i++) {
+        embedded_topic *topic = log->topics[i];
+        char key[EMBEDDED_KEY_MAX];
+        if (topic->opts.id != 0)
+            continue;
+        topic->opts.id = leat__log_new_topic_id(log->env, topic->number);
+        value.length = 0;
+        leat__embedded_encode_topic(&value, topic);
+        rocksdb_writebatch_put(batch, key, leat__embedded_key_topic(key, topic->name), value.data,
+                               value.length);
+    }
+    rocksdb_writebatch_put(batch, "F", 1, &version, 1);
+    leat_status status = leat__embedded_write_direct(log, batch, error);
+    leat__buffer_free(&value);
+    rocksdb_writebatch_destroy(batch);
+    return status;
+}
+
 /* ------------------------------------------------------------------ create, delete */
 
 typedef struct topic_write {
@@ -336,9 +361,11 @@ leat_status leat__embedded_topic_create(leat_log *base, const char *name,
     pthread_rwlock_unlock(&log->topics_lock);
     leat_status status = exists ? leat__log_topic_exists(error, name) : LEAT_OK;
     if (status == LEAT_OK) {
+        leat_topic_opts made = *opts;
+        made.id = leat__log_new_topic_id(log->env, log->next_topic);
         topic_write write = {
             .base = {.prepare = prepare_create, .publish = publish_create},
-            .topic = new_topic(name, strlen(name), log->next_topic, opts),
+            .topic = new_topic(name, strlen(name), log->next_topic, &made),
         };
         status = leat__embedded_submit(log, &write.base, error);
         if (status == LEAT_OK)

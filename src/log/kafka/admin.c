@@ -225,7 +225,7 @@ leat_status leat__kafka_topic_delete(leat_log *base, const char *topic, leat_err
     leat__kafka_forget(log, topic);
     leat__kafka_drop_producer(log); /* what it knows about the topic is of the former one */
     if (status == LEAT_OK)
-        leat__kafka_tell_readers(log, topic);
+        leat__kafka_tell_readers(log, topic, opts.id);
     return status == LEAT_OK ? await_gone(log, name, error) : status;
 }
 

@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "log/kafka/reader.h"
+#include <stdio.h>
 #include <string.h>
 
 static bool reads(const leat__kafka_consumer *consumer, const leat__kafka_position *wanted)
@@ -11,6 +12,34 @@ static bool reads(const leat__kafka_consumer *consumer, const leat__kafka_positi
     return false;
 }
 
+/* Called before the client reads the answer; for most once more in its main thread. */
+static rd_kafka_resp_err_t answer_received(rd_kafka_t *rk, int socket, const char *broker,
+                                           int32_t broker_id, int16_t api_key, int16_t api_version,
+                                           int32_t correlation_id, size_t bytes,
+                                           int64_t round_trip_us, rd_kafka_resp_err_t code,
+                                           void *arg)
+{
+    (void)rk, (void)socket, (void)broker, (void)broker_id, (void)api_version;
+    (void)correlation_id, (void)bytes, (void)round_trip_us, (void)code;
+    enum { METADATA = 3 }; /* of the protocol */
+    leat__kafka_consumer *consumer = arg;
+    if (api_key == METADATA)
+        atomic_store(&consumer->metadata_us, leat__kafka_now_us(consumer->log));
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t watch(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg,
+                                 char *reason, size_t reason_bytes)
+{
+    (void)conf;
+    rd_kafka_resp_err_t code =
+        rd_kafka_interceptor_add_on_response_received(rk, "leat", answer_received, arg);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        (void)snprintf(reason, reason_bytes, "metadata cannot be noticed: %s",
+                       rd_kafka_err2str(code));
+    return code;
+}
+
 static leat_status make(leat__kafka *log, leat__kafka_consumer **out, leat_error *error)
 {
     rd_kafka_conf_t *conf;
@@ -18,6 +47,8 @@ static leat_status make(leat__kafka *log, leat__kafka_consumer **out, leat_error
     if (status != LEAT_OK)
         return status;
     leat__kafka_consumer *consumer = leat__calloc(1, sizeof *consumer);
+    consumer->log = log;
+    (void)rd_kafka_conf_interceptor_add_on_new(conf, "leat", watch, consumer);
     status = leat__kafka_new(RD_KAFKA_CONSUMER, conf, &consumer->handle, error);
     if (status != LEAT_OK) {
         leat__free(consumer);
@@ -81,7 +112,7 @@ void leat__kafka_consumer_give(leat__kafka *log, leat__kafka_position *position)
     leat__free(consumer);
 }
 
-void leat__kafka_tell_readers(leat__kafka *log, const char *topic)
+void leat__kafka_tell_readers(leat__kafka *log, const char *topic, uint64_t topic_id)
 {
     leat__wakes wakes = {0};
     pthread_mutex_lock(&log->consumers_lock);
@@ -90,7 +121,8 @@ void leat__kafka_tell_readers(leat__kafka *log, const char *topic)
         consumer->retired = true;
         for (leat__kafka_position *at = consumer->positions; at != NULL;
              at = at->next_of_consumer) {
-            if (strcmp(at->topic, topic) != 0)
+            bool other = topic_id != 0 && at->topic_id != 0 && at->topic_id != topic_id;
+            if (other || strcmp(at->topic, topic) != 0)
                 continue;
             atomic_store(&at->gone, true);
             leat__wakes_add(&wakes, at->reader->waker);

@@ -22,6 +22,7 @@ const leat__log_driver leat__kafka_driver = {
     .reader_remove = leat__kafka_reader_remove,
     .reader_poll = leat__kafka_reader_poll,
     .reader_position = leat__kafka_reader_position,
+    .reader_topic_id = leat__kafka_reader_topic_id,
     .reader_end = leat__kafka_reader_end,
     .join = leat__kafka_join,
     .leave = leat__kafka_leave,

@@ -2,7 +2,7 @@
  *
  *     options.c   the URL and the file ?config=FILE, into the cluster's address and settings
  *     open.c      librdkafka handles with those settings; is the cluster there?
- *     topics.c    what the cluster says about a topic, kept for a while
+ *     topics.c    what the cluster says about a topic, kept for a while; topic_id.c  which it is
  *     admin.c     create, delete, list; offsets of groups
  *     append.c    one idempotent producer per log      reader.c        what readers do
  *     member.c    group membership                     consumer.c      what readers share
@@ -144,6 +144,9 @@ leat_status leat__kafka_partition(leat__kafka *log, const char *topic, uint32_t 
 void leat__kafka_forget(leat__kafka *log, const char *topic); /* NULL: all */
 leat_status leat__kafka_topic_describe(leat_log *log, const char *topic, leat_topic_opts *opts,
                                        leat_error *error);
+/* The same as of a moment after after_us; *gone: there is none now. */
+leat_status leat__kafka_topic_id(leat__kafka *log, const char *topic, int64_t after_us,
+                                 uint64_t *id, bool *gone, leat_error *error);
 leat_status leat__kafka_topic_each(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error);
 /* Partitions of the topic, 0 if there is none; leaderless counts those without a leader. */
 leat_status leat__kafka_ask(leat__kafka *log, const char *cluster_name, uint32_t *partition_count,
@@ -151,6 +154,12 @@ leat_status leat__kafka_ask(leat__kafka *log, const char *cluster_name, uint32_t
 /* Topics of the prefix, internal ones left out; names borrowed from *metadata. */
 leat_status leat__kafka_list(leat__kafka *log, const rd_kafka_metadata_t **metadata,
                              const char ***names, size_t *count, leat_error *error);
+
+/* ---------------------------------------------------------------- topic_id.c */
+
+/* 0: the cluster or the client does not tell. gone: there is no such topic. */
+leat_status leat__kafka_ask_id(leat__kafka *log, const char *cluster_name, uint64_t *id, bool *gone,
+                               leat_error *error);
 
 /* ---------------------------------------------------------------- admin.c */
 
@@ -204,6 +213,8 @@ leat_status leat__kafka_reader_seek(leat_log_reader *reader, const char *topic, 
 void leat__kafka_reader_remove(leat_log_reader *reader, const char *topic, uint32_t partition);
 leat_status leat__kafka_reader_poll(leat_log_reader *reader, leat_log_record *records, size_t max,
                                     size_t *count, leat_error *error);
+uint64_t leat__kafka_reader_topic_id(leat_log_reader *reader, const char *topic,
+                                     uint32_t partition);
 int64_t leat__kafka_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition);
 leat_status leat__kafka_reader_position(leat_log_reader *reader, const char *topic,
                                         uint32_t partition, int64_t *offset, leat_error *error);

@@ -81,8 +81,8 @@ static void free_position(leat__kafka_position *position, bool started)
     leat__free(position);
 }
 
-static leat_status new_position(leat__kafka_reader *reader, const char *topic, uint32_t partition,
-                                leat__kafka_position **out, leat_error *error)
+static leat_status new_position(leat__kafka_reader *reader, const char *topic, uint64_t topic_id,
+                                uint32_t partition, leat__kafka_position **out, leat_error *error)
 {
     leat__kafka *log = log_of(reader);
     char name[LEAT__KAFKA_NAME_BYTES];
@@ -92,6 +92,7 @@ static leat_status new_position(leat__kafka_reader *reader, const char *topic, u
     leat__kafka_position *position = leat__calloc(1, sizeof *position);
     position->reader = reader;
     position->topic = leat__strdup(topic);
+    position->topic_id = topic_id;
     position->partition = partition;
     status = leat__kafka_consumer_take(log, position, error);
     if (status == LEAT_OK) {
@@ -168,11 +169,15 @@ leat_status leat__kafka_reader_seek(leat_log_reader *base, const char *topic, ui
     leat__kafka_reader *reader = reader_of(base);
     leat__kafka *log = log_of(reader);
     give_back(reader);
+    leat_topic_opts opts;
     leat_status status = leat__kafka_partition(log, topic, partition, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_topic(log, topic, &opts, error);
     if (status != LEAT_OK)
         return status;
     leat__kafka_position *position = find(reader, topic, partition);
-    if (position != NULL && atomic_load(&position->gone)) { /* this is another topic */
+    if (position != NULL &&
+        (atomic_load(&position->gone) || position->topic_id != opts.id)) { /* another topic */
         remove_position(reader, position);
         position = NULL;
     }
@@ -181,11 +186,12 @@ leat_status leat__kafka_reader_seek(leat_log_reader *base, const char *topic, ui
         if (status != LEAT_OK)
             return status;
         position->next = offset;
+        position->reached = 0;
         /* time-out 0: does not wait; what it finds wrong comes as a message, which poll mends */
         rd_kafka_seek(position->handle, (int32_t)partition, offset, 0);
         return LEAT_OK;
     }
-    status = new_position(reader, topic, partition, &position, error);
+    status = new_position(reader, topic, opts.id, partition, &position, error);
     if (status != LEAT_OK)
         return status;
     status = resolve(log, position, &offset, error);
@@ -219,6 +225,12 @@ leat_status leat__kafka_reader_position(leat_log_reader *base, const char *topic
     return LEAT_OK;
 }
 
+uint64_t leat__kafka_reader_topic_id(leat_log_reader *base, const char *topic, uint32_t partition)
+{
+    const leat__kafka_position *position = find(reader_of(base), topic, partition);
+    return position == NULL ? 0 : position->topic_id;
+}
+
 int64_t leat__kafka_reader_end(leat_log_reader *base, const char *topic, uint32_t partition)
 {
     const leat__kafka_position *position = find(reader_of(base), topic, partition);
@@ -246,6 +258,12 @@ static leat_status out_of_range(leat__kafka_position *position, leat_error *erro
         leat__kafka_bounds(&log->base, position->topic, position->partition, &begin, &end, error);
     if (status != LEAT_OK)
         return status;
+    if (end < position->reached)
+        return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, position->topic,
+                          "partition %" PRIu32 " ends at %" PRId64 " but was read up to %" PRId64
+                          ": its brokers lost records (unclean leader election?); what is written "
+                          "there now is not what was read",
+                          position->partition, end, position->reached);
     if (position->next < begin) { /* retention took what was there */
         position->reader->base.lost += (uint64_t)(begin - position->next);
         position->next = begin;
@@ -257,10 +275,13 @@ static leat_status out_of_range(leat__kafka_position *position, leat_error *erro
 static leat_status look_again(leat__kafka_position *position, leat_error *error)
 {
     leat__kafka *log = log_of(position->reader);
+    leat_topic_opts opts = {.id = position->topic_id};
     leat__kafka_forget(log, position->topic);
     leat_status status = leat__kafka_partition(log, position->topic, position->partition, error);
-    if (status == LEAT_ENOTFOUND || status == LEAT_EINVAL) {
-        leat__kafka_tell_readers(log, position->topic);
+    if (status == LEAT_OK)
+        status = leat__kafka_topic(log, position->topic, &opts, error);
+    if (status == LEAT_ENOTFOUND || status == LEAT_EINVAL || opts.id != position->topic_id) {
+        leat__kafka_tell_readers(log, position->topic, position->topic_id);
         return LEAT_OK; /* the poll says it */
     }
     return status == LEAT_OK ? restart(position, position->next, error) : status;
@@ -273,6 +294,8 @@ static leat_status heed(leat__kafka_position *position, const rd_kafka_message_t
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: /* R11 */
         if (position->next < message->offset)
             position->next = message->offset;
+        position->reached =
+            position->reached < message->offset ? message->offset : position->reached;
         return LEAT_OK;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
         return out_of_range(position, error);
@@ -307,7 +330,36 @@ static void lend(leat__kafka_position *position, rd_kafka_message_t *message,
         .key = {message->key, message->key_len},
         .value = {message->payload, message->len},
     };
-    position->next = message->offset + 1;
+    position->next = position->reached = message->offset + 1;
+}
+
+/* Are the messages in hand of the topic that was asked for? Else it is gone for this reader; if
+ * that can't be found out now, they are fetched again. */
+static leat_status confirm(leat__kafka_position *position, bool *confirmed, leat_error *error)
+{
+    leat__kafka *log = log_of(position->reader);
+    int64_t metadata_us = atomic_load(&position->consumer->metadata_us);
+    uint64_t id = position->topic_id;
+    bool gone = false;
+    *confirmed = metadata_us <= position->confirmed_us || position->topic_id == 0;
+    if (*confirmed)
+        return LEAT_OK;
+    leat_error refused = {0};
+    leat_status status =
+        leat__kafka_topic_id(log, position->topic, metadata_us, &id, &gone, &refused);
+    if (status != LEAT_OK) {
+        if (error != NULL)
+            *error = refused;
+        leat_status again = restart(position, position->next, error);
+        return refused.recovery == LEAT_RECOVERY_RETRY ? again : status;
+    }
+    *confirmed = !gone && id == position->topic_id;
+    position->confirmed_us = metadata_us;
+    if (!*confirmed) {
+        leat__kafka_forget(log, position->topic);
+        leat__kafka_tell_readers(log, position->topic, position->topic_id); /* the poll says it */
+    }
+    return LEAT_OK;
 }
 
 /* Up to `most` out of one queue; an error comes after the records before it. */
@@ -319,9 +371,14 @@ static leat_status take(leat__kafka_position *position, leat_log_record *records
     *taken = 0;
     atomic_store(&position->ready, false); /* before: what comes from now on marks it again */
     ssize_t count = rd_kafka_consume_batch_queue(position->queue, 0, messages, most);
-    leat_status status = LEAT_OK;
+    bool confirmed = true;
+    leat_status status = count > 0 ? confirm(position, &confirmed, error) : LEAT_OK;
     for (ssize_t i = 0; i < count; i++) {
         rd_kafka_message_t *message = messages[i];
+        if (!confirmed) {
+            rd_kafka_message_destroy(message);
+            continue;
+        }
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset >= position->next) {
             lend(position, message, &records[*taken]);
             messages[(*taken)++] = message;

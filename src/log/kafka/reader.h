@@ -20,13 +20,16 @@ struct leat__kafka_position {
     leat__kafka_reader *reader;
     char *topic; /* the caller's name; lent with records */
     uint32_t partition;
-    int64_t next; /* records below are dropped */
+    uint64_t topic_id; /* 0: not known */
+    int64_t next;      /* records below are dropped */
+    int64_t reached;   /* so far it was read: the end is never before it */
     leat__kafka_consumer *consumer;
     leat__kafka_position *next_of_consumer;
     rd_kafka_topic_t *handle;
     rd_kafka_queue_t *queue;
-    atomic_bool ready; /* the queue may hold something */
-    atomic_bool gone;  /* the topic was deleted */
+    int64_t confirmed_us; /* the topic had its id after metadata that came then */
+    atomic_bool ready;    /* the queue may hold something */
+    atomic_bool gone;     /* the topic was deleted */
 };
 
 struct leat__kafka_reader {
@@ -42,7 +45,9 @@ struct leat__kafka_reader {
 
 struct leat__kafka_consumer {
     rd_kafka_t *handle;
-    bool retired; /* knows a topic that was deleted: takes no new positions */
+    const leat__kafka *log;
+    _Atomic int64_t metadata_us; /* when the last ones came: topic_id.c */
+    bool retired;                /* knows a topic that was deleted: takes no new positions */
     leat__kafka_position *positions;
     leat__kafka_consumer *next;
 };
@@ -51,7 +56,8 @@ struct leat__kafka_consumer {
 leat_status leat__kafka_consumer_take(leat__kafka *log, leat__kafka_position *position,
                                       leat_error *error);
 void leat__kafka_consumer_give(leat__kafka *log, leat__kafka_position *position);
-/* The topic was deleted: its positions are gone, and their readers are woken. */
-void leat__kafka_tell_readers(leat__kafka *log, const char *topic);
+/* The topic was deleted: its positions are gone, and their readers are woken. topic_id 0: whichever
+ * they read. */
+void leat__kafka_tell_readers(leat__kafka *log, const char *topic, uint64_t topic_id);
 void leat__kafka_drop_consumers(leat__kafka *log); /* no reader is left */
 #endif

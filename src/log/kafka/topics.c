@@ -6,6 +6,7 @@
  * A topic that is not in the copy is asked for each time: another process may just have made it.
  */
 #include "base/error.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "log/kafka/kafka.h"
 #include <inttypes.h>
@@ -18,6 +19,7 @@ struct leat__kafka_topic_entry {
     char *name;
     leat_topic_opts opts;
     int64_t until_us;
+    int64_t asked_us; /* the id was asked for then */
 };
 
 /* ---------------------------------------------------------------- the copies */
@@ -30,7 +32,7 @@ static leat__kafka_topic_entry *find(leat__kafka *log, const char *topic)
     return NULL;
 }
 
-static void keep(leat__kafka *log, const char *topic, const leat_topic_opts *opts)
+static void keep(leat__kafka *log, const char *topic, const leat_topic_opts *opts, int64_t asked_us)
 {
     pthread_mutex_lock(&log->topics_lock);
     leat__kafka_topic_entry *entry = find(log, topic);
@@ -41,6 +43,7 @@ static void keep(leat__kafka *log, const char *topic, const leat_topic_opts *opt
     }
     entry->opts = *opts;
     entry->until_us = leat__kafka_now_us(log) + COPY_LIFE_US;
+    entry->asked_us = asked_us;
     pthread_mutex_unlock(&log->topics_lock);
 }
 
@@ -218,6 +221,17 @@ static leat_status ask_settings(leat__kafka *log, const char *cluster_name, leat
 
 /* ---------------------------------------------------------------- asking */
 
+static void tell_no_ids(const leat__kafka *log)
+{
+    static atomic_bool told;
+    if (!atomic_exchange(&told, true))
+        leat__log_line(
+            LEAT__WARN, "kafka",
+            "%.60s: topics have no ids here (brokers before 2.8, or librdkafka %s before "
+            "2.3): one that is deleted and made again is not told from the former",
+            log->options.servers, rd_kafka_version_str());
+}
+
 leat_status leat__kafka_topic_describe(leat_log *base, const char *topic, leat_topic_opts *opts,
                                        leat_error *error)
 {
@@ -226,19 +240,55 @@ leat_status leat__kafka_topic_describe(leat_log *base, const char *topic, leat_t
     leat_status status = leat__kafka_name(log, topic, name, error);
     leat_topic_opts found = {0};
     uint32_t leaderless;
-    bool gone = false;
+    bool gone = false, no_id = false;
     if (status == LEAT_OK)
         status = leat__kafka_ask(log, name, &found.partition_count, &leaderless, error);
     if (status == LEAT_OK && found.partition_count > 0)
         status = ask_settings(log, name, &found, &gone, error);
+    int64_t asked_us = leat__kafka_now_us(log);
+    if (status == LEAT_OK && found.partition_count > 0)
+        status = leat__kafka_ask_id(log, name, &found.id, &no_id, error);
     if (status != LEAT_OK)
         return status;
-    if (gone || found.partition_count == 0) {
+    if (gone || no_id || found.partition_count == 0) {
         leat__kafka_forget(log, topic);
         return unknown(log, topic, error);
     }
-    keep(log, topic, &found);
+    if (found.id == 0)
+        tell_no_ids(log);
+    keep(log, topic, &found, asked_us);
     *opts = found;
+    return LEAT_OK;
+}
+
+leat_status leat__kafka_topic_id(leat__kafka *log, const char *topic, int64_t after_us,
+                                 uint64_t *id, bool *gone, leat_error *error)
+{
+    char name[LEAT__KAFKA_NAME_BYTES];
+    leat_status status = leat__kafka_name(log, topic, name, error);
+    if (status != LEAT_OK)
+        return status;
+    *gone = false;
+    pthread_mutex_lock(&log->topics_lock);
+    const leat__kafka_topic_entry *entry = find(log, topic);
+    bool known = entry != NULL && entry->asked_us > after_us;
+    if (known)
+        *id = entry->opts.id;
+    pthread_mutex_unlock(&log->topics_lock);
+    if (known)
+        return LEAT_OK;
+    int64_t asked_us = leat__kafka_now_us(log);
+    status = leat__kafka_ask_id(log, name, id, gone, error);
+    if (status != LEAT_OK)
+        return status;
+    pthread_mutex_lock(&log->topics_lock);
+    leat__kafka_topic_entry *asked = find(log, topic);
+    bool same = asked != NULL && !*gone && asked->opts.id == *id;
+    if (same && asked->asked_us < asked_us)
+        asked->asked_us = asked_us;
+    pthread_mutex_unlock(&log->topics_lock);
+    if (!same)
+        leat__kafka_forget(log, topic);
     return LEAT_OK;
 }
 

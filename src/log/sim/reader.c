@@ -127,8 +127,10 @@ void leat__sim_reader_remove(leat_log_reader *base, const char *topic, uint32_t 
 static size_t take(sim_reader *reader, sim_position *position, leat_log_record *records, size_t max)
 {
     const sim_partition *partition = &position->topic->partitions[position->partition];
-    if (position->offset < partition->begin)
+    if (position->offset < partition->begin) { /* cleaned away meanwhile */
+        reader->base.lost += (uint64_t)(partition->begin - position->offset);
         position->offset = partition->begin;
+    }
     size_t count = 0;
     size_t i = leat__sim_lower_bound(partition, position->offset);
     for (; i < partition->count && count < max; i++) {
@@ -190,4 +192,15 @@ leat_status leat__sim_reader_position(leat_log_reader *base, const char *topic, 
         *offset = position->offset;
     pthread_mutex_unlock(&sim->lock);
     return position != NULL ? LEAT_OK : leat__log_not_read(error, topic, partition);
+}
+
+uint64_t leat__sim_reader_topic_id(leat_log_reader *base, const char *topic, uint32_t partition)
+{
+    sim_reader *reader = (sim_reader *)base;
+    leat__sim *sim = sim_of(base->log);
+    pthread_mutex_lock(&sim->lock);
+    const sim_position *position = position_of(reader, topic, partition);
+    uint64_t id = position == NULL ? 0 : position->topic->opts.id;
+    pthread_mutex_unlock(&sim->lock);
+    return id;
 }

@@ -133,6 +133,7 @@ const leat__log_driver leat__sim_driver = {
     .reader_remove = leat__sim_reader_remove,
     .reader_poll = leat__sim_reader_poll,
     .reader_position = leat__sim_reader_position,
+    .reader_topic_id = leat__sim_reader_topic_id,
     .join = leat__sim_join,
     .leave = leat__sim_leave,
     .member_poll = leat__sim_member_poll,

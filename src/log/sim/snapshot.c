@@ -43,6 +43,8 @@ static sim_offset *copy_offset(const sim_offset *offset)
 static void copy_contents(leat__sim *to, const leat__sim *from)
 {
     sim_topic **topic_link = &to->topics;
+    if (to->topics_made < from->topics_made)
+        to->topics_made = from->topics_made;
     for (const sim_topic *topic = from->topics; topic != NULL; topic = topic->next) {
         *topic_link = copy_topic(topic);
         topic_link = &(*topic_link)->next;

@@ -118,6 +118,7 @@ leat_status leat__sim_topic_create(leat_log *log, const char *name, const leat_t
         sim_topic *topic = leat__calloc(1, sizeof *topic);
         topic->name = leat__strdup(name);
         topic->opts = *opts;
+        topic->opts.id = leat__log_new_topic_id(sim->env, ++sim->topics_made);
         topic->partitions = leat__calloc(opts->partition_count, sizeof *topic->partitions);
         topic->references = 1;
         topic->next = *link;

@@ -61,6 +61,7 @@ struct leat__sim {
     const leat_env *env;
     leat__sim_hooks hooks;
     sim_topic *topics;
+    uint64_t topics_made;
     sim_offset *offsets;
     sim_reader *readers;
     leat__groups groups;
@@ -112,6 +113,7 @@ leat_status leat__sim_reader_seek(leat_log_reader *base, const char *topic, uint
 void leat__sim_reader_remove(leat_log_reader *base, const char *topic, uint32_t partition);
 leat_status leat__sim_reader_poll(leat_log_reader *base, leat_log_record *records, size_t max,
                                   size_t *count, leat_error *error);
+uint64_t leat__sim_reader_topic_id(leat_log_reader *base, const char *topic, uint32_t partition);
 leat_status leat__sim_reader_position(leat_log_reader *base, const char *topic, uint32_t partition,
                                       int64_t *offset, leat_error *error);
 

@@ -522,7 +522,7 @@ static report raise_format(const char *dir, int64_t argument, int acks)
     if (message != NULL)
         return (report){.status = LEAT_EIO};
     rocksdb_writeoptions_t *write_options = rocksdb_writeoptions_create();
-    rocksdb_put(db, write_options, "F", 1, "\x02", 1, &message);
+    rocksdb_put(db, write_options, "F", 1, "\x03", 1, &message);
     rocksdb_writeoptions_destroy(write_options);
     rocksdb_close(db);
     rocksdb_options_destroy(options);
@@ -538,7 +538,7 @@ static void a_newer_format_is_refused(void **state)
     for (int64_t read_only = 0; read_only < 2; read_only++) {
         report said = in_child(read_everything, dir, read_only);
         assert_int_equal(said.status, LEAT_EVERSION);
-        assert_non_null(strstr(said.message, "format 2"));
+        assert_non_null(strstr(said.message, "format 3"));
     }
     leat__free(dir);
 }
