@@ -8,7 +8,7 @@
  * A seal (R2) is the last record of an epoch in each changelog partition the epoch touched:
  *
  *   offset size  field
- *        0    1  format, 2
+ *        0    1  format, 3
  *        1    8  incarnation of the process
  *        9    8  epoch
  *       17    8  previous epoch sealed in this partition
@@ -17,8 +17,10 @@
  *       33    1  bit 0: source position follows; bit 1: not written exactly-once
  *       34    8  source offset      42  8  highest event time seen        all little endian
  *       50    8  whose it is: a hash of the job's and the stage's name (not in format 1)
+ *       58    8  the task's watermark (before format 3 only the record's timestamp said it, which
+ *                Kafka can't hold where no watermark has come yet)
  *
- * Its timestamp is the task's watermark. Restore reads committed records only, checks the chain,
+ * Restore reads committed records only, checks the chain,
  * and stops with LEAT_EVIOLATION when an epoch is torn or out of order. Compaction removes records
  * only below the last seal that it kept, so a seal whose predecessor was seen in the same pass must
  * match exactly; others can't be checked and needn't be: their epochs were whole when compacted.
@@ -34,14 +36,15 @@
 
 /* R14: never 4 bytes; no slot's key begins with 0 */
 const leat_str leat__seal_key = {"\0leat.seal", 10};
-enum { SEAL_FORMAT = 2, SEAL_HAS_SOURCE = 1, SEAL_IS_WEAK = 2 };
+enum { SEAL_FORMAT = 3, SEAL_HAS_SOURCE = 1, SEAL_IS_WEAK = 2 };
 
 typedef struct seal {
     uint64_t incarnation, epoch, previous;
     uint32_t count, crc;
     bool has_source, weak;
     int64_t offset, max_timestamp_ms;
-    uint64_t owner; /* 0: format 1 did not say */
+    uint64_t owner;       /* 0: format 1 did not say */
+    int64_t watermark_ms; /* LEAT_TIME_MIN: none yet */
 } seal;
 
 /* Topic names join job and stage with a hyphen, which both may contain: "a-b", "c" and "a", "b-c"
@@ -81,11 +84,23 @@ void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat_
     leat__buffer_u64(buffer, (uint64_t)bundle->offset);
     leat__buffer_u64(buffer, (uint64_t)bundle->max_timestamp_ms);
     leat__buffer_u64(buffer, owner_of(task));
+    leat__buffer_u64(buffer, (uint64_t)bundle->kept_watermark_ms);
 }
 
-static bool seal_read(leat_str bytes, seal *out)
+/* A format before 3 has the watermark in the record's timestamp. What the log puts in the place of
+ * a time that it can't hold says nothing: time may stand still for a while then, but never runs
+ * ahead (W3). */
+static int64_t watermark_of_record(const leat__task *task, const leat_log_record *record)
 {
-    leat__reader reader = {.next = bytes.data, .end = bytes.data + bytes.length};
+    return record->timestamp_ms > leat__log_timestamp_min_ms(task->run->log) ? record->timestamp_ms
+                                                                             : LEAT_TIME_MIN;
+}
+
+/* R26: formats 1 and 2 are read too. */
+static bool seal_read(const leat__task *task, const leat_log_record *record, seal *out)
+{
+    leat__reader reader = {.next = record->value.data,
+                           .end = record->value.data + record->value.length};
     uint8_t format = leat__read_u8(&reader);
     out->incarnation = leat__read_u64(&reader);
     out->epoch = leat__read_u64(&reader);
@@ -97,8 +112,10 @@ static bool seal_read(leat_str bytes, seal *out)
     out->weak = (flags & SEAL_IS_WEAK) != 0;
     out->offset = (int64_t)leat__read_u64(&reader);
     out->max_timestamp_ms = (int64_t)leat__read_u64(&reader);
-    out->owner = format == 1 ? 0 : leat__read_u64(&reader); /* R26: N reads N - 1 */
-    return !reader.failed && (format == 1 || format == SEAL_FORMAT);
+    out->owner = format == 1 ? 0 : leat__read_u64(&reader);
+    out->watermark_ms =
+        format < 3 ? watermark_of_record(task, record) : (int64_t)leat__read_u64(&reader);
+    return !reader.failed && format >= 1 && format <= SEAL_FORMAT;
 }
 
 /* ------------------------------------------------------------------ restore */
@@ -156,7 +173,7 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
 {
     seal s;
     leat__task *task = r->task;
-    if (!seal_read(record->value, &s))
+    if (!seal_read(task, record, &s))
         return leat__fail(
             error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, task->changelog,
             "partition %u has a seal of an unknown format; run the version that wrote it (R26)",
@@ -178,10 +195,8 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
     /* what state was thrown away as over stays over, also where an idle input had let time pass */
-    bool told = record->timestamp_ms > leat__log_timestamp_min_ms(task->run->log) &&
-                record->timestamp_ms != LEAT_TIME_MAX;
-    if (told && record->timestamp_ms > task->face.watermark_ms)
-        task->face.watermark_ms = record->timestamp_ms;
+    if (s.watermark_ms > task->face.watermark_ms && s.watermark_ms != LEAT_TIME_MAX)
+        task->face.watermark_ms = s.watermark_ms;
     take_position(task, &s);
     return LEAT_OK;
 }

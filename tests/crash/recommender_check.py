@@ -25,8 +25,8 @@ def event_of(record):
 
 
 class User:
-    def __init__(self):
-        self.seen, self.sessions = set(), []
+    def __init__(self, gap_ms=GAP_MS):
+        self.seen, self.sessions, self.gap_ms = set(), [], gap_ms
 
     def add(self, item, event_id, session_id, time_ms):
         """The number of the event in its session, None: a duplicate."""
@@ -35,7 +35,7 @@ class User:
         self.seen.add(event_id)
         last = self.sessions[-1] if self.sessions else None
         other = last and session_id and last["id"] and session_id != last["id"]
-        if last is None or other or time_ms > last["last_ms"] + GAP_MS:
+        if last is None or other or time_ms > last["last_ms"] + self.gap_ms:
             last = {"id": None, "start_ms": time_ms, "items": [], "times": [], "events": 0}
             self.sessions.append(last)
         last["id"] = session_id or last["id"]

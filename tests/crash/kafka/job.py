@@ -20,12 +20,14 @@ WORDS_KEPT = 20
 
 
 class Job:
-    """One instance: a name, a state directory, and one log file for all its lives."""
+    """One instance: a name, a state directory, and one log file for all its lives.  `arguments`,
+    called with it, gives what the program is started with, beside --instance."""
 
     def __init__(self, name, folder, arguments, memory_only=False, program="user_counts", env=None):
         self.name, self.folder, self.program = name, folder, program
         self.state = None if memory_only else os.path.join(folder, f"state-{name}")
         self.arguments, self.env = arguments, env or {}
+        self.log = self.workers = None # of the world, as it was then
         self.log_path = os.path.join(folder, f"job-{name}.log")
         self.process, self.wanted, self.lives = None, False, 0
         self.exits = []       # (code, whether we asked for it)
@@ -41,9 +43,7 @@ class Job:
             file.write(f"--- {time.time():.3f} {text}\n")
 
     def command(self):
-        arguments = [*self.arguments, "--instance", self.name]
-        if self.state:
-            arguments += ["--state-dir", self.state]
+        arguments = [*self.arguments(self), "--instance", self.name]
         path = self.program if os.path.isabs(self.program) else tool.program(self.program)
         return [path, *map(str, arguments)]
 

@@ -1,7 +1,10 @@
 """The rounds: what is done to a job and its broker while it works.
 
     kill     SIGKILL of a process; then the same again, without its directory, or another one
-    broker   SIGKILL of the broker, which comes back later
+    broker   SIGKILL of a broker, which comes back later
+    stopped  SIGSTOP of a broker: its connections stay, and nothing answers
+    all      SIGKILL of all brokers at once, which come back together
+    compact  kill and broker, where the broker compacts changelogs all the time
     zombie   SIGSTOP for longer than session and transaction may last, then SIGCONT
     scale    1 ► 2 ► 3 ► 1 processes, by SIGTERM and by SIGKILL
 
@@ -49,16 +52,18 @@ def kill(world, rng):
     return f"SIGKILL of {victim.name} after {lived_s * 1000:.0f} ms, {how}"
 
 
-def broker(world, rng):
-    """The job survives, or ends with a code that lets its supervisor start it again."""
+def outage(world, rng, begin, end, longest_s):
+    """A job survives it, or ends with a code that lets its supervisor start it again.  Returns
+    (how long it lasted, what came of it)."""
     before = {each: len(each.exits) for each in world.jobs.values()}
     world.wait_for_progress()
     time.sleep(rng.uniform(0, 0.3))
-    number = rng.randrange(len(world.broker.describe()["brokers"])) + 1
-    world.broker.kill(number)
-    down_s = rng.choice([0, rng.uniform(0, 1.5), rng.uniform(0, 6)])
-    time.sleep(down_s)
-    world.broker.restart(number)
+    began_s = time.monotonic()
+    begin()
+    try:
+        time.sleep(rng.choice([0, rng.uniform(0, longest_s / 4), rng.uniform(0, longest_s)]))
+    finally:
+        end()
     back_s = time.monotonic()
     world.wait_for_progress(more=20, timeout_s=60)
     recovered_s = time.monotonic() - back_s
@@ -70,8 +75,37 @@ def broker(world, rng):
     what = f"survived by {survived} of {len(ended)} processes"
     if codes:
         what += f", exit codes {codes}"
-    return (f"SIGKILL of broker {number}, down {down_s + 2:.0f} s, {what}, "
-            f"output again after {recovered_s:.1f} s")
+    return back_s - began_s, f"{what}, output again after {recovered_s:.1f} s"
+
+
+def brokers_of(world):
+    return [each["id"] for each in world.broker.describe()["brokers"]]
+
+
+def broker(world, rng):
+    number = rng.choice(brokers_of(world))
+    down_s, what = outage(world, rng, lambda: world.broker.kill(number),
+                          lambda: world.broker.restart(number), 6)
+    return f"SIGKILL of broker {number}, down {down_s:.0f} s, {what}"
+
+
+def stopped(world, rng):
+    """Sessions (2 s) and transactions (10 s) run out meanwhile, or do not."""
+    number = rng.choice(brokers_of(world))
+    down_s, what = outage(world, rng, lambda: world.broker.pause(number),
+                          lambda: world.broker.resume(number), 12)
+    return f"SIGSTOP of broker {number} for {down_s:.1f} s, {what}"
+
+
+def all_brokers(world, rng):
+    numbers = brokers_of(world)
+
+    def kill_all():
+        for number in numbers:
+            world.broker.kill(number)
+
+    down_s, what = outage(world, rng, kill_all, world.broker.start, 6)
+    return f"SIGKILL of all {len(numbers)} brokers, down {down_s:.0f} s, {what}"
 
 
 def zombie(world, rng, pause_s=None):
@@ -146,5 +180,11 @@ def scale(world, rng):
     return f"processes {' '.join(said)} (+ started, - SIGTERM, ! SIGKILL)"
 
 
-KINDS = {"kill": kill, "broker": broker, "zombie": zombie, "scale": scale}
-EVERY = {"kill": 5, "broker": 2, "zombie": 2, "scale": 2}  # rounds between two looks at everything
+def compact(world, rng):
+    return broker(world, rng) if rng.random() < 0.2 else kill(world, rng)
+
+
+KINDS = {"kill": kill, "compact": compact, "broker": broker, "stopped": stopped, "all": all_brokers,
+         "zombie": zombie, "scale": scale}
+# rounds between two looks at everything
+EVERY = {"kill": 5, "compact": 5, "broker": 2, "stopped": 2, "all": 2, "zombie": 2, "scale": 2}

@@ -1,7 +1,7 @@
 """tests/crash/kafka/run.py [--kind K]... [--job J]... [--rounds N] [--brokers 1|3] [--seed S]
                           [--json FILE] [--quiet]
 
-Crash rounds on a Kafka broker of its own, a third of them with the job without state.  A failure
+Crash rounds on a Kafka broker of its own, with all kinds of jobs (works.py) in turn.  A failure
 prints the seed (which repeats the settings and the choices, not the instants), the batches about
 the wrong record, and keeps the folder with the logs of every process and the broker's data."""
 import argparse
@@ -24,7 +24,8 @@ import tool  # noqa: E402
 import works  # noqa: E402
 import world as worlds  # noqa: E402
 
-ROUNDS_PER_WORLD = {"kill": 15, "broker": 5, "zombie": 5, "scale": 5}
+ROUNDS_PER_WORLD = {"kill": 15, "compact": 15, "broker": 5, "stopped": 5, "all": 5, "zombie": 5,
+                    "scale": 5}
 
 
 class TooManyGivenUp(Exception):
@@ -38,7 +39,7 @@ class Report:
         self.quiet, self.kept = quiet, []
         self.rounds, self.records, self.worlds = {}, 0, 0
         self.restarts, self.last_words, self.detected = [], [], 0
-        self.exposed = self.survived = 0
+        self.exposed = self.survived = self.compacted = 0
         self.given_up = []  # what the broker spoilt: {"world", "why"}
 
     def say(self, line):
@@ -51,6 +52,7 @@ class Report:
         self.records += count
         self.exposed += world.exposed
         self.survived += world.survived
+        self.compacted += world.compacted if world.compacting else 0
         for each in world.all_jobs():
             self.restarts += each.ended_by_itself()
             self.last_words += each.last_words # the folder goes, the reason stays
@@ -67,13 +69,14 @@ class Report:
         return {"rounds": self.rounds, "worlds": self.worlds, "worlds_given_up": self.given_up,
                 "outputs": self.records, "ended_by_itself": self.restarts,
                 "last_words": self.last_words, "tears_detected": self.detected,
-                "saw_a_broker_die": self.exposed, "of_these_lived_on": self.survived}
+                "saw_a_broker_die": self.exposed, "of_these_lived_on": self.survived,
+                "compacted_away": self.compacted}
 
 
 def play(world, kind, count, report):
     """`count` rounds in one world, looked at now and then, and its end."""
     rng, act = world.rng, kinds.KINDS[kind]
-    for _ in range(rng.choice([1, 2]) if kind in ("kill", "broker") else 2):
+    for _ in range(2 if kind in ("zombie", "scale") else rng.choice([1, 2])):
         world.add()
     world.loader.rate(world.rate)
     for number in range(count):
@@ -108,10 +111,12 @@ def run_world(broker, folder, kind, work, count, seed, number, report):
     rng = random.Random(f"{seed}/{name}/settings")
     world = worlds.World(broker, folder, name, seed, users=rng.choice([7, 100, 1000]),
                          rate=rng.choice([200, 500, 1000]) // (4 if tool.SANITIZED else 1),
-                         memory_only=rng.random() < 0.2, work=work)
+                         memory_only=rng.random() < 0.2, work=work,
+                         snapshots=rng.random() < 0.4, compacting=kind == "compact")
     report.say(f"world {name}: {work.name}, {world.loader.users} users, {world.rate} events/s, "
                f"epoch {world.epoch_ms or 'default'} ms, state "
-               f"{'in memory' if world.memory_only else 'on disk'}")
+               f"{'in memory' if world.memory_only else 'on disk'}"
+               f"{', snapshots' if world.snapshot_dir else ''}")
     rounds_before = dict(report.rounds)
     try:
         play(world, kind, count, report)
@@ -136,16 +141,24 @@ def run_kinds(plan, jobs, seed, report, folder, brokers=1, transaction_version=2
     faulty = plan.pop("fault", 0)
     if faulty:
         for version in (0, 2):
-            shares = works.shared_out((faulty + 1) // 2, jobs)
+            shares = works.shared_out((faulty + 1) // 2, jobs, seed + version)
             faults.run(shares, seed, report, folder, version)
         report.say(f"without R1: {faults.show_that_r1_is_needed(seed, report, folder)}")
-    if not plan:
-        return
-    with kafka.Broker(os.path.join(folder, "broker"), brokers=brokers,
-                      transaction_version=transaction_version,
-                      settings=worlds.BROKER_SETTINGS) as broker:
+    for compacting, settings in ((False, worlds.BROKER_SETTINGS), (True, worlds.COMPACTING)):
+        these = {kind: rounds for kind, rounds in plan.items()
+                 if (kind == "compact") == compacting}
+        if these:
+            run_beside_brokers(these, jobs, seed, report, os.path.join(folder, f"b{compacting:d}"),
+                               brokers=brokers, transaction_version=transaction_version,
+                               settings=settings)
+    if "compact" in plan and report.compacted == 0:
+        raise tool.Failed("the broker compacted nothing: these rounds show nothing")
+
+
+def run_beside_brokers(plan, jobs, seed, report, folder, **asked):
+    with kafka.Broker(os.path.join(folder, "broker"), **asked) as broker:
         for kind, rounds in plan.items():
-            for work, left in works.shared_out(rounds, jobs):
+            for work, left in works.shared_out(rounds, jobs, seed):
                 number = 0
                 while left > 0:
                     these = min(left, ROUNDS_PER_WORLD[kind])
@@ -189,14 +202,16 @@ def write_summary(path, summary):
 
 
 # Of N rounds; the others take longer than a kill.
-SHARES = {"kill": 1, "broker": 3, "zombie": 3, "scale": 3, "fault": 2}
+SHARES = {"kill": 1, "compact": 3, "broker": 3, "stopped": 3, "all": 3, "zombie": 3, "scale": 3,
+          "fault": 2}
 
 
-def test(kind):
-    """One kind, as often as the test run wants it."""
+def test(*kinds_of_rounds, **cluster):
+    """Some kinds, as often as the test run wants them."""
     rounds = int(os.environ.get("LEAT_CRASH_ROUNDS", "20"))
-    few = {"kill": rounds * 2 // 5, "fault": rounds // 3}.get(kind, rounds // 10)
-    run({kind: max(few, 1)}, seed_of_environment())
+    few = {"kill": rounds * 2 // 5, "fault": rounds // 3}
+    run({kind: max(few.get(kind, rounds // 10), 1) for kind in kinds_of_rounds},
+        seed_of_environment(), **cluster)
 
 
 def seed_of_environment():

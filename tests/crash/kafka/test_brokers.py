@@ -1,4 +1,4 @@
-"""Kill -9 of the broker while a job works; LEAT_CRASH_ROUNDS, LEAT_CRASH_SEED."""
+"""Kill -9 and SIGSTOP of brokers, and the job beside them; LEAT_CRASH_ROUNDS, LEAT_CRASH_SEED."""
 import run
 
-run.test("broker")
+run.test("broker", "stopped")

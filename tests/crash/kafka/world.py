@@ -31,6 +31,9 @@ TRANSACTION_TIMEOUT_S = 10  # leat's; the driver takes none from the URL
 # Transactions of the dead are found soon, and nothing compacts what the judge wants to see.
 BROKER_SETTINGS = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
                    "log.cleaner.backoff.ms": 3_600_000, "group.min.session.timeout.ms": 500}
+# The opposite: what was written a second ago may be compacted.
+COMPACTING = {**BROKER_SETTINGS, "log.cleaner.backoff.ms": 200, "log.roll.ms": 1000,
+              "log.cleaner.min.cleanable.ratio": 0.01, "log.cleaner.min.compaction.lag.ms": 0}
 SLOWER = 6 if tool.SANITIZED else 1
 
 
@@ -134,15 +137,18 @@ class Follower:
 
 class World:
     """`broker` is a kafka.Broker; `options` go into the log's URL; `listen` replaces its address
-    for the job (a proxy's)."""
+    for the job (a proxy's); `compacting`: the broker may take old records of changelogs away."""
 
     def __init__(self, broker, folder, name, seed, users=200, rate=1000, memory_only=False,
-                 options=None, listen=None, work=works.UserCounts):
+                 options=None, listen=None, work=works.UserCounts, snapshots=False,
+                 compacting=False):
         self.broker, self.folder, self.name = broker, os.path.join(folder, name), name
         os.makedirs(self.folder)
         self.rng = random.Random(f"{seed}/{name}")
         self.prefix, self.rate, self.memory_only = f"{name}-", rate, memory_only
-        self.work, self.output = work, work.output
+        self.work, self.output, self.compacting = work, work.output, compacting
+        self.compacted = 0 # records of changelogs that the broker took away
+        self.snapshot_dir = os.path.join(self.folder, "snapshots") if snapshots else None
         settings = {"leat.prefix": self.prefix, "session.timeout.ms": 2000 * SLOWER,
                     "heartbeat.interval.ms": 300, **(options or {})}
         query = "&".join(f"{key}={value}" for key, value in settings.items())
@@ -166,12 +172,10 @@ class World:
             name = "abcdefghijklmnopqrstuvwxyz"[self.next_instance % 26] + \
                 str(self.next_instance // 26 or "")
             self.next_instance += 1
-        arguments = ["--log", self.log, "--input", INPUT, "--output", self.output,
-                     "--workers", self.rng.choice([1, 2])]
-        if self.epoch_ms:
-            arguments += ["--epoch-ms", self.epoch_ms]
-        return job.Job(name, folder or self.folder, arguments, self.memory_only,
-                       self.work.program(), env)
+        made = job.Job(name, folder or self.folder, lambda made: self.work.arguments(self, made),
+                       self.memory_only, self.work.program(), env)
+        made.log, made.workers = self.log, self.rng.choice([1, 2])
+        return made
 
     def add(self, **others):
         made = self.new_job(**others)
@@ -257,14 +261,17 @@ class World:
             raise tool.Failed(f"reading {topic}: {done.stderr.decode()}")
         return tool.json_lines(done.stdout.decode())
 
-    def committed(self):
+    def committed(self, topic=INPUT):
         return {row["partition"]: row["offset"]
-                for row in self.dump(INPUT, "--group", self.prefix + self.work.group)}
+                for row in self.dump(topic, "--group", self.prefix + self.work.group)}
+
+    def expected(self):
+        return judge.Expected(self.dump(INPUT))
 
     def settle(self, timeout_s=60):
         """No more input, and the job has worked off what there is."""
         self.loader.rate(0)
-        wanted = self.loader.sync()
+        wanted = self.work.wanted(self, self.loader.sync())
         until = time.monotonic() + timeout_s * SLOWER
         while self.follower.wait_for(wanted, 0.5) < wanted:
             self.check_processes()
@@ -289,7 +296,7 @@ class World:
 
     def topics(self):
         """Those with transactions on them; without the prefix they have on the cluster."""
-        return [self.output] + ([self.work.changelog] if self.work.changelog else [])
+        return [self.output, *self.work.sources, *self.work.inner]
 
     def bounds(self, topics, prefix=None):
         """{TOPIC-NUMBER, as the cluster says it: (stable, end)}"""
@@ -321,20 +328,25 @@ class World:
         committed, output = self.committed(), self.dump(self.output)
         events = self.dump(INPUT)
         judge.check_acknowledged(events, acknowledged)
-        count = self.work.check_frozen(self.output, judge.Expected(events), output, committed,
-                                       self.follower.live)
-        changelog = self.work.changelog
-        if changelog:
-            judge.check_sealed(changelog, self.dump(changelog, "--hex"), committed)
+        count = self.work.check(self, judge.Expected(events), output, committed)
+        self.check_changelogs()
         self.check_processes()
         return count
+
+    def check_changelogs(self):
+        for changelog, source in self.work.sources.items():
+            records = self.dump(changelog, "--hex")
+            self.compacted += judge.gaps(records)
+            judge.check_sealed(changelog, records, self.committed(source),
+                               compacted=self.compacting)
 
     def check_settled(self):
         """Everything worked off, and right; the load goes on afterwards."""
         wanted = self.settle()
         count = self.check_frozen()
         if count != wanted:
-            raise Violation(f"{count} outputs of {wanted} events", (self.output, 0, None))
+            raise Violation(f"{count} outputs of {wanted}", (self.output, 0, None))
+        self.work.check_at_rest(self)
         return count
 
     def evidence(self, violation):
@@ -358,7 +370,7 @@ class World:
         survivors = [each for each in self.retired if each.state and os.path.isdir(each.state)]
         last = survivors[-1] if survivors else None
         names = [last.name] if last else []
-        if self.work.changelog or not last:
+        if self.work.sources or not last:
             names.append(None)
         for which in names:
             made = self.add(name=which)
