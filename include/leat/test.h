@@ -10,8 +10,8 @@
  *
  * Everything runs on the calling thread, in the same order each time; the clock stands still
  * until it is advanced. The job's log must be "sim:NAME"; tests on one NAME share it, and the
- * first of them is freed last. A failing call prints why and aborts: a harness must not hide
- * mistakes.
+ * first of them is freed last. A failing or misused call prints why and aborts: a harness must not
+ * hide mistakes.
  */
 #ifndef LEAT_TEST_H
 #define LEAT_TEST_H
@@ -49,8 +49,10 @@ LEAT_API const leat_error *leat_test_error(const leat_test *test);
 LEAT_API const char *leat_test_next_json(leat_test *test, const char *topic);
 /* The same with where it lies. */
 LEAT_API bool leat_test_next(leat_test *test, const char *topic, leat_log_record *record);
-/* Committed state as JSON, NULL if the key has none. Needs no state_dir. Lent until the next call.
- * */
+/* Committed state as JSON, NULL if the key has none: of a list [element,...], oldest first, of a
+ * map
+ * {"key":value,...}, numbers as keys in quotes. An operator or a state that the job does not have
+ * aborts. Needs no state_dir. Lent until the next call. */
 LEAT_API const char *leat_test_state_json(leat_test *test, const char *op, const char *state,
                                           const char *key);
 LEAT_API int64_t leat_test_watermark(leat_test *test); /* the least of all tasks */

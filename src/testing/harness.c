@@ -40,6 +40,14 @@ static _Noreturn void die(const char *what, const leat_error *error)
     abort();
 }
 
+/* A harness must not hide mistakes. */
+static void needs(const char *call, bool all)
+{
+    const leat_error error = {.where = "misuse", .message = "a required argument is NULL"};
+    if (!all)
+        die(call, &error);
+}
+
 static int64_t virtual_now_ms(void *arg)
 {
     return ((leat_test *)arg)->clock_ms;
@@ -58,6 +66,7 @@ static uint64_t virtual_random(void *arg)
 
 leat_test *leat_test_new(leat_job *job)
 {
+    needs("leat_test_new", job != NULL);
     leat_test *test = leat__calloc(1, sizeof(*test));
     test->job = job;
     test->clock_ms = INT64_C(1767225600000); /* 2026-01-01T00:00:00Z */
@@ -112,6 +121,7 @@ static void send_record(leat_test *test, leat_log_record record)
 
 void leat_test_send_json(leat_test *test, const char *topic, const char *json)
 {
+    needs("leat_test_send_json", test != NULL && topic != NULL && json != NULL);
     send_record(test, (leat_log_record){.topic = topic,
                                         .partition = LEAT_PARTITION_BY_KEY,
                                         .value = leat_str_from(json)});
@@ -119,6 +129,7 @@ void leat_test_send_json(leat_test *test, const char *topic, const char *json)
 
 void leat_test_send_keyed(leat_test *test, const char *topic, const char *key, const char *json)
 {
+    needs("leat_test_send_keyed", test != NULL && topic != NULL);
     send_record(test, (leat_log_record){.topic = topic,
                                         .partition = LEAT_PARTITION_BY_KEY,
                                         .key = leat_str_from(key),
@@ -127,6 +138,7 @@ void leat_test_send_keyed(leat_test *test, const char *topic, const char *key, c
 
 void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition, const char *json)
 {
+    needs("leat_test_send_to", test != NULL && topic != NULL && json != NULL);
     send_record(test, (leat_log_record){
                           .topic = topic, .partition = partition, .value = leat_str_from(json)});
 }
@@ -135,6 +147,7 @@ void leat_test_send_to(leat_test *test, const char *topic, uint32_t partition, c
 
 bool leat_test_step(leat_test *test)
 {
+    needs("leat_test_step", test != NULL);
     bool busy = false;
     if (test->error.status != LEAT_OK || test->ended)
         return false;
@@ -150,6 +163,7 @@ bool leat_test_step(leat_test *test)
 
 leat_status leat_test_run(leat_test *test)
 {
+    needs("leat_test_run", test != NULL);
     for (int steps = 0; steps < STEPS_MAX; steps++) {
         if (leat_test_step(test))
             continue;
@@ -166,17 +180,20 @@ leat_status leat_test_run(leat_test *test)
 
 void leat_test_advance(leat_test *test, int64_t duration_ms)
 {
+    needs("leat_test_advance", test != NULL);
     test->clock_ms += duration_ms;
     (void)leat_test_run(test);
 }
 
 const leat_error *leat_test_error(const leat_test *test)
 {
+    needs("leat_test_error", test != NULL);
     return &test->error;
 }
 
 void leat_test_crash(leat_test *test)
 {
+    needs("leat_test_crash", test != NULL);
     leat__run_close(test->job);
     test->error = (leat_error){0};
     test->ended = false;
@@ -184,6 +201,7 @@ void leat_test_crash(leat_test *test)
 
 void leat_test_restart(leat_test *test)
 {
+    needs("leat_test_restart", test != NULL);
     if (test->job->run != NULL) {
         leat_job_stop(test->job);
         (void)leat_test_run(test);
@@ -217,6 +235,7 @@ static cursor *cursor_of(leat_test *test, const char *topic)
 
 bool leat_test_next(leat_test *test, const char *topic, leat_log_record *record)
 {
+    needs("leat_test_next", test != NULL && topic != NULL && record != NULL);
     leat_error error;
     size_t count = 0;
     cursor *c = cursor_of(test, topic);
@@ -236,6 +255,56 @@ const char *leat_test_next_json(leat_test *test, const char *topic)
     return test->text.data;
 }
 
+/* {"key":value,...}: what leat_map_each shows, as JSON. */
+typedef struct map_text {
+    leat__buffer *out;
+    const leat__slot *slot;
+    size_t count;
+} map_text;
+
+static bool append_entry(void *arg, const void *key, const void *value)
+{
+    map_text *text = arg;
+    leat__buffer *out = text->out;
+    leat__buffer_text(out, text->count++ == 0 ? "{" : ",");
+    if (text->slot->map_key == &leat_type_str)
+        leat__buffer_json_str(out, *(const leat_str *)key);
+    else if (text->slot->map_key == &leat_type_u64)
+        leat__buffer_format(out, "\"%llu\"", (unsigned long long)*(const uint64_t *)key);
+    else
+        leat__buffer_format(out, "\"%lld\"", (long long)*(const int64_t *)key);
+    leat__buffer_text(out, ":");
+    leat__json_append(out, text->slot->type, value);
+    return true;
+}
+
+static bool append_state(leat__store *store, const leat__slot *slot, size_t number,
+                         leat__buffer *out)
+{
+    if (slot->kind == LEAT__VALUE) {
+        const void *value = leat__store_get(store, number);
+        if (value != NULL)
+            leat__json_append(out, slot->type, value);
+        return value != NULL;
+    }
+    if (slot->kind == LEAT__MAP) {
+        map_text text = {out, slot, 0};
+        leat__store_map_each(store, number, append_entry, &text);
+        if (text.count != 0)
+            leat__buffer_text(out, "}");
+        return text.count != 0;
+    }
+    const void *elements = NULL;
+    size_t count = leat__store_list(store, number, &elements);
+    for (size_t i = 0; i < count; i++) {
+        leat__buffer_text(out, i == 0 ? "[" : ",");
+        leat__json_append(out, slot->type, (const char *)elements + i * slot->type->size_bytes);
+    }
+    if (count != 0)
+        leat__buffer_text(out, "]");
+    return count != 0;
+}
+
 /* Reads the store as its task would: nothing else runs on this thread. */
 static const char *state_of(leat_test *test, leat__task *task, leat__op *op, const char *state,
                             leat_str key)
@@ -248,21 +317,36 @@ static const char *state_of(leat_test *test, leat__task *task, leat__op *op, con
         leat__store_set_key(task->face.store, key, leat__hash64(key.data, key.length));
         leat__store_set_now(task->face.store, LEAT_TIME_MIN, test->clock_ms);
         leat__store_callback_begin(task->face.store);
-        const void *value = leat__store_get(task->face.store, op->first_slot + k);
         test->text.length = 0;
-        if (value != NULL)
-            leat__json_append(&test->text, slot->type, value);
+        bool found = append_state(task->face.store, slot, op->first_slot + k, &test->text);
         leat__buffer_u8(&test->text, 0);
         leat__store_callback_rollback(task->face.store);
-        return value == NULL ? NULL : test->text.data;
+        return found ? test->text.data : NULL;
     }
-    return NULL;
+    leat_error error = {0};
+    (void)snprintf(error.where, sizeof error.where, "%s", op->spec->name);
+    (void)snprintf(error.message, sizeof error.message, "has no state '%s'", state);
+    die("leat_test_state_json", &error);
+}
+
+/* A name that is misspelt must not look like a key without state. */
+static void check_operator(const leat_test *test, const char *op)
+{
+    const leat__graph *graph = &test->job->graph;
+    for (size_t n = 0; n < graph->node_count; n++)
+        if (graph->nodes[n].kind == LEAT__NODE_OP && strcmp(graph->nodes[n].name, op) == 0)
+            return;
+    leat_error error = {.message = "is no operator of this job"};
+    (void)snprintf(error.where, sizeof error.where, "%s", op);
+    die("leat_test_state_json", &error);
 }
 
 const char *leat_test_state_json(leat_test *test, const char *op, const char *state,
                                  const char *key)
 {
+    needs("leat_test_state_json", test != NULL && op != NULL && state != NULL && key != NULL);
     (void)leat_test_run(test);
+    check_operator(test, op);
     leat__run *run = test->job->run;
     leat_str key_text = leat_str_from(key);
     for (size_t i = 0; run != NULL && i < run->task_count; i++) {
@@ -279,6 +363,7 @@ const char *leat_test_state_json(leat_test *test, const char *op, const char *st
 
 int64_t leat_test_watermark(leat_test *test)
 {
+    needs("leat_test_watermark", test != NULL);
     const leat__run *run = test->job->run;
     int64_t least_ms = run == NULL || run->task_count == 0 ? LEAT_TIME_MIN : LEAT_TIME_MAX;
     for (size_t i = 0; run != NULL && i < run->task_count; i++)
@@ -289,6 +374,7 @@ int64_t leat_test_watermark(leat_test *test)
 
 int64_t leat_test_clock(const leat_test *test)
 {
+    needs("leat_test_clock", test != NULL);
     return test->clock_ms;
 }
 
@@ -296,6 +382,7 @@ int64_t leat_test_clock(const leat_test *test)
 
 void leat_test_send_watermark(leat_test *test, const char *topic, int64_t watermark_ms)
 {
+    needs("leat_test_send_watermark", test != NULL && topic != NULL);
     if (test->job->run == NULL)
         (void)leat_test_step(test);
     const leat__run *run = test->job->run;
@@ -314,6 +401,7 @@ struct leat_test_image {
 
 leat_test_image *leat_test_snapshot(leat_test *test)
 {
+    needs("leat_test_snapshot", test != NULL);
     leat_test_image *image = leat__calloc(1, sizeof *image);
     (void)leat_test_run(test);
     image->world = leat__log_sim_snapshot(test->log);
@@ -322,6 +410,7 @@ leat_test_image *leat_test_snapshot(leat_test *test)
 
 void leat_test_restore(leat_test *test, const leat_test_image *image)
 {
+    needs("leat_test_restore", test != NULL && image != NULL);
     leat_test_crash(test);
     drop_cursors(test);
     leat__log_sim_restore(test->log, image->world);
