@@ -250,8 +250,12 @@ typedef struct leat_process_op { /* immutable: one const object serves every tas
     leat_timer_fn on_timer;   /* required if there are timers */
     /* memory of one task, zeroed: leat_local(ctx); never part of the state */
     size_t local_bytes;
-    leat_record_fn on_open;  /* once per task before the first record (record is NULL) */
-    leat_record_fn on_close; /* once per task at the end, to release what local memory holds */
+    /* Once per task before the first record, and once per task at its end (also before a rewind),
+     * where on_open succeeded; record is NULL. They have no key and no time, and emit nothing: they
+     * make and release what local memory holds. A failure is the job's, whatever on_error says: of
+     * on_open it does not start, of on_close it ends with that error, after its last commit. */
+    leat_record_fn on_open;
+    leat_record_fn on_close;
     leat_on_error on_error;
 } leat_process_op;
 LEAT_API leat_stream leat_process(leat_stream keyed, const char *name, const leat_process_op *op,
@@ -320,8 +324,11 @@ typedef struct leat_log_sink {
     uint32_t partition_count; /* of a topic that has to be created; 0: as the job's source */
     bool compacted;           /* likewise */
     int64_t retention_ms;     /* likewise */
-    /* Called on the commit thread for each record after its epoch is committed; must be quick.
-     * NULL: not called. */
+    /* Called on the commit thread for each record after its epoch is committed, in order per task;
+     * must be quick. NULL: not called. The record is lent for the call, with its partition and
+     * offset in the log. On the embedded and the simulated log the offset is always known; on Kafka
+     * it is -1 for the records of an epoch between which another producer has written to the same
+     * partition. Such a topic's records go to the partitions that it had when the job started. */
     void (*on_committed)(void *arg, const leat_log_record *record);
     void *arg;
 } leat_log_sink;
@@ -350,7 +357,26 @@ typedef struct leat_table {
 } leat_table;
 LEAT_API void leat_global_table(leat_job *job, const char *name, const leat_table *table);
 
-/* ------------------------------------------------------------------ inside a callback only */
+/* ------------------------------------------------------------------ inside a callback only
+ *
+ *                               on_open  on_close  decoder  on_record,  on_timer
+ *                                                           flat map
+ *   leat_now, leat_watermark,
+ *   leat_clock, leat_random,       -        -         x         x          x
+ *   leat_origin
+ *   leat_key, leat_key_u64         -        -         -      if keyed      x
+ *   state, timers                  -        -         -      process       x
+ *   leat_emit, leat_emit_to        -        -         -         x          x
+ *   leat_local                     x        x         -      process       x
+ *   leat_arg, leat_partition,
+ *   leat_alloc, leat_fail          x        x         x         x          x
+ *
+ * In the callback that the context was given to, in its thread, until it returns. Anywhere else,
+ * and with a number that is not declared, a state of another kind or NULL for what is required, the
+ * call fails the callback as leat_fail would (LEAT_EGRAPH, LEAT_EINVAL), with its own name in the
+ * message; it returns 0, LEAT_TIME_MIN, NULL, or from leat_mut and leat_map_mut memory that is
+ * thrown away. With a context whose callback is not running, or runs in another thread, the call
+ * stops the job with that error; with a context that is NULL it can only say so in the log. */
 
 LEAT_API int64_t leat_now(const leat_ctx *ctx);       /* event time of the record or timer */
 LEAT_API int64_t leat_watermark(const leat_ctx *ctx); /* LEAT_TIME_MIN before the first */
@@ -359,11 +385,14 @@ LEAT_API int64_t leat_clock(const leat_ctx *ctx);
 /* seeded by (key, origin offset): a replay gives the same (R21) */
 LEAT_API uint64_t leat_random(leat_ctx *ctx);
 LEAT_API leat_str leat_key(const leat_ctx *ctx);
-LEAT_API uint64_t leat_key_u64(const leat_ctx *ctx); /* of an integer key */
-LEAT_API void *leat_arg(const leat_ctx *ctx);
-LEAT_API void *leat_local(const leat_ctx *ctx);
+/* Of an integer key, a negative one as its two's complement; a key that is no integer of 64 bits
+ * fails the callback. */
+LEAT_API uint64_t leat_key_u64(const leat_ctx *ctx);
+LEAT_API void *leat_arg(const leat_ctx *ctx);   /* the operator's; in a decoder the decode_arg */
+LEAT_API void *leat_local(const leat_ctx *ctx); /* needs .local_bytes */
 LEAT_API uint32_t leat_partition(const leat_ctx *ctx);
-LEAT_API void *leat_alloc(leat_ctx *ctx, size_t size_bytes); /* valid until the callback returns */
+/* valid until the callback returns; over 1 GiB at once: NULL, and the callback fails */
+LEAT_API void *leat_alloc(leat_ctx *ctx, size_t size_bytes);
 /* Where the record came from: behind a LOG exchange its repartition topic; offset -1 in timers and
  * behind a MEMORY exchange. */
 LEAT_API leat_log_record leat_origin(const leat_ctx *ctx);
@@ -402,22 +431,35 @@ LEAT_API void leat_timer_clear_clock(leat_ctx *ctx, int timer);
 
 LEAT_API void leat_emit(leat_ctx *ctx, const void *record); /* copies it */
 LEAT_API void leat_emit_to(leat_ctx *ctx, int side, const void *record);
+/* Fails the callback, whatever it returns; the first failure of a callback counts. LEAT_OK as a
+ * status is LEAT_EINTERNAL. Returns the status. */
 LEAT_API leat_status leat_fail(leat_ctx *ctx, leat_status status, const char *format, ...)
     LEAT_PRINTF(3, 4);
 
 /* ------------------------------------------------------------------ running */
 
+/* Not from a callback of the same job, which may call leat_job_stop: run, start, wait and step give
+ * LEAT_EINVAL there, and leat_job_free stops the job, does not free it, and says so in the log. A
+ * job that was started is complete: what is built then is left out, and leat_job_wait returns that
+ * as its error. A required argument that is NULL is LEAT_EINVAL; calls without a status do nothing
+ * then and say so in the log. */
 /* Runs until the inputs end (until_end), leat_job_stop, or an error. SIGINT and SIGTERM stop it
  * cleanly if leat_job_stop_on_signals was called. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_run(leat_job *job, leat_error *error);
+/* Both: once at a time (LEAT_EINVAL). After its end a job may be run again: it goes on at what it
+ * has committed, so with until_end it reads what has come since; without a log it begins anew. */
 /* Returns once ready, or once leat_job_stop came meanwhile (leat_job_wait returns at once then). */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_start(leat_job *job, leat_error *error);
-/* finish the epoch, commit, end; async-signal-safe, any thread */
+/* finish the epoch, commit, end; async-signal-safe, any thread, also before the start, which then
+ * ends at once; NULL is allowed */
 LEAT_API void leat_job_stop(leat_job *job);
+/* How it ended; again, the same. Not started, or another thread waits: LEAT_EINVAL. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_wait(leat_job *job, leat_error *error);
+/* One job of a process, the last one given; NULL: the signals end the process again. */
 LEAT_API void leat_job_stop_on_signals(leat_job *job);
 /* One round of every task and, when due, a barrier and a commit, on the calling thread: for tests
- * and simulation. Starts the job on the first call; *busy says if anything was done. */
+ * and simulation. Starts the job on the first call; *busy says if anything was done, false after
+ * its end. A job that leat_job_start has started: LEAT_EINVAL. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error);
 
 typedef enum leat_explain_format {
@@ -483,10 +525,11 @@ LEAT_API void leat_job_each_partition(leat_job *job,
                                       bool (*fn)(void *arg, const leat_partition_stats *stats),
                                       void *arg);
 
-/* The committed value of a key in an operator's VALUE state, decoded into *record; strings and
- * lists live in *memory until leat_memory_free. While the job is far behind (backlog_epoch_ms) it
- * may be the value of up to a second ago. Needs state_dir. LEAT_ENOTFOUND: the key has none;
- * LEAT_EAGAIN: its partition is not here, or being restored (never waits). Any thread. */
+/* The committed value of a key in an operator's VALUE state (of another kind: LEAT_EINVAL), decoded
+ * into *record; strings and lists live in *memory until leat_memory_free. While the job is far
+ * behind (backlog_epoch_ms) it may be the value of up to a second ago. Needs state_dir.
+ * LEAT_ENOTFOUND: the key has none; LEAT_EAGAIN: its partition is not here, or being restored
+ * (never waits). Any thread. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_job_query(leat_job *job, const char *op,
                                                     const char *state, leat_str key, void *record,
                                                     void **memory, leat_error *error);

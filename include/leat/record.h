@@ -75,7 +75,8 @@ LEAT_API void leat_type_free(leat_type *type);
 /* LEAT_ETYPE, and in the message the field and what is wrong with it, if the type is not sound:
  * kinds, sizes, names, nesting, and members of the struct that no field describes. */
 LEAT_API leat_status leat_type_check(const leat_type *type, leat_error *error);
-LEAT_API const leat_field *leat_type_field(const leat_type *type, const char *name); /* or NULL */
+/* NULL: none of that name, or an argument is NULL; so do the next two. */
+LEAT_API const leat_field *leat_type_field(const leat_type *type, const char *name);
 /* The field name nearest to `name` by edit distance, for "did you mean"; NULL if none is near. */
 LEAT_API const char *leat_type_nearest(const leat_type *type, const char *name);
 /* "click{ts_ms:i64,user:str,...}": equal text means equal layout on disk (S4).  To be freed with
@@ -88,7 +89,7 @@ LEAT_API char *leat_type_layout(const leat_type *type);
  * accepted for an integer field, "5" (a string) for a number is not.  For a STR field a JSON number
  * is taken as its text (ids written either way).  The whole text is checked, also what is ignored;
  * a member that appears twice, or anything after the value, is refused.  Error messages name the
- * field and what was found. */
+ * field and what was found.  NULL for a decoder, type or record is LEAT_EINVAL, here and below. */
 typedef struct leat_json_decoder leat_json_decoder;
 LEAT_API leat_json_decoder *leat_json_decoder_new(void);
 LEAT_API void leat_json_decoder_free(leat_json_decoder *decoder);
@@ -96,7 +97,7 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_json_decode(leat_json_decoder *decoder
                                                       const leat_type *type, leat_str text,
                                                       void *record, leat_error *error);
 /* Writes the record as one line of JSON (no newline) into a malloc'd, NUL-terminated string. Field
- * order is the type's; f64 round-trips; NaN and infinities become null. */
+ * order is the type's; f64 round-trips; NaN and infinities become null. NULL if an argument is. */
 LEAT_API char *leat_json_encode(const leat_type *type, const void *record);
 
 /* ---------------------------------------------------------------- binary
@@ -109,7 +110,7 @@ LEAT_API void leat_binary_decoder_free(leat_binary_decoder *decoder);
 LEAT_API LEAT_MUST_CHECK leat_status leat_binary_decode(leat_binary_decoder *decoder,
                                                         const leat_type *type, leat_str bytes,
                                                         void *record, leat_error *error);
-/* malloc'd bytes in *out (free() them). */
+/* malloc'd bytes in *out (free() them); absent if type or record is NULL. */
 LEAT_API void leat_binary_encode(const leat_type *type, const void *record, leat_str *out);
 
 /* ---------------------------------------------------------------- LEAT_RECORD machinery */

@@ -13,6 +13,7 @@ enum {
     LEAT__DECODED_BYTES_MAX = 64 << 20, /* lists of a decoded record: few bytes, large structs */
     LEAT__JSON_BYTES_MAX = 64 << 20,    /* one document: token offsets are 32 bits */
     LEAT__JSON_DEPTH_MAX = 64,          /* nesting of JSON text: a stack of fixed size */
+    LEAT__CALLBACK_BYTES_MAX = 1 << 30, /* leat_alloc at once: more is a length that went wrong */
     LEAT__EPOCH_BYTES_MAX = 32 << 20,   /* R9: outputs + changelog held before an early barrier */
     LEAT__LOG_RECORD_BYTES = 320,       /* what a log's client needs beside the bytes of a record */
     LEAT__COMMIT_GRACE_MS = 5000,       /* R3: a commit may exceed the transaction's time-out by */

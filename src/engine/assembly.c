@@ -8,6 +8,7 @@
  * assignment (R10).
  */
 #include "base/error.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
@@ -82,7 +83,8 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
                                    .scratch = &task->scratch,
                                    .task = task,
                                    .failed = leat__task_failed,
-                                   .late = leat__task_late};
+                                   .late = leat__task_late,
+                                   .stop = leat__task_stop};
     make_ops(task);
     if (stage->has_state && !run->forgetful)
         task->changelog = leat__format("%s-%s-changelog", run->graph->opts.name, stage->name);
@@ -96,11 +98,22 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
     return task;
 }
 
-static void free_op(leat__op *op)
+/* on_close may come after the last commit, and after a failure that matters more: it is logged in
+ * any case. */
+static void close_op(leat__run *run, leat__op *op)
+{
+    leat_error error = {0};
+    if (leat__op_close(op, &error) == LEAT_OK)
+        return;
+    leat__log_line(LEAT__ERROR, "job", "%s: %s", error.where, error.message);
+    leat__run_fail(run, &error);
+}
+
+static void free_op(leat__run *run, leat__op *op)
 {
     if (op == NULL)
         return;
-    leat__op_close(op);
+    close_op(run, op);
     for (size_t i = 0; i < sizeof(op->output) / sizeof(op->output[0]); i++) {
         for (size_t k = 0; k < op->output[i].target_count; k++)
             if (op->output[i].targets[k].op == NULL) {
@@ -116,7 +129,7 @@ static void free_op(leat__op *op)
 static void free_task(leat__task *task)
 {
     for (size_t i = 0; i < task->stage->node_count; i++)
-        free_op(task->ops[i]);
+        free_op(task->run, task->ops[i]);
     leat__free(task->ops);
     for (size_t k = 0; k < task->root.target_count; k++)
         if (task->root.targets[k].op == NULL) {

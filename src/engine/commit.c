@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
+#include "engine/placed.h"
 #include "engine/suspects.h"
 #include "log/driver.h"
 #include "record/codec.h"
@@ -75,9 +76,16 @@ static leat_status add_outputs(commit *c, const leat__bundle *bundle, leat_error
     leat_log_record *batch = room(c, bundle->count);
     size_t count = 0;
     for (size_t i = 0; i < bundle->count; i++) {
-        const char *topic = topic_of(c->run, &bundle->records[i]);
-        if (topic != NULL)
-            batch[count++] = out_record(bundle, &bundle->records[i], topic);
+        leat__out_record *record = &bundle->records[i];
+        const char *topic = topic_of(c->run, record);
+        if (topic == NULL)
+            continue;
+        batch[count] = out_record(bundle, record, topic);
+        if (c->run->placed != NULL) {
+            leat__placed_add(c->run->placed, record, batch[count].key);
+            batch[count].partition = record->partition;
+        }
+        count++;
     }
     return count == 0 ? LEAT_OK : leat__log_txn_lend(c->txn, batch, count, error);
 }
@@ -130,7 +138,7 @@ static leat_status add_offset(commit *c, const leat__task *task, const leat__bun
 static void written(void *arg, const char *topic, uint32_t partition, int64_t first, int64_t next)
 {
     commit *c = arg;
-    (void)first;
+    leat__placed_written(c->run->placed, topic, partition, first, next);
     for (size_t i = 0; i < c->run->task_count; i++) {
         leat__task *task = c->run->tasks[i];
         if (task->changelog != NULL && task->partition == partition &&
@@ -161,6 +169,7 @@ static leat_status transact(commit *c, leat_error *error)
 {
     leat__run *run = c->run;
     leat__watch_phase(run, "begin");
+    leat__placed_begin(run->placed);
     leat_status status = leat_log_begin(run->member, run->generation, &c->txn, error); /* R7 */
     if (status != LEAT_OK)
         return status;
@@ -230,6 +239,7 @@ static void deliver(const leat__run *run, const leat__bundle *bundle, leat__aren
 {
     for (size_t i = 0; i < bundle->count; i++) {
         const leat__out_record *record = &bundle->records[i];
+        int64_t offset = run->placed == NULL ? -1 : leat__placed_next(run->placed, record);
         if (record->node >= LEAT__SINK_STAGE) /* and dead letters */
             continue;
         const leat__node *node = &run->graph->nodes[record->node];
@@ -240,7 +250,8 @@ static void deliver(const leat__run *run, const leat__bundle *bundle, leat__aren
             (void)fwrite(value.data, 1, value.length, node->as.sink_file);
             (void)fputc('\n', node->as.sink_file);
         } else if (node->as.sink.on_committed != NULL) {
-            const leat_log_record out = out_record(bundle, record, node->as.sink.topic);
+            leat_log_record out = out_record(bundle, record, node->as.sink.topic);
+            out.offset = offset;
             node->as.sink.on_committed(node->as.sink.arg, &out);
         }
     }

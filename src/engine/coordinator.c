@@ -71,6 +71,7 @@ void *leat__worker_main(void *arg)
 {
     leat__worker *worker = arg;
     leat__run *run = worker->run;
+    leat__job_of_thread = run->job;
     while (!atomic_load(&run->quit)) {
         if (atomic_load(&run->park_requested))
             park_here(run);
@@ -178,13 +179,13 @@ static leat_status rebuild(leat__run *run, leat_error *error)
 {
     park_workers(run);
     keep_counters(run);
-    leat__disassemble(run);
-    run->incarnation++;
-    run->epoch++; /* an epoch number is never used twice */
-    pthread_mutex_lock(&run->lock);
+    pthread_mutex_lock(&run->lock); /* first: an on_close that fails ends the job */
     run->fatal = (leat_error){0};
     pthread_mutex_unlock(&run->lock);
     atomic_store(&run->failed, false);
+    leat__disassemble(run);
+    run->incarnation++;
+    run->epoch++; /* an epoch number is never used twice */
     run->phase = LEAT__OPEN;
     atomic_store(&run->restoring, true);
     atomic_store(&run->revoking, false);
@@ -421,6 +422,7 @@ int64_t leat__coordinator_step(leat__run *run)
 void *leat__coordinator_main(void *arg)
 {
     leat__run *run = arg;
+    leat__job_of_thread = run->job;
     while (!run->finished) {
         int64_t due_us = leat__coordinator_step(run);
         int64_t left_us = due_us - now_us(run);

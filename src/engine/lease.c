@@ -51,6 +51,8 @@ static int64_t age_ms(const leat__run *run)
 
 int64_t leat_job_proof_age_ms(leat_job *job)
 {
+    if (job == NULL)
+        return -1;
     pthread_rwlock_rdlock(&job->run_lock);
     const leat__run *run = job->run;
     int64_t age = run == NULL ? -1 : age_ms(run);

@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/members.h"
@@ -29,6 +30,11 @@ static leat_status find_slot(const leat__run *run, const char *op, const char *s
                 if (name == NULL || strcmp(name + 1, state) != 0)
                     continue;
                 *out = (place){&plan->stages[s], slot->type, k};
+                if (slot->kind != LEAT__VALUE)
+                    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op,
+                                      "state '%s' is a %s; only the value of a VALUE state can be "
+                                      "asked for",
+                                      state, slot->kind == LEAT__LIST ? "list" : "map");
                 return LEAT_OK;
             }
             return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op, "has no state '%s'",
@@ -95,10 +101,26 @@ static leat_status query(leat__run *run, const char *op, const char *state, leat
     return status;
 }
 
+static leat_status missing(leat_error *error, const char *call, const char *argument)
+{
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, call, "%s is NULL; it is required",
+                      argument);
+}
+
 leat_status leat_job_query(leat_job *job, const char *op, const char *state, leat_str key,
                            void *record, void **memory, leat_error *error)
 {
-    *memory = NULL;
+    const char *absent = job == NULL        ? "job"
+                         : op == NULL       ? "op"
+                         : state == NULL    ? "state"
+                         : key.data == NULL ? "key"
+                         : record == NULL   ? "record"
+                         : memory == NULL   ? "memory"
+                                            : NULL;
+    if (memory != NULL)
+        *memory = NULL;
+    if (absent != NULL)
+        return missing(error, "leat_job_query", absent);
     pthread_rwlock_rdlock(&job->run_lock);
     leat_status status = query(job->run, op, state, key, record, memory, error);
     pthread_rwlock_unlock(&job->run_lock);
@@ -157,6 +179,13 @@ static leat_status find_owner(leat__run *run, const char *op, leat_str key, leat
 leat_status leat_job_owner(leat_job *job, const char *op, leat_str key, leat_owner *owner,
                            leat_error *error)
 {
+    const char *absent = job == NULL        ? "job"
+                         : op == NULL       ? "op"
+                         : key.data == NULL ? "key"
+                         : owner == NULL    ? "owner"
+                                            : NULL;
+    if (absent != NULL)
+        return missing(error, "leat_job_owner", absent);
     *owner = (leat_owner){0};
     pthread_rwlock_rdlock(&job->run_lock);
     leat_status status = find_owner(job->run, op, key, owner, error);
@@ -164,8 +193,19 @@ leat_status leat_job_owner(leat_job *job, const char *op, leat_str key, leat_own
     return status;
 }
 
+/* A call that can't return an error: it does nothing, and the log says why. */
+static bool given(const char *call, bool all)
+{
+    if (!all)
+        leat__log_line(LEAT__ERROR, "job", "%s: a required argument is NULL; nothing is done",
+                       call);
+    return all;
+}
+
 void leat_job_owner_report(leat_job *job, const leat_owner *owner, bool answered)
 {
+    if (!given("leat_job_owner_report", job != NULL && owner != NULL))
+        return;
     pthread_rwlock_rdlock(&job->run_lock);
     leat__run *run = job->run;
     if (run != NULL && atomic_load(&run->open) && run->members != NULL)
@@ -230,6 +270,8 @@ static void each_partition(leat__run *run, bool (*fn)(void *arg, const leat_part
 void leat_job_each_partition(leat_job *job,
                              bool (*fn)(void *arg, const leat_partition_stats *stats), void *arg)
 {
+    if (!given("leat_job_each_partition", job != NULL && fn != NULL))
+        return;
     pthread_rwlock_rdlock(&job->run_lock);
     if (job->run != NULL)
         each_partition(job->run, fn, arg);
@@ -238,6 +280,8 @@ void leat_job_each_partition(leat_job *job,
 
 void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
 {
+    if (!given("leat_job_get_stats", job != NULL && stats != NULL))
+        return;
     pthread_rwlock_rdlock(&job->run_lock);
     if (job->run == NULL)
         *stats = job->last_stats;

@@ -13,6 +13,7 @@
 #include "engine/exchange.h"
 #include "engine/members.h"
 #include "engine/memory.h"
+#include "engine/placed.h"
 #include "engine/refusals.h"
 #include "engine/snapshots.h"
 #include "engine/suspects.h"
@@ -38,6 +39,8 @@ static void init_lock(pthread_rwlock_t *lock)
     pthread_rwlock_init(lock, &attributes);
     pthread_rwlockattr_destroy(&attributes);
 }
+
+_Thread_local const leat_job *leat__job_of_thread;
 
 leat_job *leat_job_new(const leat_job_opts *opts)
 {
@@ -248,7 +251,7 @@ static leat_status other_topics(leat__run *run, leat_error *error)
             .partition_count = sink->partition_count == 0 ? run->widest : sink->partition_count,
             .compacted = sink->compacted,
             .retention_ms = sink->retention_ms};
-        status = ensure_topic(run, sink->topic, &wanted, false, NULL, error);
+        status = ensure_topic(run, sink->topic, &wanted, false, &run->sink_partitions[n], error);
     }
     for (size_t t = 0; t < graph->table_count && status == LEAT_OK; t++) {
         const leat_table *table = &graph->tables[t].table;
@@ -282,6 +285,7 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
 {
     uint32_t *counts = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
     run->source_partitions = counts;
+    run->sink_partitions = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
     run->position_topics = leat__calloc(run->graph->node_count + 1, sizeof(char *));
     run->until_end = leat__calloc(run->graph->node_count + 1, sizeof(int64_t *));
     leat_status status = source_topics(run, counts, error);
@@ -290,6 +294,8 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
         status = other_topics(run, error);
         if (status == LEAT_OK)
             status = leat__repartitions_open(run, error);
+        if (status == LEAT_OK)
+            run->placed = leat__placed_new(run);
     }
     run->topics_checked_us = run->env->monotonic_us(run->env->arg);
     return status;
@@ -490,6 +496,8 @@ void leat__run_close(leat_job *job)
     leat__free(run->position_topics);
     leat__free(run->stage_partitions);
     leat__free(run->source_partitions);
+    leat__free(run->sink_partitions);
+    leat__placed_free(run->placed);
     leat__free(run->progress);
     pthread_rwlock_destroy(&run->assembly_lock);
     pthread_mutex_destroy(&run->lock);
@@ -575,12 +583,33 @@ static leat_status start_threads(leat__run *run, leat_error *error)
                       "threads could not be started; raise the process limit");
 }
 
-leat_status leat_job_start(leat_job *job, leat_error *error)
+static leat_status refuse(leat_error *error, const char *what)
+{
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "job", "%s", what);
+}
+
+/* Is it a job, and may this thread run it, wait for it, take it down? */
+static leat_status may_steer(const leat_job *job, const char *call, leat_error *error)
+{
+    if (job == NULL)
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "job", "%s: the job is NULL",
+                          call);
+    if (leat__job_of_thread != job)
+        return LEAT_OK;
+    return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "job",
+                      "%s was called from a callback of the job itself; a callback may call "
+                      "leat_job_stop",
+                      call);
+}
+
+static leat_status start(leat_job *job, leat_error *error)
 {
     leat_status status = begin(job, false, error);
     if (status == LEAT_EABORTED && atomic_exchange(&job->stop_before_start, false)) {
         if (error != NULL) /* stopped while it was still restoring: nothing was begun */
             *error = (leat_error){0};
+        job->ended = true;
+        job->ended_as = (leat_error){0};
         return LEAT_OK;
     }
     if (status != LEAT_OK)
@@ -591,8 +620,27 @@ leat_status leat_job_start(leat_job *job, leat_error *error)
     return status;
 }
 
+leat_status leat_job_start(leat_job *job, leat_error *error)
+{
+    leat_status status = may_steer(job, "leat_job_start", error);
+    if (status != LEAT_OK)
+        return status;
+    if (atomic_exchange(&job->running, true))
+        return refuse(error, "is running already; leat_job_wait waits for its end, after which it "
+                             "may be run again");
+    job->ended = false;
+    leat__job_of_thread = job;
+    status = start(job, error);
+    leat__job_of_thread = NULL;
+    if (job->run == NULL) /* failed, or stopped before it began */
+        atomic_store(&job->running, false);
+    return status;
+}
+
 void leat_job_stop(leat_job *job)
 {
+    if (job == NULL)
+        return;
     atomic_store(&job->stop_before_start, true); /* first: begin() looks after it made the run */
     leat__run *run = job->run;
     if (run == NULL)
@@ -601,24 +649,42 @@ void leat_job_stop(leat_job *job)
     leat__doorbell_ring(&run->bell);
 }
 
-leat_status leat_job_wait(leat_job *job, leat_error *error)
+/* Waits for the run, if there is one, and takes it down; what it ended with is kept. */
+static void end_run(leat_job *job)
 {
     leat__run *run = job->run;
-    if (run == NULL) {
-        if (error != NULL)
-            *error = (leat_error){0};
-        return LEAT_OK;
-    }
+    if (run == NULL)
+        return;
     if (run->threads_started) {
         pthread_join(run->coordinator, NULL);
         for (uint32_t w = 0; w < run->worker_count; w++)
             pthread_join(run->workers[w].thread, NULL);
     }
-    if (error != NULL)
-        *error = run->fatal;
-    leat_status status = run->fatal.status;
-    leat__run_close(job);
+    leat__job_of_thread = job;
+    leat__run_close(job); /* on_close may fail, too */
+    leat__job_of_thread = NULL;
+    job->ended_as = ((leat__run *)job->closed_run)->fatal;
+    if (job->ended_as.status == LEAT_OK) /* built on while it ran */
+        job->ended_as = job->graph.error;
+    job->ended = true;
     atomic_store(&job->stop_before_start, false);
+    atomic_store(&job->running, false);
+}
+
+leat_status leat_job_wait(leat_job *job, leat_error *error)
+{
+    leat_status status = may_steer(job, "leat_job_wait", error);
+    if (status != LEAT_OK)
+        return status;
+    if (job->run == NULL && !job->ended)
+        return refuse(error, "was not started; call leat_job_start first, or leat_job_run");
+    if (atomic_exchange(&job->waited_for, true))
+        return refuse(error, "another thread waits for the job");
+    end_run(job);
+    if (error != NULL)
+        *error = job->ended_as;
+    status = job->ended_as.status;
+    atomic_store(&job->waited_for, false);
     return status;
 }
 
@@ -632,29 +698,38 @@ static _Atomic(leat_job *) signalled_job;
 
 void leat_job_free(leat_job *job)
 {
+    leat_error error;
     if (job == NULL)
         return;
+    leat_status status = may_steer(job, "leat_job_free", &error);
+    if (status == LEAT_OK && atomic_load(&job->waited_for))
+        status = refuse(&error, "leat_job_free: another thread still waits for the job");
+    if (status != LEAT_OK) { /* to free it now would crash; it is stopped, and stays */
+        leat__log_line(LEAT__ERROR, "job", "%s", error.message);
+        leat_job_stop(job);
+        return;
+    }
     leat_job *self = job; /* a signal may come later */
     (void)atomic_compare_exchange_strong(&signalled_job, &self, NULL);
     leat_job_stop(job);
-    leat_error ignored; /* who wants to know waits for the job before it is freed */
-    leat_status status = leat_job_wait(job, &ignored);
-    (void)status;
+    end_run(job); /* who wants to know how it ended waits for it before */
     leat__graph_free(&job->graph);
     pthread_rwlock_destroy(&job->run_lock);
     leat__free(job->closed_run);
     leat__free(job);
 }
 
-leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
+static leat_status step(leat_job *job, bool *busy, leat_error *error)
 {
-    *busy = false;
     if (job->run == NULL) {
         leat_status status = begin(job, true, error);
         if (status != LEAT_OK)
             return status;
     }
     leat__run *run = job->run;
+    if (!run->stepping)
+        return refuse(error, "runs on threads of its own; leat_job_step is instead of "
+                             "leat_job_start");
     *busy = !run->finished && leat__tables_step(run);
     if (!run->finished)
         *busy |= leat__members_step(run);
@@ -677,6 +752,20 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
     return LEAT_OK;
 }
 
+leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
+{
+    leat_status status = may_steer(job, "leat_job_step", error);
+    if (status != LEAT_OK)
+        return status;
+    if (busy == NULL)
+        return refuse(error, "leat_job_step: busy is NULL");
+    *busy = false;
+    leat__job_of_thread = job;
+    status = step(job, busy, error);
+    leat__job_of_thread = NULL;
+    return status;
+}
+
 /* ------------------------------------------------------------------ signals */
 
 static void on_signal(int signal_number)
@@ -693,6 +782,8 @@ void leat_job_stop_on_signals(leat_job *job)
 {
     atomic_store(&signalled_job, job);
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    if (job == NULL) /* nobody would hear of a signal that is caught for no job */
+        action.sa_handler = SIG_DFL;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -180,6 +180,7 @@ typedef struct leat__watchdog leat__watchdog;
 typedef struct leat__snapshots leat__snapshots;
 typedef struct leat__lag leat__lag;
 typedef struct leat__trimming leat__trimming;
+typedef struct leat__placed leat__placed;
 
 typedef enum leat__phase { LEAT__OPEN, LEAT__BARRIER } leat__phase;
 
@@ -227,6 +228,8 @@ struct leat__run {
     leat__trimming *trimming;        /* NULL: no exchange through the log, or not begun yet */
     int64_t topics_checked_us;
     uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
+    uint32_t *sink_partitions;   /* likewise, of log sinks */
+    leat__placed *placed;        /* NULL: no sink has on_committed */
 
     /* coordinator */
     pthread_t coordinator;
@@ -274,6 +277,10 @@ struct leat__run {
     leat__counters counters_before; /* of assemblies that were thrown away */
     leat__histogram commit_us, epoch_latency_us;
 };
+
+/* The job whose callbacks this thread may be running: one of its own, or in leat_job_start or
+ * leat_job_step; NULL: none. Such a thread must not wait for the job, or take it down. */
+extern _Thread_local const leat_job *leat__job_of_thread;
 
 /* run.c */
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
@@ -350,6 +357,7 @@ void leat__task_late(void *task, leat__op *op);
 /* An element of another stage comes to where its edge leads. */
 leat_status leat__task_take(leat__task *task, const leat__target *target,
                             const leat__element *element);
+void leat__task_stop(void *task, const leat_error *error); /* any thread */
 /* source.c */
 /* Where to go on: what the group committed, or what the state was sealed with (R16). */
 leat_status leat__source_position(leat__task *task, leat_error *error);

@@ -225,8 +225,10 @@ leat_status leat__source_open(leat__task *task, leat_error *error)
                               task->run->env->now_ms(task->run->env->arg));
     source->end_offset = INT64_MAX;
     source->source_spec = (leat__op_spec){.name = node->name}; /* a decoder emits nothing */
-    if (is_log(source))
+    if (is_log(source)) {
         source->source_spec.on_error = node->as.log.on_error;
+        source->source_spec.arg = node->as.log.decode_arg;
+    }
     source->decode_op.spec = &source->source_spec;
     source->decode_op.ctx = (struct leat_ctx){.task = &task->face, .spec = &source->source_spec};
     leat_status status = leat__source_position(task, error);
@@ -344,11 +346,12 @@ static leat_status decode(leat__task *task, const leat_log_record *in, void *rec
         const leat__element element = {.timestamp_ms = in->timestamp_ms, .origin = in};
         ctx->element = &element;
         ctx->now_ms = in->timestamp_ms;
-        ctx->failed = false;
+        leat__ctx_enter(ctx, LEAT__IN_DECODER);
         leat_status status = config->decode(ctx, in, record, config->decode_arg);
+        leat__ctx_leave(ctx);
         ctx->element = NULL;
         if (status != LEAT_OK && !ctx->failed)
-            (void)leat_fail(ctx, status, "the record could not be decoded");
+            (void)leat__ctx_fail(ctx, status, "the record could not be decoded");
         if (ctx->failed)
             *error = ctx->error;
         return ctx->failed ? ctx->error.status : LEAT_OK;

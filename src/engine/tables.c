@@ -174,6 +174,7 @@ uint64_t leat__tables_lag(leat__run *run)
 static void *tables_main(void *arg)
 {
     leat__tables *tables = arg;
+    leat__job_of_thread = tables->run->job;
     while (!atomic_load(&tables->run->quit))
         if (!leat__tables_step(tables->run))
             leat__doorbell_wait(&tables->bell, 200000);

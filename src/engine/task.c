@@ -60,6 +60,11 @@ leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *elem
     return LEAT_OK;
 }
 
+void leat__task_stop(void *arg, const leat_error *error)
+{
+    leat__run_fail(((leat__task *)arg)->run, error);
+}
+
 void leat__task_late(void *arg, leat__op *op)
 {
     leat__task *task = arg;

@@ -5,6 +5,7 @@
 #include "graph/builder.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/log_line.h"
 #include "base/mem.h"
 #include "record/keys.h"
 #include "record/kinds.h"
@@ -258,13 +259,30 @@ static const char *kind_title(leat__node_kind kind)
     }
 }
 
+/* A job that runs reads its graph from several threads. */
+bool leat__build_may(leat_job *job)
+{
+    if (job == NULL) { /* no job could keep the mistake */
+        leat__log_line(LEAT__ERROR, "job",
+                       "a stream or a job that is NULL cannot be built on; pass what leat_job_new "
+                       "or a build function returned");
+        return false;
+    }
+    if (job->graph.error.status == LEAT_OK && job->graph.planned) {
+        (void)leat__build_fail_at(&job->graph, LEAT_EINVAL, "job",
+                                  "was started already; build it completely before leat_job_run");
+        leat__log_line(LEAT__ERROR, "job", "%s", job->graph.error.message);
+    }
+    return job->graph.error.status == LEAT_OK;
+}
+
 static bool draft_begin(leat__draft *draft, leat_job *job, leat__node_kind kind)
 {
     *draft = (leat__draft){.job = job, .node = {.kind = kind, .name = ""}};
-    if (job == NULL)
+    if (!leat__build_may(job))
         return false;
     draft->graph = &job->graph;
-    return draft->graph->error.status == LEAT_OK;
+    return true;
 }
 
 static bool take_name(leat__draft *draft, const char *name)

@@ -19,6 +19,8 @@ typedef struct leat__draft {
     const leat_type *in; /* of the first input */
 } leat__draft;
 
+/* May the job be built on? Not if there is none, or it was started, or a mistake was made. */
+bool leat__build_may(leat_job *job);
 /* Start a draft; false: a mistake was made earlier or just now, and there is nothing more to do. */
 bool leat__build_source(leat__draft *draft, leat_job *job, const char *name, const leat_type *type,
                         leat__node_kind kind);

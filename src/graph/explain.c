@@ -1,5 +1,6 @@
 /* graph/explain.c - leat_job_explain, and the facts about a node that a person wants to see. */
 #include "graph/explain.h"
+#include "base/log_line.h"
 #include "window/window.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -225,8 +226,12 @@ size_t leat__explain_facts(leat__picture *picture, const leat__node *node,
 /* The job is const, so a plan that does not exist yet is made aside. */
 void leat_job_explain(const leat_job *job, leat_explain_format format, FILE *file)
 {
-    if (job == NULL || file == NULL)
+    if (job == NULL || file == NULL || (unsigned)format > LEAT_EXPLAIN_DOT) {
+        leat__log_line(LEAT__ERROR, "job",
+                       "leat_job_explain: the job or the file is NULL, or the format unknown; "
+                       "nothing is written");
         return;
+    }
     leat__arena arena = {0};
     leat__buffer out = {0};
     leat__plan plan;

@@ -113,9 +113,13 @@ struct leat_job {
     const leat_env *env;            /* the outside world; NULL: the real one */
     int64_t behind_records;         /* waiting: far behind; 0: as engine/backlog.c has it */
     _Atomic bool stop_before_start; /* leat_job_stop came first */
-    leat_job_stats last_stats;      /* when it does not run */
-    _Atomic uint64_t violations;    /* of exactly-once, found (R2, R16) */
-    _Atomic uint64_t lost;          /* offsets deleted before they were read */
+    _Atomic bool running;           /* from leat_job_start to the end of leat_job_wait */
+    _Atomic bool waited_for;        /* a thread is in leat_job_wait */
+    bool ended;                     /* since the last start; and how: */
+    leat_error ended_as;
+    leat_job_stats last_stats;            /* when it does not run */
+    _Atomic uint64_t violations;          /* of exactly-once, found (R2, R16) */
+    _Atomic uint64_t lost;                /* offsets deleted before they were read */
     _Atomic uint64_t resumed_after_drain; /* partitions (W5) */
 };
 

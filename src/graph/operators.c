@@ -314,7 +314,7 @@ leat_stream leat_process(leat_stream keyed, const char *name, const leat_process
 static bool is_stream_of(leat__draft *draft, leat_stream op, const char *call)
 {
     *draft = (leat__draft){.job = op.job, .node = {.name = call}};
-    if (op.job == NULL || op.job->graph.error.status != LEAT_OK)
+    if (!leat__build_may(op.job))
         return false;
     draft->graph = &op.job->graph;
     return op.node < draft->graph->node_count ||

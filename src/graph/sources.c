@@ -126,7 +126,7 @@ static bool table_ok(leat__draft *draft, const leat_table *table)
 
 void leat_global_table(leat_job *job, const char *name, const leat_table *table)
 {
-    if (job == NULL || job->graph.error.status != LEAT_OK)
+    if (!leat__build_may(job))
         return;
     leat__graph *graph = &job->graph;
     leat__draft draft = {.job = job, .graph = graph, .node = {.name = name != NULL ? name : ""}};

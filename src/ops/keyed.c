@@ -5,28 +5,35 @@
 
 /* ------------------------------------------------------------------ process */
 
+/* on_open and on_close: no record, no key, no small transaction; a failure ends the job. */
+static leat_status process_once(leat__op *op, leat_record_fn fn, leat__place place,
+                                const char *name, leat_error *error)
+{
+    leat_ctx *ctx = &op->ctx;
+    if (fn == NULL)
+        return LEAT_OK;
+    leat__ctx_enter(ctx, place);
+    leat_status status = fn(ctx, NULL);
+    leat__ctx_leave(ctx);
+    if (ctx->failed)
+        status = ctx->error.status;
+    if (status == LEAT_OK)
+        return LEAT_OK;
+    return leat__fail(error, status, LEAT_RECOVERY_FATAL, op->spec->name, "%s failed: %s", name,
+                      ctx->failed ? ctx->error.message : "no message; use leat_fail to give one");
+}
+
 static leat_status process_open(leat__op *op, leat_error *error)
 {
     const leat_process_op *config = &op->spec->config.process;
     if (config->local_bytes != 0)
         op->ctx.local = leat__calloc(1, config->local_bytes);
-    if (config->on_open == NULL)
-        return LEAT_OK;
-    op->ctx.failed = false;
-    leat_status status = config->on_open(&op->ctx, NULL);
-    if (op->ctx.failed)
-        status = op->ctx.error.status;
-    if (status == LEAT_OK)
-        return LEAT_OK;
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, op->spec->name, "%s",
-                      op->ctx.failed ? op->ctx.error.message : "on_open failed");
+    return process_once(op, config->on_open, LEAT__IN_OPEN, "on_open", error);
 }
 
-static void process_close(leat__op *op)
+static leat_status process_close(leat__op *op, leat_error *error)
 {
-    const leat_process_op *config = &op->spec->config.process;
-    if (config->on_close != NULL)
-        (void)config->on_close(&op->ctx, NULL);
+    return process_once(op, op->spec->config.process.on_close, LEAT__IN_CLOSE, "on_close", error);
 }
 
 static leat_status process_element(leat__op *op, const leat__element *element)

@@ -20,15 +20,17 @@ leat_status leat__op_open(leat__op *op, leat_error *error)
     return status;
 }
 
-void leat__op_close(leat__op *op)
+leat_status leat__op_close(leat__op *op, leat_error *error)
 {
+    leat_status status = LEAT_OK;
     op->ctx.element = NULL; /* closing is about no record and no key */
     op->ctx.key = (leat_str){0};
     if (op->opened && op->spec->class->close != NULL)
-        op->spec->class->close(op);
+        status = op->spec->class->close(op, error);
     leat__free(op->instance);
     leat__free(op->ctx.emitted);
     leat__free(op->ctx.local);
+    return status;
 }
 
 leat_status leat__op_push(leat__op *op, const leat__element *element)
@@ -68,7 +70,6 @@ static void context_begin(leat__op *op, const leat__element *element, leat_str k
     ctx->key = key;
     ctx->key_hash = hash;
     ctx->now_ms = now_ms;
-    ctx->failed = false;
     ctx->random_count = 0;
     ctx->emitted_count = 0;
 }
@@ -152,7 +153,7 @@ static leat_status check_emitted(leat__op *op)
         const leat__element out = emitted_element(ctx, &ctx->emitted[i]);
         leat_status status = leat__op_check_output(output, &out, ctx->emitted[i].large, &error);
         if (status != LEAT_OK)
-            return leat_fail(ctx, status, "%s", error.message);
+            return leat__ctx_fail(ctx, status, "%s", error.message);
     }
     return LEAT_OK;
 }
@@ -162,7 +163,7 @@ static leat_status check_state(leat__op *op)
 {
     leat_error error;
     leat_status status = leat__store_callback_check(op->ctx.task->store, &error);
-    return status == LEAT_OK ? status : leat_fail(&op->ctx, status, "%s", error.message);
+    return status == LEAT_OK ? status : leat__ctx_fail(&op->ctx, status, "%s", error.message);
 }
 
 /* Forwards what the callback emitted. Downstream may run this operator's arena but never this
@@ -186,6 +187,7 @@ static leat_status settle(leat__op *op, const leat__element *element, leat_statu
                           bool stateful)
 {
     leat_ctx *ctx = &op->ctx;
+    leat__ctx_leave(ctx);
     if (ctx->failed)
         status = ctx->error.status;
     if (status == LEAT_OK)
@@ -201,8 +203,8 @@ static leat_status settle(leat__op *op, const leat__element *element, leat_statu
         leat__store_callback_rollback(ctx->task->store);
     ctx->emitted_count = 0;
     if (!ctx->failed)
-        (void)leat_fail(ctx, status, "the callback returned %s without a message",
-                        leat_status_name(status));
+        (void)leat__ctx_fail(ctx, status, "the callback returned %s without a message",
+                             leat_status_name(status));
     return ctx->task->failed(ctx->task->task, op, element, &ctx->error);
 }
 
@@ -217,6 +219,7 @@ leat_status leat__op_run_record(leat__op *op, const leat__element *element, leat
         leat__store_set_now(store, element->timestamp_ms, ctx->task->clock_ms);
         leat__store_callback_begin(store);
     }
+    leat__ctx_enter(ctx, LEAT__IN_RECORD);
     return settle(op, element, fn(ctx, element->record), stateful);
 }
 
@@ -233,5 +236,6 @@ leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_dom
     leat__store_set_now(store, domain == LEAT__EVENT_TIME ? now_ms : LEAT_TIME_MIN,
                         ctx->task->clock_ms);
     leat__store_callback_begin(store);
+    leat__ctx_enter(ctx, LEAT__IN_TIMER);
     return settle(op, NULL, op->spec->class->on_timer(op, timer, domain), true);
 }

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "leat/job.h"
 #include "state/store.h"
+#include <pthread.h>
 
 typedef struct leat__element {
     const void *record;
@@ -32,7 +33,7 @@ typedef struct leat__op_class {
     leat_status (*on_element)(leat__op *op, const leat__element *element);
     /* NULL: no timers */
     leat_status (*on_timer)(leat__op *op, const leat__timer *timer, leat__time_domain domain);
-    void (*close)(leat__op *op);
+    leat_status (*close)(leat__op *op, leat_error *error); /* frees all the same if it fails */
 } leat__op_class;
 
 struct leat__op_spec {
@@ -97,6 +98,8 @@ typedef struct leat__task_face {
     leat_status (*failed)(void *task, leat__op *op, const leat__element *element,
                           const leat_error *error);
     void (*late)(void *task, leat__op *op); /* counts a dropped late record */
+    /* stops the job: a misuse that no callback can be failed for. Any thread */
+    void (*stop)(void *task, const leat_error *error);
 } leat__task_face;
 
 /* Smaller ones are never too big once encoded: JSON takes at most 80 bytes for one of memory. */
@@ -109,9 +112,22 @@ typedef struct leat__emitted {
     int64_t timestamp_ms;
 } leat__emitted;
 
+/* Which callback is running with a context; the functions of leat/job.h say where they may be
+ * called as a set of these. */
+typedef enum leat__place {
+    LEAT__NOWHERE = 0, /* none */
+    LEAT__IN_OPEN = 1 << 0,
+    LEAT__IN_DECODER = 1 << 1,
+    LEAT__IN_RECORD = 1 << 2,
+    LEAT__IN_TIMER = 1 << 3,
+    LEAT__IN_CLOSE = 1 << 4,
+} leat__place;
+
 /* The context of callbacks is the operator's instance itself. */
 struct leat_ctx {
     leat__task_face *task;
+    leat__place place;
+    pthread_t thread; /* that runs the callback; undefined in LEAT__NOWHERE */
     const leat__op_spec *spec;
     const leat__element *element; /* NULL in timers */
     int64_t now_ms;
@@ -156,6 +172,22 @@ void leat__op_settle_output(leat__output *output);
  * element or the timer. */
 leat_status leat__op_run_record(leat__op *op, const leat__element *element, leat_record_fn fn);
 
+/* A user's callback runs between the two, in this thread. */
+static inline void leat__ctx_enter(leat_ctx *ctx, leat__place place)
+{
+    ctx->failed = false;
+    ctx->thread = pthread_self();
+    ctx->place = place;
+}
+static inline void leat__ctx_leave(leat_ctx *ctx)
+{
+    ctx->place = LEAT__NOWHERE;
+}
+/* leat_fail for the library's own findings, wherever they are made. */
+leat_status leat__ctx_fail(leat_ctx *ctx, leat_status status, const char *format, ...)
+    LEAT_PRINTF(3, 4);
+
 leat_status leat__op_open(leat__op *op, leat_error *error);
-void leat__op_close(leat__op *op);
+/* What on_close says; everything is freed all the same. */
+leat_status leat__op_close(leat__op *op, leat_error *error);
 #endif

@@ -43,7 +43,7 @@ static leat_status key_by_element(leat__op *op, const leat__element *element)
                            leat__arena_alloc(op->ctx.task->scratch, LEAT__KEY_TEXT_BYTES));
     if (out.key.data == NULL) { /* an absent string would silently group strangers */
         op->ctx.failed = false;
-        (void)leat_fail(&op->ctx, LEAT_EDATA, "the key field '%s' is absent", field->name);
+        (void)leat__ctx_fail(&op->ctx, LEAT_EDATA, "the key field '%s' is absent", field->name);
         return op->ctx.task->failed(op->ctx.task->task, op, element, &op->ctx.error);
     }
     out.key_hash = leat__hash64(out.key.data, out.key.length);

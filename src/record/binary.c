@@ -103,7 +103,10 @@ void leat__binary_append(leat__buffer *buffer, const leat_type *type, const void
 void leat_binary_encode(const leat_type *type, const void *record, leat_str *out)
 {
     leat__buffer buffer = {0};
-    leat__binary_append(&buffer, type, record);
+    if (out == NULL)
+        return;
+    if (type != NULL && record != NULL)
+        leat__binary_append(&buffer, type, record);
     *out = (leat_str){buffer.data, buffer.length};
 }
 
@@ -262,6 +265,14 @@ void leat_binary_decoder_free(leat_binary_decoder *decoder)
 leat_status leat_binary_decode(leat_binary_decoder *decoder, const leat_type *type, leat_str bytes,
                                void *record, leat_error *error)
 {
+    if (decoder == NULL || type == NULL || record == NULL ||
+        (bytes.data == NULL && bytes.length != 0))
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "leat_binary_decode",
+                          "%s is NULL; it is required",
+                          decoder == NULL  ? "decoder"
+                          : type == NULL   ? "type"
+                          : record == NULL ? "record"
+                                           : "bytes");
     leat__arena_reset(&decoder->arena);
     return leat__binary_decode_into(&decoder->arena, type, bytes, LEAT__STRINGS_IN_INPUT, record,
                                     error);

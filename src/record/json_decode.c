@@ -441,6 +441,14 @@ leat_status leat__json_decode_into(leat_json_decoder *decoder, leat__arena *aren
 leat_status leat_json_decode(leat_json_decoder *decoder, const leat_type *type, leat_str text,
                              void *record, leat_error *error)
 {
+    if (decoder == NULL || type == NULL || record == NULL ||
+        (text.data == NULL && text.length != 0))
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "leat_json_decode",
+                          "%s is NULL; it is required",
+                          decoder == NULL  ? "decoder"
+                          : type == NULL   ? "type"
+                          : record == NULL ? "record"
+                                           : "text");
     leat__json_doc *doc = &decoder->doc;
     leat__arena_reset(&decoder->arena);
     if (!leat__json_load(doc, text))

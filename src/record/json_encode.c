@@ -103,6 +103,8 @@ void leat__json_append(leat__buffer *buffer, const leat_type *type, const void *
 char *leat_json_encode(const leat_type *type, const void *record)
 {
     leat__buffer buffer = {0};
+    if (type == NULL || record == NULL)
+        return NULL;
     leat__json_append(&buffer, type, record);
     leat__buffer_u8(&buffer, '\0');
     return buffer.data;

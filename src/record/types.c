@@ -63,7 +63,7 @@ uint32_t leat__type_align(const leat_type *type)
 
 const leat_field *leat_type_field(const leat_type *type, const char *name)
 {
-    for (uint32_t i = 0; name != NULL && i < type->field_count; i++)
+    for (uint32_t i = 0; type != NULL && name != NULL && i < type->field_count; i++)
         if (type->fields[i].name != NULL && strcmp(type->fields[i].name, name) == 0)
             return &type->fields[i];
     return NULL;
@@ -73,6 +73,8 @@ const leat_field *leat_type_field(const leat_type *type, const char *name)
 
 const char *leat_type_nearest(const leat_type *type, const char *name)
 {
+    if (type == NULL)
+        return NULL;
     const char **names = leat__calloc(type->field_count + (size_t)1, sizeof(*names));
     for (uint32_t i = 0; i < type->field_count; i++)
         names[i] = type->fields[i].name;
@@ -262,6 +264,8 @@ static void append_layout(leat__buffer *buffer, const leat_type *type)
 char *leat_type_layout(const leat_type *type)
 {
     leat__buffer buffer = {0};
+    if (type == NULL)
+        return NULL;
     append_layout(&buffer, type);
     leat__buffer_u8(&buffer, '\0');
     return buffer.data;
