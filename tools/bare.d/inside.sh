@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# inside.sh COMMAND... - in the bare root: what the README asks for, the clone, COMMAND.
+set -uo pipefail
+# The README's line for a bare Debian 12.
+needed="make git"
+
+quietly() {
+    "$@" >/srv/log 2>&1 </dev/null || {
+        tail -n 20 /srv/log >&2
+        echo "bare: '$*' fails in the bare root" >&2
+        exit 70
+    }
+}
+started=$SECONDS
+quietly apt-get update
+quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $needed
+quietly git clone /srv/leat.git /root/leat
+rm -rf /srv/leat.git
+chmod 700 /root
+cd /root/leat || exit 70
+echo "bare: $(git log -1 --format='%h %s') in $PWD, with $needed ($((SECONDS - started)) s)"
+"$@"
