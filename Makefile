@@ -24,7 +24,7 @@ demo: build ## real clicks through the recommender, no server needed
 	@tools/demo.sh
 
 test: build ## set-up, release build, all tests
-	@ctest --preset release -j $(JOBS)
+	@JOBS=$(JOBS) tools/test.sh release
 
 check: setup ## format, clang-tidy, lint, -Werror with gcc and clang, tests under ASan+UBSan and TSan
 	@tools/check.sh

@@ -21,7 +21,7 @@ step_format() {
     sources '*.c' '*.h' '*.cc' | xargs -P "$jobs" -n 20 clang-format-14 --dry-run -Werror
 }
 
-step_lint() { tools/build.sh release && ctest --preset release -L 'lint|install' -j "$jobs"; }
+step_lint() { tools/build.sh release && tools/test.sh release -L 'lint|install'; }
 
 step_werror() { tools/build.sh werror; }
 
@@ -38,7 +38,7 @@ step_tidy() {
 # release build.
 sanitized() {
     tools/build.sh "$1" &&
-        ctest --preset "$1" -j "$jobs" -E 'kafka_(broker|proxy|bench)|crash_kafka|deploy'
+        tools/test.sh "$1" -E 'kafka_(broker|proxy|bench)|crash_kafka|deploy'
 }
 step_asan() { sanitized asan; }
 step_tsan() { sanitized tsan; }
