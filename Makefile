@@ -29,9 +29,8 @@ test: build ## set-up, release build, all tests
 check: setup ## format, clang-tidy, lint, -Werror with gcc and clang, tests under ASan+UBSan and TSan
 	@tools/check.sh
 
-soak: build ## SOAK_ROUNDS (100) of kill -9 of each program and of Kafka brokers, with an independent checker
-	@python3 tests/crash/run.py --rounds $(SOAK_ROUNDS)
-	@python3 tests/crash/kafka/run.py --rounds $(SOAK_ROUNDS) --json build/soak-kafka.json
+soak: build ## SOAK_ROUNDS (100) of kills and faults of each kind, with an independent checker
+	@python3 tests/crash/soak.py --rounds $(SOAK_ROUNDS) --json build/soak.json
 
 bench: build ## the figures of the README, measured here
 	@bench/run.sh

@@ -2,8 +2,8 @@
 """test_report.py PRESET - after ctest: minutes per group of tests, and what was skipped.
 
 Reads build/PRESET/tests.xml (ctest --output-junit), and the groups from ctest itself.  A skip is a
-test that says so (exit status 77), or a case of it (`[  SKIPPED ] [suite: ]case` in its output).  Those that
-tests/skips.txt lists are expected; any other is told, and with CI set it is a failure."""
+test that says so (exit status 77), or a case of it (`[  SKIPPED ] case` in its output).
+tests/skips.txt lists those that are expected; any other is told, and with CI set it fails."""
 import json
 import os
 import re
@@ -100,8 +100,8 @@ def main():
     for line in expected.wrong:
         print(line)
     if os.environ.get("CI") and surprising:
-        print(f"{surprising} skipped tests are failures in CI: what they need comes with `make setup`, "
-              f"or a line in {LIST} says why not")
+        print(f"{surprising} skipped tests are failures in CI: what they need comes with "
+              f"`make setup`, or a line in {LIST} says why not")
     return 1 if expected.wrong or (os.environ.get("CI") and surprising) else 0
 
 

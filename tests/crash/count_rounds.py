@@ -35,6 +35,7 @@ class World:
         self.next_line = 0
         self.acknowledged, self.attempted = set(), set()
         self.memory_only = rng.random() < 0.2
+        self.faults = 0 # kills that happened
         tool.run("leat", "topics", "--log", self.log, "--create", INPUT, "--partitions",
                  self.partition_count)
 
@@ -77,7 +78,7 @@ class World:
         cleaner = tool.start("leat", "topics", "--log", self.log, "--clean")
         if self.rng.random() < 0.5:
             time.sleep(self.rng.uniform(0, 0.05))
-            tool.end(cleaner, signal.SIGKILL)
+            self.faults += tool.end(cleaner, signal.SIGKILL) == -signal.SIGKILL
         elif tool.ended(cleaner).returncode != 0:
             raise tool.Failed("leat topics --clean fails")
 
@@ -129,6 +130,7 @@ class World:
         gently = self.rng.random() < 0.1
         ended_before = job.poll()
         code = tool.end(job, signal.SIGTERM if gently else signal.SIGKILL)
+        self.faults += code == -signal.SIGKILL
         if follower is not None:
             tool.end(follower)
         seen_file.seek(0)
@@ -182,17 +184,18 @@ def run_world(folder, rng, rounds, say):
     counted, bad, there = world.check()
     if counted + bad != there:
         raise count_check.Violation(f"--until-end has read {counted + bad} of {there} events")
-    return counted
+    return counted, world.faults
 
 
 def run_rounds(rounds, seed, say):
-    """Raises what went wrong; returns a line about what was done."""
-    counted = worlds = 0
+    """Raises what went wrong; returns the records judged, the faults, and a line about both."""
+    counted = faults = worlds = 0
     while rounds > 0:
         these = min(rounds, ROUNDS_PER_WORLD)
         say(f"user_counts, world {worlds}, seed {seed}")
         with tool.Folder("crash-counts") as folder:
-            counted += run_world(folder, random.Random(f"{seed}/{worlds}"), these, say)
+            done = run_world(folder, random.Random(f"{seed}/{worlds}"), these, say)
+        counted, faults = counted + done[0], faults + done[1]
         rounds -= these
         worlds += 1
-    return f"{counted} events counted exactly once in {worlds} worlds"
+    return counted, faults, f"{counted} events counted exactly once in {worlds} worlds"

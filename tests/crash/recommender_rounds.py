@@ -125,6 +125,7 @@ class World:
         self.users_per_client = rng.choice([1, 20, 300])
         self.clock, self.quiet = Clock(), threading.Event()
         self.server = self.port = None
+        self.faults = 0 # kills that happened
         self.clients = [Client(number, self, rng.random()) for number in range(CLIENTS)]
 
     # ------------------------------------------------------------ the server
@@ -142,6 +143,7 @@ class World:
 
     def kill(self, with_signal=signal.SIGKILL):
         code = tool.end(self.server, with_signal)
+        self.faults += code == -signal.SIGKILL
         if with_signal == signal.SIGTERM and code != 0:
             raise tool.Failed(f"SIGTERM: serve ended with {code}")
 
@@ -186,7 +188,7 @@ class World:
             cleaner = tool.start("leat", "topics", "--log", self.log, "--clean")
             if self.rng.random() < 0.5:
                 time.sleep(self.rng.uniform(0, 0.05))
-                tool.end(cleaner, signal.SIGKILL)
+                self.faults += tool.end(cleaner, signal.SIGKILL) == -signal.SIGKILL
             elif tool.ended(cleaner).returncode not in (0, 72):
                 raise tool.Failed("leat topics --clean fails")
         if self.rng.random() < 0.1: # state is only a copy of the log: it may be lost
@@ -269,7 +271,7 @@ def run_world(folder, rng, rounds, say):
             how = world.one_life()
             _, counted, there = world.check()
             say(f"  {how}: {counted} interactions counted, {there} in the log")
-        return world.finish()
+        return *world.finish(), world.faults
     finally:
         if world.server is not None and world.server.poll() is None:
             world.quiet.set()
@@ -278,14 +280,15 @@ def run_world(folder, rng, rounds, say):
 
 
 def run_rounds(rounds, seed, say):
-    """Raises what went wrong; returns a line about what was done."""
-    counted = sessions = worlds = 0
+    """Raises what went wrong; returns the records judged, the faults, and a line about both."""
+    counted = sessions = faults = worlds = 0
     while rounds > 0:
         these = min(rounds, ROUNDS_PER_WORLD)
         say(f"leat-recommender, world {worlds}, seed {seed}")
         with tool.Folder("crash-recommender") as folder:
             done = run_world(folder, random.Random(f"{seed}/{worlds}"), these, say)
-        counted, sessions = counted + done[0], sessions + done[1]
+        counted, sessions, faults = counted + done[0], sessions + done[1], faults + done[2]
         rounds -= these
         worlds += 1
-    return f"{counted} interactions and {sessions} sessions exactly once, index = batch build"
+    return counted + sessions, faults, (f"{counted} interactions and {sessions} sessions exactly "
+                                        "once, index = batch build")

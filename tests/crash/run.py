@@ -1,8 +1,10 @@
-"""tests/crash/run.py [--rounds N] [--seed S] [--target NAME] [--quiet] - kills and checks.
+"""tests/crash/run.py [--rounds N] [--seed S] [--target NAME] [--json FILE] [--quiet] - kills and
+checks.  FILE gets the number of rounds, of records judged and of faults (soak.py).
 
 A failure prints its seed, which repeats the same input and the same settings (not the same instant
 of the kill), and keeps the folder."""
 import argparse
+import json
 import os
 import sys
 import time
@@ -16,6 +18,7 @@ TARGETS = {"user_counts": count_rounds.run_rounds, "recommender": recommender_ro
 
 
 def run(target, rounds, seed, quiet):
+    """Returns the records judged and the faults."""
     started = time.monotonic()
     kept = []
 
@@ -25,7 +28,7 @@ def run(target, rounds, seed, quiet):
             print(line, flush=True)
 
     try:
-        summary = TARGETS[target](rounds, seed, say)
+        records, faults, summary = TARGETS[target](rounds, seed, say)
     except Exception as problem:
         print("\n".join(kept[-25:]) if quiet else "")
         print(f"FAILED {target}: {type(problem).__name__}: {problem}\n"
@@ -33,6 +36,7 @@ def run(target, rounds, seed, quiet):
         raise SystemExit(1) from problem
     print(f"ok: {target}, {rounds} rounds of kill -9, seed {seed}: {summary} "
           f"({time.monotonic() - started:.0f} s)", flush=True)
+    return records, faults
 
 
 def main(targets=tuple(TARGETS)):
@@ -42,10 +46,16 @@ def main(targets=tuple(TARGETS)):
     parser.add_argument("--seed", type=int, default=int(os.environ.get("LEAT_CRASH_SEED", "0"))
                         or int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--target", choices=sorted(TARGETS), action="append")
+    parser.add_argument("--json", help="a file for the summary")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args()
-    for target in options.target or targets:
-        run(target, options.rounds, options.seed, options.quiet)
+    done = [run(target, options.rounds, options.seed, options.quiet)
+            for target in options.target or targets]
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"rounds": options.rounds * len(done), "seed": options.seed,
+                       "records": sum(records for records, _ in done),
+                       "faults": sum(faults for _, faults in done)}, file)
 
 
 if __name__ == "__main__":

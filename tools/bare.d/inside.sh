@@ -14,9 +14,10 @@ quietly() {
 started=$SECONDS
 quietly apt-get update
 quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $needed
-quietly git clone /srv/leat.git /root/leat
+chmod 700 "$HOME"
+cd "$HOME" || exit 70
+quietly git clone /srv/leat.git leat
 rm -rf /srv/leat.git
-chmod 700 /root
-cd /root/leat || exit 70
+cd leat || exit 70
 echo "bare: $(git log -1 --format='%h %s') in $PWD, with $needed ($((SECONDS - started)) s)"
 "$@"

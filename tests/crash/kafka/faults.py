@@ -72,6 +72,7 @@ def kill_at_request(world, proxy, rng, api, nth):
     victim.leave_alone()
     wait_until_applied(world, proxy.add(Killer(api, nth, victim.pid, forwarded)))
     victim.end()
+    world.faults += 1
     proxy.clear()
     if lost and victim.state:
         shutil.rmtree(victim.state, ignore_errors=True)
@@ -99,6 +100,7 @@ def one_round(world, proxy, rng):
         victim.end()
         victim.up()
     wait_until_applied(world, rule)
+    world.faults += rule.applied
     time.sleep(delay_ms / 1000)
     world.wait_for_progress(more=20, timeout_s=60)
     proxy.clear()
@@ -141,6 +143,9 @@ def play(world, proxy, count, report):
             raise
         detected(world, report)
         report.detected += 1
+        if done < count: # in the middle of a round
+            report.rounds["fault"] = report.rounds.get("fault", 0) + 1
+            done += 1
     return max(done, 1)
 
 

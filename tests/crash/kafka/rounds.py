@@ -37,6 +37,7 @@ def kill(world, rng):
     victim = some_job(world, rng)
     lived_s = moment(world, rng, victim.started_s)
     victim.end(signal.SIGKILL)
+    world.faults += 1
     kind = rng.random()
     if kind < 0.2:
         world.retire(victim.name)
@@ -60,6 +61,7 @@ def outage(world, rng, begin, end, longest_s):
     time.sleep(rng.uniform(0, 0.3))
     began_s = time.monotonic()
     begin()
+    world.faults += 1
     try:
         time.sleep(rng.choice([0, rng.uniform(0, longest_s / 4), rng.uniform(0, longest_s)]))
     finally:
@@ -121,6 +123,7 @@ def zombie(world, rng, pause_s=None):
     time.sleep(rng.uniform(0, 0.1))
     for name in sleepers:
         world.jobs[name].pause()
+        world.faults += 1
     replaced = rng.random() < 0.4
     said = f"SIGSTOP of {'+'.join(sleepers)} for {pause_s:.0f} s"
     try:
@@ -177,6 +180,7 @@ def scale(world, rng):
             said.append(("-" if gently else "!") + name)
         world.wait_for_progress(more=5)
         time.sleep(rng.uniform(0, 1.5) * SLOWER)
+    world.faults += len(said)
     return f"processes {' '.join(said)} (+ started, - SIGTERM, ! SIGKILL)"
 
 

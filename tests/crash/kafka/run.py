@@ -37,7 +37,7 @@ class Report:
 
     def __init__(self, quiet):
         self.quiet, self.kept = quiet, []
-        self.rounds, self.records, self.worlds = {}, 0, 0
+        self.rounds, self.records, self.faults, self.worlds = {}, 0, 0, 0
         self.restarts, self.last_words, self.detected = [], [], 0
         self.exposed = self.survived = self.compacted = 0
         self.given_up = []  # what the broker spoilt: {"world", "why"}
@@ -50,6 +50,7 @@ class Report:
     def add_world(self, world, count):
         self.worlds += 1
         self.records += count
+        self.faults += world.faults
         self.exposed += world.exposed
         self.survived += world.survived
         self.compacted += world.compacted if world.compacting else 0
@@ -66,8 +67,9 @@ class Report:
                                  f"{self.worlds} that went well")
 
     def numbers(self):
-        return {"rounds": self.rounds, "worlds": self.worlds, "worlds_given_up": self.given_up,
-                "outputs": self.records, "ended_by_itself": self.restarts,
+        return {"rounds": sum(self.rounds.values()), "rounds_of_kinds": self.rounds,
+                "records": self.records, "faults": self.faults, "worlds": self.worlds,
+                "worlds_given_up": self.given_up, "ended_by_itself": self.restarts,
                 "last_words": self.last_words, "tears_detected": self.detected,
                 "saw_a_broker_die": self.exposed, "of_these_lived_on": self.survived,
                 "compacted_away": self.compacted}

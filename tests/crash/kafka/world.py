@@ -156,6 +156,7 @@ class World:
         self.epoch_ms = self.rng.choice([0, 1, 10, 10, 50])
         self.jobs, self.retired = {}, []
         self.exposed = self.survived = 0 # processes that saw a broker die, and lived on
+        self.faults = 0 # kills, stops, broken requests, processes that came and went
         self.next_instance = 0
         with kafka_wire.Client(*address(broker.bootstrap)) as wire:
             for topic in (INPUT, self.output):
