@@ -88,6 +88,7 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
     make_ops(task);
     if (stage->has_state && !run->forgetful)
         task->changelog = leat__format("%s-%s-changelog", run->graph->opts.name, stage->name);
+    task->changelog_id = run->changelog_ids[stage->number];
     const leat__repartition *from = leat__repartition_of(run, stage->number);
     if (from != NULL) {
         make_source(task, &from->node);

@@ -120,9 +120,9 @@ static leat_status add_offset(commit *c, const leat__task *task, const leat__bun
 {
     char text[LEAT__OFFSET_METADATA_BYTES];
     bool changed = bundle->change_count != 0; /* R16: what the changelog must have from now on */
-    int length =
-        leat__offset_metadata(text, bundle->max_timestamp_ms,
-                              changed ? bundle->epoch : task->sealed_epoch_before, bundle->drained);
+    int length = leat__offset_metadata(text, bundle->max_timestamp_ms,
+                                       changed ? bundle->epoch : task->sealed_epoch_before,
+                                       bundle->drained, task->source->topic_id);
     leat__buffer metadata = {0};
     leat__buffer_bytes(&metadata, text, (size_t)length);
     leat__buffer_bytes(&metadata, bundle->senders.data, bundle->senders.length);
@@ -355,7 +355,7 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
         commit c = {.run = run};
         c.positions = leat__calloc(run->task_count + 1, sizeof(*c.positions));
         /* pointers into it are handed out */
-        leat__buffer_reserve(&c.seals, run->task_count * 64 + 64);
+        leat__buffer_reserve(&c.seals, (run->task_count + 1) * LEAT__SEAL_BYTES);
         if (worth && (!run->forgetful || writes_to_log(run)))
             status = transact_watched(&c, error);
         if (status == LEAT_OK)

@@ -247,7 +247,7 @@ leat_status leat__inlet_open(leat__task *task, leat_error *error)
     if (status == LEAT_OK)
         status = leat_log_reader_seek(source->reader, source->topic, task->partition,
                                       source->offset, error);
-    return status;
+    return status == LEAT_OK ? leat__source_check_topic(task, error) : status;
 }
 
 /* ------------------------------------------------------------------ data */

@@ -19,12 +19,15 @@
  *       50    8  whose it is: a hash of the job's and the stage's name (not in format 1)
  *       58    8  the task's watermark (before format 3 only the record's timestamp said it, which
  *                Kafka can't hold where no watermark has come yet)
+ *       66    8  id of the topic of the source position         74    8  of the changelog
+ *                (neither before format 3; 0: not known)
  *
  * Restore reads committed records only, checks the chain,
  * and stops with LEAT_EVIOLATION when an epoch is torn or out of order. Compaction removes records
  * only below the last seal that it kept, so a seal whose predecessor was seen in the same pass must
  * match exactly; others can't be checked and needn't be: their epochs were whole when compacted.
  */
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -43,8 +46,9 @@ typedef struct seal {
     uint32_t count, crc;
     bool has_source, weak;
     int64_t offset, max_timestamp_ms;
-    uint64_t owner;       /* 0: format 1 did not say */
-    int64_t watermark_ms; /* LEAT_TIME_MIN: none yet */
+    uint64_t owner;                         /* 0: format 1 did not say */
+    int64_t watermark_ms;                   /* LEAT_TIME_MIN: none yet */
+    uint64_t source_topic_id, changelog_id; /* 0: not known */
 } seal;
 
 /* Topic names join job and stage with a hyphen, which both may contain: "a-b", "c" and "a", "b-c"
@@ -71,6 +75,7 @@ static uint32_t crc_record(uint32_t crc, leat_str key, leat_str value)
 void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle)
 {
     uint32_t crc = 0;
+    size_t begin = buffer->length;
     for (size_t i = 0; i < bundle->change_count; i++)
         crc = crc_record(crc, bundle->changes.changes[i].key, bundle->changes.changes[i].value);
     leat__buffer_u8(buffer, SEAL_FORMAT);
@@ -85,6 +90,9 @@ void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat_
     leat__buffer_u64(buffer, (uint64_t)bundle->max_timestamp_ms);
     leat__buffer_u64(buffer, owner_of(task));
     leat__buffer_u64(buffer, (uint64_t)bundle->kept_watermark_ms);
+    leat__buffer_u64(buffer, bundle->has_offset ? task->source->topic_id : 0);
+    leat__buffer_u64(buffer, task->changelog_id);
+    LEAT_ASSERT(buffer->length - begin == LEAT__SEAL_BYTES);
 }
 
 /* A format before 3 has the watermark in the record's timestamp. What the log puts in the place of
@@ -112,9 +120,11 @@ static bool seal_read(const leat__task *task, const leat_log_record *record, sea
     out->weak = (flags & SEAL_IS_WEAK) != 0;
     out->offset = (int64_t)leat__read_u64(&reader);
     out->max_timestamp_ms = (int64_t)leat__read_u64(&reader);
-    out->owner = format == 1 ? 0 : leat__read_u64(&reader);
+    out->owner = format == 1 ? 0 : leat__read_u64(&reader); /* R26: N reads N - 1 */
     out->watermark_ms =
         format < 3 ? watermark_of_record(task, record) : (int64_t)leat__read_u64(&reader);
+    out->source_topic_id = format < 3 ? 0 : leat__read_u64(&reader);
+    out->changelog_id = format < 3 ? 0 : leat__read_u64(&reader);
     return !reader.failed && format >= 1 && format <= SEAL_FORMAT;
 }
 
@@ -157,6 +167,21 @@ static leat_status check_chain(restore *r, const seal *s, leat_error *error)
     return LEAT_OK;
 }
 
+/* Made again while a job wrote to it: what the job had written before is not here (R2). */
+static leat_status check_topic(restore *r, const seal *s, leat_error *error)
+{
+    const leat__task *task = r->task;
+    if (s->changelog_id == 0 || task->changelog_id == 0 || s->changelog_id == task->changelog_id)
+        return LEAT_OK;
+    leat__run_count_violation(task->run);
+    return leat__fail(error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, task->changelog,
+                      "partition %u: epoch %" PRIu64
+                      " was written to another topic of this name: it was deleted and made again "
+                      "while the job ran, and the state before is lost; use a new job name (R2, "
+                      "leat_eos_violations_total)",
+                      task->partition, s->epoch);
+}
+
 /* R16: never before the state. With at-least-once the epoch of the last seal may lack outputs, so
  * only the one before it is surely whole. */
 static void take_position(leat__task *task, const seal *s)
@@ -166,6 +191,7 @@ static void take_position(leat__task *task, const seal *s)
         return;
     source->whole_offset = source->offset;
     source->offset = s->offset;
+    source->sealed_topic_id = s->source_topic_id;
     source->sealed_timestamp_ms = s->max_timestamp_ms;
 }
 
@@ -184,6 +210,8 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
                           "topic name as job '%s', stage '%s'; rename the job",
                           task->run->graph->opts.name, task->stage->name);
     leat_status status = check_chain(r, &s, error);
+    if (status == LEAT_OK)
+        status = check_topic(r, &s, error);
     if (status != LEAT_OK)
         return status;
     r->last_epoch = s.epoch;

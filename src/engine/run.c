@@ -82,8 +82,7 @@ leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_top
         status = leat_topic_describe(run->log, topic, opts, &missing);
         if (status == LEAT_ENOTFOUND) {
             status = leat_topic_create(run->log, topic, wanted, &missing);
-            *opts = *wanted;
-            if (status == LEAT_EEXISTS) /* another process was quicker */
+            if (status == LEAT_OK || status == LEAT_EEXISTS) /* another process was quicker */
                 status = leat_topic_describe(run->log, topic, opts, &missing);
             if (status == LEAT_ENOTFOUND) { /* and not everybody in the log has heard of it yet */
                 status = missing.status = LEAT_EAGAIN;
@@ -97,9 +96,10 @@ leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_top
     return status;
 }
 
-/* The same, with the wanted partitions if `exact`; else any number is fine, *count gets it. */
+/* The same, with the wanted partitions if `exact`; else any number is fine. *count and *id, which
+ * may be NULL, get what it has. */
 static leat_status ensure_topic(leat__run *run, const char *topic, const leat_topic_opts *wanted,
-                                bool exact, uint32_t *count, leat_error *error)
+                                bool exact, uint32_t *count, uint64_t *id, leat_error *error)
 {
     leat_topic_opts opts;
     leat_status status = leat__find_or_make(run, topic, wanted, &opts, error);
@@ -117,18 +117,28 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
             "the topic and the state, or use a new job name");
     if (count != NULL)
         *count = opts.partition_count;
+    if (id != NULL)
+        *id = opts.id;
     return LEAT_OK;
 }
 
-static leat_status check_partitions(leat__run *run, const char *topic, uint32_t before,
-                                    leat_error *error)
+/* As of the start: how many partitions it has, and which topic it is (0: not known). */
+static leat_status check_topic(leat__run *run, const char *topic, uint32_t before, uint64_t id,
+                               leat_error *error)
 {
     leat_topic_opts opts;
     leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
     leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
     leat__watch_end(run);
-    if (status != LEAT_OK || opts.partition_count == before)
-        return LEAT_OK; /* one that is gone is noticed by who reads it */
+    if (status != LEAT_OK) /* one that is gone is noticed by who reads it */
+        return LEAT_OK;
+    if (id != 0 && opts.id != 0 && opts.id != id)
+        return leat__fail(
+            error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, topic,
+            "was deleted and made again while this job ran: what it has read and kept "
+            "is of the former topic; stop whoever deletes it, and use a new job name");
+    if (opts.partition_count == before)
+        return LEAT_OK;
     return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
                       "had %" PRIu32 " partitions when this job started and has %" PRIu32
                       " now: start it again, and if it keeps state under a new name, as state "
@@ -147,14 +157,14 @@ leat_status leat__check_topics(leat__run *run, leat_error *error)
     leat_status status = LEAT_OK;
     for (size_t n = 0; n < run->graph->node_count && status == LEAT_OK; n++)
         if (run->source_partitions[n] != 0)
-            status = check_partitions(run, leat__source_topic(run, &run->graph->nodes[n]),
-                                      run->source_partitions[n], error);
+            status = check_topic(run, leat__source_topic(run, &run->graph->nodes[n]),
+                                 run->source_partitions[n], run->source_ids[n], error);
     const leat__task *last = NULL; /* tasks of a stage lie together */
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
         const leat__task *task = run->tasks[i];
         if (task->changelog != NULL && (last == NULL || last->stage != task->stage))
-            status = check_partitions(run, task->changelog,
-                                      run->stage_partitions[task->stage->number], error);
+            status = check_topic(run, task->changelog, run->stage_partitions[task->stage->number],
+                                 task->changelog_id, error);
         last = task;
     }
     return status;
@@ -189,8 +199,8 @@ static leat_status source_topics(leat__run *run, uint32_t *counts, leat_error *e
         if (!log)
             run->position_topics[n] =
                 leat__format("%s-%s-position", run->graph->opts.name, node->name);
-        leat_status status =
-            ensure_topic(run, leat__source_topic(run, node), &wanted, !log, &counts[n], error);
+        leat_status status = ensure_topic(run, leat__source_topic(run, node), &wanted, !log,
+                                          &counts[n], &run->source_ids[n], error);
         if (status == LEAT_OK && log && node->as.log.until_end)
             status = note_ends(run, node, counts[n], error);
         if (status != LEAT_OK)
@@ -251,7 +261,8 @@ static leat_status other_topics(leat__run *run, leat_error *error)
             .partition_count = sink->partition_count == 0 ? run->widest : sink->partition_count,
             .compacted = sink->compacted,
             .retention_ms = sink->retention_ms};
-        status = ensure_topic(run, sink->topic, &wanted, false, &run->sink_partitions[n], error);
+        status =
+            ensure_topic(run, sink->topic, &wanted, false, &run->sink_partitions[n], NULL, error);
     }
     for (size_t t = 0; t < graph->table_count && status == LEAT_OK; t++) {
         const leat_table *table = &graph->tables[t].table;
@@ -259,7 +270,7 @@ static leat_status other_topics(leat__run *run, leat_error *error)
             .partition_count = table->partition_count == 0 ? run->widest : table->partition_count,
             .compacted = table->compacted};
         uint32_t count = 0;
-        status = ensure_topic(run, table->topic, &wanted, false, &count, error);
+        status = ensure_topic(run, table->topic, &wanted, false, &count, NULL, error);
         run->table_partitions += count;
     }
     for (size_t s = 0; s < graph->plan.stage_count && status == LEAT_OK; s++) {
@@ -268,14 +279,14 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         char *topic = leat__format("%s-%s-changelog", graph->opts.name, graph->plan.stages[s].name);
         const leat_topic_opts wanted = {.partition_count = run->stage_partitions[s],
                                         .compacted = true};
-        status = ensure_topic(run, topic, &wanted, true, NULL, error);
+        status = ensure_topic(run, topic, &wanted, true, NULL, &run->changelog_ids[s], error);
         if (status == LEAT_OK)
             status = leat__refusals_check_topic(run, topic, true, error);
         leat__free(topic);
     }
     if (dead_letters && status == LEAT_OK)
         status = ensure_topic(run, graph->opts.dead_letters,
-                              &(leat_topic_opts){.partition_count = 1}, false, NULL, error);
+                              &(leat_topic_opts){.partition_count = 1}, false, NULL, NULL, error);
     if (dead_letters && status == LEAT_OK)
         status = leat__refusals_check_topic(run, graph->opts.dead_letters, false, error);
     return status == LEAT_OK ? leat__refusals_open(run, error) : status;
@@ -286,6 +297,8 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
     uint32_t *counts = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
     run->source_partitions = counts;
     run->sink_partitions = leat__calloc(run->graph->node_count + 1, sizeof(uint32_t));
+    run->source_ids = leat__calloc(run->graph->node_count + 1, sizeof(uint64_t));
+    run->changelog_ids = leat__calloc(run->graph->plan.stage_count + 1, sizeof(uint64_t));
     run->position_topics = leat__calloc(run->graph->node_count + 1, sizeof(char *));
     run->until_end = leat__calloc(run->graph->node_count + 1, sizeof(int64_t *));
     leat_status status = source_topics(run, counts, error);
@@ -498,6 +511,8 @@ void leat__run_close(leat_job *job)
     leat__free(run->source_partitions);
     leat__free(run->sink_partitions);
     leat__placed_free(run->placed);
+    leat__free(run->source_ids);
+    leat__free(run->changelog_ids);
     leat__free(run->progress);
     pthread_rwlock_destroy(&run->assembly_lock);
     pthread_mutex_destroy(&run->lock);

@@ -89,6 +89,9 @@ typedef struct leat__source {
     /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
     int64_t committed_offset, committed_timestamp_ms;
     uint64_t committed_epoch;
+    /* leat_topic_opts.id: of what is read, and of what was read when its position was committed, or
+     * sealed; 0: not known */
+    uint64_t topic_id, committed_topic_id, sealed_topic_id;
     bool after_drain; /* the run that committed it had fired what was open (W5); not told yet */
     leat__partition_time time;
     bool ended;
@@ -140,6 +143,7 @@ struct leat__task {
     const char **timers;
     size_t slot_count, timer_count;
     char *changelog;                        /* topic; NULL without state */
+    uint64_t changelog_id;                  /* leat_topic_opts.id as of the start */
     int64_t changelog_begin, changelog_end; /* as of the start (R5) */
     leat_log_reader *restore_reader;        /* from the store's opening until it is restored */
     size_t number;                          /* in run->tasks and run->progress */
@@ -228,7 +232,9 @@ struct leat__run {
     leat__trimming *trimming;        /* NULL: no exchange through the log, or not begun yet */
     int64_t topics_checked_us;
     uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
-    uint32_t *sink_partitions;   /* likewise, of log sinks */
+    uint64_t *source_ids;        /* the same: leat_topic_opts.id; 0: not known */
+    uint64_t *changelog_ids;     /* by number of the stage */
+    uint32_t *sink_partitions;   /* by node id, of log sinks */
     leat__placed *placed;        /* NULL: no sink has on_committed */
 
     /* coordinator */
@@ -343,6 +349,7 @@ void leat__watch_end(leat__run *run);
 /* Begins to read the changelog, from where the store stands; then restores from it. */
 leat_status leat__restore_start(leat__task *task, leat_error *error);
 leat_status leat__task_restore(leat__task *task, leat_error *error);
+enum { LEAT__SEAL_BYTES = 82 };
 void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle);
 extern const leat_str leat__seal_key;
 /* task.c */
@@ -367,7 +374,10 @@ leat_status leat__source_committed(leat__task *task, leat_error *error);
 /* What goes with a committed offset; returns its length. */
 enum { LEAT__OFFSET_METADATA_BYTES = 64 };
 int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,
-                          uint64_t epoch, bool drained);
+                          uint64_t epoch, bool drained, uint64_t topic_id);
+/* What the reader of an open source reads is the topic that its position is of; else
+ * LEAT_ECORRUPT. */
+leat_status leat__source_check_topic(leat__task *task, leat_error *error);
 bool leat__source_run(leat__task *task);
 /* sink.c */
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);

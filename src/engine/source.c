@@ -51,10 +51,12 @@ static void wake_worker(void *worker)
     leat__doorbell_ring(&((leat__worker *)worker)->bell);
 }
 
-/* The metadata of an offset: "3 TIME EPOCH FLAGS", behind an exchange with what the senders have
- * told. FLAGS: "-", or "d" for drained (W5). Before there was "2 TIME EPOCH"; what was written
- * before that, or by somebody else, is a time alone, or nothing that we know. */
+/* The metadata of an offset: "3 TIME EPOCH FLAGS iTOPIC", behind an exchange with what the senders
+ * have told. FLAGS: "-", or "d" for drained (W5); TOPIC: the topic's id in hexadecimal. Before
+ * there was "2 TIME EPOCH"; what was written before that, or by somebody else, is a time alone, or
+ * nothing that we know. */
 enum { OFFSET_FORMAT = 3, OFFSET_FORMAT_WITH_EPOCH = 2, OFFSET_FORMATS_MAX = 99 };
+static const char topic_column[] = " i";
 
 static leat_status read_metadata(leat__source *source, uint32_t partition, leat_str metadata,
                                  leat_error *error)
@@ -64,6 +66,7 @@ static leat_status read_metadata(leat__source *source, uint32_t partition, leat_
     source->committed_timestamp_ms = LEAT_TIME_MIN;
     source->committed_epoch = 0;
     source->after_drain = false;
+    source->committed_topic_id = 0;
     if (length == 0)
         return LEAT_OK;
     memcpy(text, metadata.data, length);
@@ -81,14 +84,18 @@ static leat_status read_metadata(leat__source *source, uint32_t partition, leat_
     source->committed_timestamp_ms = strtoll(next, &next, 10);
     source->committed_epoch = strtoull(next, &next, 10);
     source->after_drain = first == OFFSET_FORMAT && strncmp(next, " d", 2) == 0;
+    const char *id = strstr(next, topic_column);
+    if (first == OFFSET_FORMAT && id != NULL)
+        source->committed_topic_id = strtoull(id + sizeof(topic_column) - 1, NULL, 16);
     return LEAT_OK;
 }
 
 int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,
-                          uint64_t epoch, bool drained)
+                          uint64_t epoch, bool drained, uint64_t topic_id)
 {
-    return snprintf(text, LEAT__OFFSET_METADATA_BYTES, "%d %" PRId64 " %" PRIu64 " %c",
-                    OFFSET_FORMAT, timestamp_ms, epoch, drained ? 'd' : '-');
+    return snprintf(text, LEAT__OFFSET_METADATA_BYTES, "%d %" PRId64 " %" PRIu64 " %c%s%" PRIx64,
+                    OFFSET_FORMAT, timestamp_ms, epoch, drained ? 'd' : '-', topic_column,
+                    topic_id);
 }
 
 leat_status leat__source_committed(leat__task *task, leat_error *error)
@@ -160,6 +167,27 @@ static leat_status past_the_end(const leat__task *task, int64_t end, leat_error 
                       task->partition, end, source->offset);
 }
 
+leat_status leat__source_check_topic(leat__task *task, leat_error *error)
+{
+    leat__source *source = task->source;
+    uint64_t id = source->topic_id =
+        leat__log_reader_topic_id(source->reader, source->topic, task->partition);
+    uint64_t committed = source->committed_offset < 0 ? 0 : source->committed_topic_id;
+    bool same = (committed == 0 || committed == id) &&
+                (source->sealed_topic_id == 0 || source->sealed_topic_id == id);
+    if (same || id == 0)
+        return LEAT_OK;
+    return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
+                      "is not the topic of which this job has read partition %" PRIu32
+                      " up to %" PRId64
+                      ": it was deleted and made again, and what is in it now would be read from "
+                      "there on. To read all of it use a new job name%s%.80s%s (R16)",
+                      task->partition, source->offset,
+                      task->changelog == NULL ? "" : ", or `leat topics --delete ",
+                      task->changelog == NULL ? "" : task->changelog,
+                      task->changelog == NULL ? "" : "` and remove the state directory");
+}
+
 /* What was never read and is no more cannot be made good: the job goes on with what is there, and
  * says so. */
 static void tell_lost(leat__task *task, uint64_t count, const char *when)
@@ -198,8 +226,9 @@ static leat_status open_log(leat__task *task, leat_error *error)
     if (status != LEAT_OK)
         return status;
     source->json = leat_json_decoder_new();
-    return leat_log_reader_seek(source->reader, source->topic, task->partition, source->offset,
-                                error);
+    status =
+        leat_log_reader_seek(source->reader, source->topic, task->partition, source->offset, error);
+    return status == LEAT_OK ? leat__source_check_topic(task, error) : status;
 }
 
 /* The only thing that happens to a record is that it is keyed: then the key can be made here, and
