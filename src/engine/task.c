@@ -9,6 +9,7 @@
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "engine/exchange.h"
+#include "time/saturate.h"
 
 /* The first thing that an epoch does in this task fixes the epoch's clock (R21) and tells the
  * coordinator. */
@@ -19,6 +20,8 @@ void leat__task_touch(leat__task *task)
     leat__run *run = task->run;
     task->touched = true;
     task->face.clock_ms = run->env->now_ms(run->env->arg);
+    if (task->face.store != NULL)
+        leat__store_set_clock(task->face.store, task->face.clock_ms);
     int64_t none = 0;
     int64_t now_us = run->env->monotonic_us(run->env->arg);
     if (atomic_compare_exchange_strong(&run->active_since_us, &none, now_us == 0 ? 1 : now_us))
@@ -165,6 +168,17 @@ static bool processing_timers(leat__task *task)
     leat__task_touch(task);
     (void)fire_timers(task, LEAT__PROCESSING_TIME, task->face.clock_ms);
     return true;
+}
+
+/* Where nothing else happens, an epoch is opened for what has expired (R22): its seal takes it. */
+static void sweep_if_quiet(leat__task *task)
+{
+    leat__run *run = task->run;
+    if (task->face.store == NULL || task->touched || atomic_load(&run->stop_requested) ||
+        atomic_load(&run->buffered_bytes) >= run->buffer_limit)
+        return;
+    if (leat__store_sweep_in_ms(task->face.store, run->env->now_ms(run->env->arg)) == 0)
+        leat__task_touch(task);
 }
 
 /* ------------------------------------------------------------------ the end of an epoch */
@@ -347,6 +361,7 @@ bool leat__task_run(leat__task *task)
     busy |= task->source != NULL ? run_source(task) : receive(task);
     if (atomic_load(&task->run->failed))
         return false;
+    sweep_if_quiet(task);
     leat__outlets_look(task);
     if (busy)
         account(task);
@@ -365,13 +380,15 @@ int64_t leat__task_next_due_us(leat__task *task)
             due_us = left_us < 500 ? 500 : left_us;
     }
     if (task->face.store != NULL) {
+        int64_t clock_ms = task->run->env->now_ms(task->run->env->arg);
         int64_t next = leat__store_timer_next(task->face.store, LEAT__PROCESSING_TIME);
-        if (next != LEAT_TIME_MAX) {
-            int64_t left_us = (next - task->run->env->now_ms(task->run->env->arg)) * 1000;
-            /* the epoch's clock moves by epochs */
-            if (left_us < due_us)
-                due_us = left_us < 500 ? 500 : left_us;
-        }
+        int64_t left_ms = next > clock_ms ? leat__time_sub(next, clock_ms) : 0;
+        int64_t sweep_ms = leat__store_sweep_in_ms(task->face.store, clock_ms);
+        if (sweep_ms < left_ms && !task->touched)
+            left_ms = sweep_ms;
+        /* the epoch's clock moves by epochs */
+        if (left_ms < due_us / 1000)
+            due_us = left_ms < 1 ? 500 : left_ms * 1000;
     }
     return due_us;
 }

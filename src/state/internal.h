@@ -161,6 +161,21 @@ typedef struct leat__heap {
     size_t count, capacity, stale; /* stale: about so many items will be thrown away */
 } leat__heap;
 
+/* Where the sweep of expired values is (ttl.c). Arrays are by time domain. */
+typedef struct leat__sweep {
+    bool under_way;
+    bool found;              /* this round has expired something */
+    size_t at;               /* memory: cell of the table */
+    leat__buffer key;        /* rocksdb: row */
+    int64_t last_ms;         /* clock of the last part */
+    int64_t shortest_ms[2];  /* TTL; 0: no slot goes by this time */
+    int64_t soonest_ms[2];   /* no other round before */
+    int64_t earliest_ms[2];  /* what the round saw and left will expire, not before */
+    int64_t written_ms[2];   /* what it may not have seen will expire, not before */
+    int64_t epoch_began_ms;  /* watermark then: what the open epoch writes is not older */
+    uint64_t changed_before; /* 1 + the last epoch with changes */
+} leat__sweep;
+
 typedef struct leat__restored leat__restored;
 
 struct leat__store {
@@ -218,8 +233,7 @@ struct leat__store {
     size_t deferred_count, deferred_capacity;
     int64_t deferred_position; /* -1: as position */
 
-    size_t sweep_at;
-    leat__buffer sweep_key;
+    leat__sweep sweep;
     uint64_t seals;
     leat_error failure; /* sticky: the first failed read of the database */
     _Atomic uint64_t entries, cache_bytes, timers, hits, misses;
@@ -473,7 +487,8 @@ static inline bool leat__time_expired(const leat__cells *cells, int64_t time_ms,
         return false;
     return end_ms <= now_ms;
 }
-void leat__ttl_sweep(leat__store *store);
+void leat__ttl_begin(leat__store *store); /* the store is as it was opened, or emptied */
+void leat__ttl_sweep(leat__store *store, uint64_t epoch);
 
 /* ---------------------------------------------------------------- directory.c: slots by name (S4)
  */

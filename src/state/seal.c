@@ -85,7 +85,7 @@ size_t leat__store_seal(leat__store *store, uint64_t epoch, leat__changes *out)
     LEAT_ASSERT(!store->in_callback);
     if (out != NULL)
         leat__changes_reset(out);
-    leat__ttl_sweep(store);
+    leat__ttl_sweep(store, epoch);
     leat__edit_commit(store);
     if (out != NULL && any_change(store))
         seal_directory(store, out); /* R24: alone it is no change */

@@ -102,6 +102,7 @@ static leat_status set_up_cells(leat__store *store, const leat__store_opts *opts
         store->cells_of[i].hash_salt = (uint32_t)i;
         lay_out(&store->cells_of[i]);
     }
+    leat__ttl_begin(store);
     return LEAT_OK;
 }
 
@@ -156,7 +157,7 @@ void leat__store_drop_all(leat__store *store)
     leat__timers_clear(store);
     leat__table_clear(store);
     store->dirty_count = store->dirty_bytes = 0;
-    store->sweep_key.length = 0;
+    leat__ttl_begin(store);
     store->key = (leat_str){0};
 }
 
@@ -182,7 +183,7 @@ void leat__store_close(leat__store *store)
     leat__buffer_free(&store->encoded);
     leat__buffer_free(&store->row_key);
     leat__buffer_free(&store->map_key);
-    leat__buffer_free(&store->sweep_key);
+    leat__buffer_free(&store->sweep.key);
     leat__arena_free(&store->scratch);
     leat__arena_free(&store->lent);
     leat__free(store);
@@ -200,6 +201,11 @@ void leat__store_set_key(leat__store *store, leat_str key, uint64_t hash)
 void leat__store_set_now(leat__store *store, int64_t event_ms, int64_t clock_ms)
 {
     store->event_ms = event_ms;
+    store->clock_ms = clock_ms;
+}
+
+void leat__store_set_clock(leat__store *store, int64_t clock_ms)
+{
     store->clock_ms = clock_ms;
 }
 

@@ -83,8 +83,14 @@ void leat__store_set_now(leat__store *store, int64_t event_ms, int64_t clock_ms)
 
 /* The watermark has passed: TTL in event time is decided against the later of it and event_ms, and
  * values of keys that nobody asks for are reclaimed against it alone (R21). Without it idle keys of
- * event-time slots stay. */
+ * event-time slots stay. MAX is no time. */
 void leat__store_set_watermark(leat__store *store, int64_t watermark_ms);
+/* The epoch's clock, where the epoch begins without a key. */
+void leat__store_set_clock(leat__store *store, int64_t clock_ms);
+/* Values of keys that nobody asks for are reclaimed by the seals, a part at a time (R22): in how
+ * many ms of the clock there should be a seal for it, whatever else there is to do. 0: now;
+ * INT64_MAX: not as time stands. */
+int64_t leat__store_sweep_in_ms(const leat__store *store, int64_t clock_ms);
 /* Brings the values of these keys near the CPU: call it for a batch, then work on the batch. Best
  * 16 to 64 keys. */
 void leat__store_prefetch(const leat__store *store, const uint64_t *hashes, size_t count);

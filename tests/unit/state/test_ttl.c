@@ -361,6 +361,131 @@ static void the_sweep_goes_by_committed_time_alone(world *w)
     assert_int_equal(tally_of(w, SHORT, "ann"), 1);
 }
 
+static size_t count_live(const world *w)
+{
+    leat__store_stats stats;
+    leat__store_get_stats(w->store, &stats);
+    return (size_t)stats.entries;
+}
+
+/* What the engine does for a task that nothing else happens to. Returns the number of seals. */
+static size_t sweep_quietly(world *w, int64_t *clock_ms, int64_t until_ms)
+{
+    size_t seals = 0;
+    int64_t wait_ms;
+    while ((wait_ms = leat__store_sweep_in_ms(w->store, *clock_ms)) <= until_ms - *clock_ms) {
+        *clock_ms += wait_ms;
+        leat__store_set_clock(w->store, *clock_ms);
+        world_epoch(w);
+        assert_true(++seals < 2000);
+    }
+    *clock_ms = until_ms;
+    return seals;
+}
+
+enum { QUIET_KEYS = 5000 };
+
+static void fill_for_the_sweep(world *w, int64_t now_ms)
+{
+    char key[32];
+    leat__store_set_now(w->store, now_ms, now_ms);
+    for (int i = 0; i < QUIET_KEYS; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        set_slot(w, CLOCKED, key, i);
+        if (i % 10 != 0)
+            continue;
+        set_slot(w, SHORT, key, i);
+        visit_at(w, SHORT_LIST, key, 1, now_ms);
+        put_item(w, SHORT_MAP, key, 1, 1);
+    }
+    world_epoch(w);
+}
+
+static void a_quiet_task_is_swept_by_the_clock(world *w)
+{
+    int64_t clock_ms = 10000;
+    fill_for_the_sweep(w, clock_ms);
+    size_t before = count_live(w);
+    (void)sweep_quietly(w, &clock_ms, 10000 + TTL_MS - 1);
+    assert_int_equal(count_live(w), before); /* nothing has expired yet */
+    assert_int_equal(tally_of(w, CLOCKED, "k77"), 77);
+    leat__store_set_now(w->store, 10000, clock_ms);
+    assert_int_equal(sweep_quietly(w, &clock_ms, 10000 + TTL_MS - 1), 0); /* it knows when */
+    assert_true(sweep_quietly(w, &clock_ms, 10000 + 2 * TTL_MS) > 1);
+    world_crash(w);
+    leat__store_set_clock(w->store, clock_ms);
+    char row[32];
+    size_t left = 0;
+    for (int i = 0; i < QUIET_KEYS; i++) {
+        snprintf(row, sizeof row, "k%d", i);
+        leat__store_set_now(w->store, 0, 0); /* as if it were young: what is there is seen */
+        left += tally_of(w, CLOCKED, row) >= 0;
+    }
+    assert_int_equal(left, 0);
+    assert_int_equal(tally_of(w, SHORT, "k10"), 10); /* no watermark has come */
+    size_t parts = sweep_quietly(w, &clock_ms, 20000);
+    assert_true(parts <= 20000 / 512 + 8);
+    assert_int_equal(leat__store_sweep_in_ms(w->store, clock_ms), INT64_MAX);
+}
+
+static void a_quiet_task_is_swept_as_far_as_the_watermark_came(world *w)
+{
+    int64_t clock_ms = 10000;
+    fill_for_the_sweep(w, clock_ms);
+    (void)sweep_quietly(w, &clock_ms, 50000);
+    assert_int_equal(leat__store_sweep_in_ms(w->store, clock_ms), INT64_MAX);
+    leat__store_set_watermark(w->store, 10000 + TTL_MS - 1); /* from another input */
+    (void)sweep_quietly(w, &clock_ms, 60000);
+    assert_int_equal(leat__store_sweep_in_ms(w->store, clock_ms), INT64_MAX);
+    leat__store_set_now(w->store, 10000, clock_ms);
+    assert_int_equal(tally_of(w, SHORT, "k10"), 10);
+    expect_visits(w, SHORT_LIST, "k4990", "1");
+    leat__store_set_watermark(w->store, 10000 + TTL_MS + TTL_MS / 16); /* rounds keep apart */
+    assert_true(sweep_quietly(w, &clock_ms, 70000) > 0);
+    assert_int_equal(leat__store_sweep_in_ms(w->store, clock_ms), INT64_MAX);
+    size_t live = 0;
+    for (size_t j = 0; j < w->log_count; j++)
+        live += w->log[j].value != NULL ? 1u : (size_t)-1;
+    assert_int_equal(live, SLOT_COUNT + TIMER_COUNT); /* a tombstone each; the directory stays */
+}
+
+static void single_elements_of_quiet_keys_are_swept(world *w)
+{
+    for (int64_t i = 0; i < 100; i++)
+        visit_at(w, SHORT_LIST, "ann", (uint64_t)i, 1000 + i * 10);
+    visit_at(w, SHORT_LIST, "ann", 100, 1005); /* a late one */
+    leat__store_set_now(w->store, 1500, 0);
+    put_item(w, SHORT_MAP, "ann", 2, 2);
+    leat__store_set_now(w->store, 1000, 0);
+    put_item(w, SHORT_MAP, "ann", 1, 1);
+    world_epoch(w);
+    int64_t clock_ms = 0;
+    leat__store_set_watermark(w->store, 1000 + TTL_MS + 500);
+    (void)sweep_quietly(w, &clock_ms, 10000);
+    world_crash(w);
+    leat__store_set_now(w->store, 1500, 0); /* what is there is seen */
+    expect_map(w, SHORT_MAP, "ann", "");
+    begin(w, "ann");
+    const void *elements;
+    assert_int_equal(leat__store_list(w->store, SHORT_LIST, &elements), 49);
+    commit(w);
+}
+
+static void keys_that_expire_one_by_one_cost_few_rounds(world *w)
+{
+    char key[32];
+    for (int i = 0; i < 1000; i++) {
+        leat__store_set_now(w->store, i, i);
+        snprintf(key, sizeof key, "k%d", i);
+        set_slot(w, CLOCKED, key, i);
+        world_epoch(w);
+    }
+    int64_t clock_ms = 1000;
+    size_t seals = sweep_quietly(w, &clock_ms, 3000);
+    assert_true(seals > 16 && seals < 200);
+    assert_int_equal(leat__store_sweep_in_ms(w->store, clock_ms), INT64_MAX);
+}
+
 /* clang-format off */
 #define CASES(X) \
     X(expired_value_is_never_returned, "S2 an expired value is never returned") \
@@ -388,6 +513,13 @@ static void the_sweep_goes_by_committed_time_alone(world *w)
     X(the_watermark_expires_too, \
       "S2 what the watermark has passed is expired for a late event too") \
     X(idle_keys_are_reclaimed, "R22 expired values of idle keys are reclaimed") \
+    X(a_quiet_task_is_swept_by_the_clock, "R22 a quiet task is swept when the clock says so") \
+    X(a_quiet_task_is_swept_as_far_as_the_watermark_came, \
+      "R22 a quiet task is swept as far as the watermark came") \
+    X(single_elements_of_quiet_keys_are_swept, \
+      "S2 R22 single elements and entries of quiet keys are swept") \
+    X(keys_that_expire_one_by_one_cost_few_rounds, \
+      "R22 keys that expire one by one cost few rounds") \
     X(the_sweep_goes_by_committed_time_alone, \
       "R22 an event far ahead does not reclaim what others still see")
 /* clang-format on */
