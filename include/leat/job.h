@@ -127,6 +127,12 @@ typedef struct leat_job_opts {
      * leat_job_stats.resumed_after_drain say so. An operator whose timer always sets the next one
      * never comes to an end. leat_job_stop and signals never drain */
     bool drain;
+    /* W7: a record whose event time is further ahead of the epoch's clock goes the way of its
+     * source's on_error before it moves a watermark: one wrong clock among the producers, or a time
+     * in microseconds, would make everybody else's records late until the clock gets there. The
+     * same bound holds at the start: time that was committed beyond it begins again at the clock.
+     * 0: 1 hour; LEAT_TIME_MAX: no bound */
+    int64_t max_ahead_ms;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -169,7 +175,8 @@ typedef struct leat_log_source {
     /* read to the end as of the start, then end. Timers and windows that are open stay so for the
      * next run, unless leat_job_opts.drain says that they fire (W5) */
     bool until_end;
-    leat_on_error on_error; /* for records that do not decode; the default is STOP */
+    /* for records that do not decode, or are ahead of the clock (W7); the default is STOP */
+    leat_on_error on_error;
 } leat_log_source;
 
 LEAT_API leat_stream leat_from_log(leat_job *job, const char *name, const leat_type *type,
@@ -185,6 +192,7 @@ typedef struct leat_generator {
     const char *time_field;   /* NULL: index as ms */
     int64_t out_of_order_ms;
     const char *partitioned_by;
+    leat_on_error on_error; /* for records that are ahead of the clock (W7) */
 } leat_generator;
 LEAT_API leat_stream leat_from_generator(leat_job *job, const char *name, const leat_type *type,
                                          const leat_generator *generator);
@@ -194,6 +202,7 @@ typedef struct leat_array {
     size_t count;
     const char *time_field;
     int64_t out_of_order_ms;
+    leat_on_error on_error; /* for records that are ahead of the clock (W7) */
 } leat_array;
 LEAT_API leat_stream leat_from_array(leat_job *job, const char *name, const leat_type *type,
                                      const leat_array *array);
@@ -499,6 +508,12 @@ typedef struct leat_job_stats {
     /* partitions that went on, since the job was started, behind an end at which an earlier run had
      * fired what was open (leat_job_opts.drain) */
     uint64_t resumed_after_drain;
+    /* W7: records that were further ahead of the clock than max_ahead_ms; they are among those
+     * skipped or dead, too */
+    uint64_t records_ahead;
+    /* since the job was started: how often the clock was set (by 2 s or more), and how often a
+     * partition's time stood further ahead than max_ahead_ms and began again at the clock */
+    uint64_t clock_steps, times_clamped;
     /* of state_dir: made and failed since the job was started; when the last was made (0: none),
      * how long that took, and its size */
     uint64_t snapshots, snapshot_failures;
@@ -506,6 +521,11 @@ typedef struct leat_job_stats {
     uint64_t snapshot_bytes;
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
+/* How far time is in the key's partition of an operator, so that who takes records in can say at
+ * once which of them will be late. LEAT_ENOTFOUND: there is no such operator; LEAT_EAGAIN: its
+ * partition is not here, or being restored (never waits). Any thread. */
+LEAT_API LEAT_MUST_CHECK leat_status leat_job_time(leat_job *job, const char *op, leat_str key,
+                                                   int64_t *watermark_ms, leat_error *error);
 /* R15: how long ago the log last said that the partitions here are this process's, and the state
  * was all that was committed of them: since the begin of the last commit that succeeded, of the
  * restore before the first. -1: there are none here, or the job is starting. Never waits; any

@@ -23,7 +23,8 @@ extern "C" {
 
 typedef struct leat_test leat_test;
 
-/* Takes the job (freed by leat_test_free); the clock starts at 2026-01-01T00:00:00Z. */
+/* Takes the job (freed by leat_test_free); the clock starts at 2026-01-01T00:00:00Z. Event times
+ * may be any: the bound of W7 holds only if the job's max_ahead_ms was set. */
 LEAT_API leat_test *leat_test_new(leat_job *job);
 LEAT_API void leat_test_free(leat_test *test);
 

@@ -19,6 +19,7 @@ enum {
     LEAT__COMMIT_GRACE_MS = 5000,       /* R3: a commit may exceed the transaction's time-out by */
     LEAT__LOG_CALL_MS = 120000,         /* R3: a call into the log at the start, or a rebalance */
     LEAT__REFUSED_MAX = 1024,           /* R19: records refused by the log and not got over yet */
+    LEAT__CLOCK_STEP_MS = 2000,         /* W7: more than a clock is slewed between two looks */
     LEAT__CHANNEL_BATCHES = 64,         /* batches in flight between two tasks */
 };
 #endif

@@ -77,7 +77,7 @@ static leat__task *make_task(leat__run *run, const leat__stage *stage, uint32_t 
     task->worker = partition % run->worker_count;
     task->epoch = run->epoch;
     task->bundle = &task->bundles[0];
-    task->kept_watermark_ms = LEAT_TIME_MIN;
+    leat__keep_watermark(task, LEAT_TIME_MIN);
     task->face = (leat__task_face){.partition = partition,
                                    .watermark_ms = LEAT_TIME_MIN,
                                    .scratch = &task->scratch,
@@ -337,6 +337,7 @@ static leat_status open_task(leat__task *task, leat_error *error)
         status = leat__task_restore(task, error);
     if (status != LEAT_OK)
         return status;
+    task->face.watermark_ms = leat__clock_clamp_watermark(task, task->face.watermark_ms);
     if (task->source != NULL) {
         status = leat__source_open(task, error);
         if (status != LEAT_OK)
@@ -344,7 +345,7 @@ static leat_status open_task(leat__task *task, leat_error *error)
     } else {
         inherit_time(task);
     }
-    task->kept_watermark_ms = task->face.watermark_ms;
+    leat__keep_watermark(task, task->face.watermark_ms);
     if (task->face.store != NULL)
         leat__store_set_watermark(task->face.store, task->face.watermark_ms);
     for (size_t i = 0; i < task->stage->node_count; i++)

@@ -296,6 +296,7 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
         sum.late += bundle->counters.late;
         sum.skipped += bundle->counters.skipped;
         sum.dead += bundle->counters.dead;
+        sum.ahead += bundle->counters.ahead;
         if (bundle->watermark_ms < stats.watermark_ms)
             stats.watermark_ms = bundle->watermark_ms;
         stats.state_entries += bundle->store_stats.entries;
@@ -308,6 +309,7 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
     stats.records_late = sum.late;
     stats.records_skipped = sum.skipped;
     stats.records_dead = sum.dead;
+    stats.records_ahead = sum.ahead;
     stats.epochs = run->stats.epochs + transacted;
     stats.rewinds = run->stats.rewinds;
     run->stats = stats;

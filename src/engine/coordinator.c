@@ -114,7 +114,8 @@ static void keep_counters(leat__run *run)
                                             .out = stats->records_out,
                                             .late = stats->records_late,
                                             .skipped = stats->records_skipped,
-                                            .dead = stats->records_dead};
+                                            .dead = stats->records_dead,
+                                            .ahead = stats->records_ahead};
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -412,7 +413,8 @@ int64_t leat__coordinator_step(leat__run *run)
         return now_us(run);
     }
     leat_error error = {0};
-    if (follow_assignment(run, &error) != LEAT_OK || leat__check_topics(run, &error) != LEAT_OK) {
+    if (follow_assignment(run, &error) != LEAT_OK || leat__check_topics(run, &error) != LEAT_OK ||
+        leat__clock_look(run, &error) != LEAT_OK) {
         settle_failure(run, &error);
         return now_us(run);
     }

@@ -155,6 +155,7 @@ static char *read_stage(leat__task *task, char *text, uint32_t sender_id, int64_
         uint64_t ahead_ms = told ? strtoull(text, &text, 36) : 0;
         if (place < count) {
             int64_t told_ms = told ? (int64_t)((uint64_t)base_ms + ahead_ms) : LEAT_TIME_MIN;
+            told_ms = leat__clock_clamp_watermark(task, told_ms);
             inlet->inputs[first + place].watermark_ms = told_ms;
             leat__valve_restore(&task->valve, first + place, told_ms, idle);
         }
@@ -193,8 +194,10 @@ static void read_senders(leat__task *task)
 static void load_time(leat__task *task)
 {
     leat__inlet *inlet = task->source->inlet;
-    if (task->source->committed_timestamp_ms > task->face.watermark_ms) /* of the seal */
-        task->face.watermark_ms = task->source->committed_timestamp_ms;
+    const leat__source *source = task->source;
+    if (source->committed_timestamp_ms > task->face.watermark_ms || /* of the seal */
+        (source->committed_epoch != 0 && source->committed_epoch >= source->sealed_epoch))
+        task->face.watermark_ms = source->committed_timestamp_ms;
     leat__valve_begin_at(&task->valve, task->face.watermark_ms);
     if (inlet->metadata.length != 0)
         read_senders(task);
@@ -385,6 +388,8 @@ static bool take_time(leat__task *task, const leat_log_record *in, leat__reader 
     int64_t watermark_ms = leat__read_zigzag(reader);
     if (reader->failed || state > LEAT__SENDER_STOPPED)
         return damaged(task, in, LEAT_ECORRUPT, "not a time record");
+    /* W7: one that was written before its sender's time began again at the clock */
+    watermark_ms = leat__clock_clamp_watermark(task, watermark_ms);
     task->source->offset = in->offset + 1;
     size_t first, count;
     const leat__sender_stage *sender = inputs_at(inlet, sender_id, &first, &count);

@@ -59,6 +59,12 @@ static uint32_t first_slot_of(const leat__task *task, const char *op)
     return 0;
 }
 
+static leat_status no_task_here(const char *op, uint32_t partition, leat_error *error)
+{
+    return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "partition %u is not here now",
+                      partition);
+}
+
 static leat_status read_slot(leat__run *run, const char *op, const place *where, leat_str key,
                              leat__buffer *bytes, leat_error *error)
 {
@@ -69,8 +75,7 @@ static leat_status read_slot(leat__run *run, const char *op, const place *where,
     const leat__task *task = task_at(run, where->stage, partition);
     leat_status status =
         task == NULL || task->face.store == NULL
-            ? leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op,
-                         "partition %u is not here now", partition)
+            ? no_task_here(op, partition, error)
             : leat__store_read(task->face.store, first_slot_of(task, op) + where->slot, key,
                                run->env->now_ms(run->env->arg), bytes, error);
     pthread_rwlock_unlock(&run->assembly_lock);
@@ -193,6 +198,44 @@ leat_status leat_job_owner(leat_job *job, const char *op, leat_str key, leat_own
     return status;
 }
 
+static leat_status find_time(leat__run *run, const char *op, leat_str key, int64_t *watermark_ms,
+                             leat_error *error)
+{
+    if (run == NULL)
+        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, op, "the job is not running");
+    if (!atomic_load(&run->open)) /* R20 */
+        return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "the job is starting");
+    const leat__stage *stage = stage_named(run, op);
+    if (stage == NULL)
+        return leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, op,
+                          "is no operator of this job");
+    uint32_t partition = leat__partition_of(key, run->stage_partitions[stage->number]);
+    if (pthread_rwlock_tryrdlock(&run->assembly_lock) != 0) /* R20: never wait for a restore */
+        return leat__fail(error, LEAT_EAGAIN, LEAT_RECOVERY_RETRY, op, "state is being restored");
+    const leat__task *task = task_at(run, stage, partition);
+    if (task != NULL)
+        *watermark_ms = atomic_load_explicit(&task->shown_watermark_ms, memory_order_relaxed);
+    pthread_rwlock_unlock(&run->assembly_lock);
+    return task != NULL ? LEAT_OK : no_task_here(op, partition, error);
+}
+
+leat_status leat_job_time(leat_job *job, const char *op, leat_str key, int64_t *watermark_ms,
+                          leat_error *error)
+{
+    const char *absent = job == NULL            ? "job"
+                         : op == NULL           ? "op"
+                         : key.data == NULL     ? "key"
+                         : watermark_ms == NULL ? "watermark_ms"
+                                                : NULL;
+    if (absent != NULL)
+        return missing(error, "leat_job_time", absent);
+    *watermark_ms = LEAT_TIME_MIN;
+    pthread_rwlock_rdlock(&job->run_lock);
+    leat_status status = find_time(job->run, op, key, watermark_ms, error);
+    pthread_rwlock_unlock(&job->run_lock);
+    return status;
+}
+
 /* A call that can't return an error: it does nothing, and the log says why. */
 static bool given(const char *call, bool all)
 {
@@ -290,5 +333,7 @@ void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
     stats->eos_violations = atomic_load(&job->violations);
     stats->records_lost = atomic_load(&job->lost);
     stats->resumed_after_drain = atomic_load(&job->resumed_after_drain);
+    stats->clock_steps = atomic_load(&job->clock_steps);
+    stats->times_clamped = atomic_load(&job->times_clamped);
     pthread_rwlock_unlock(&job->run_lock);
 }

@@ -193,6 +193,7 @@ static void take_position(leat__task *task, const seal *s)
     source->offset = s->offset;
     source->sealed_topic_id = s->source_topic_id;
     source->sealed_timestamp_ms = s->max_timestamp_ms;
+    source->sealed_epoch = s->epoch;
 }
 
 static leat_status check_seal(restore *r, const leat_log_record *record, leat_error *error)
@@ -222,8 +223,9 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
     task->sealed_epoch_before = s.epoch;
     if (s.epoch >= task->run->epoch)
         task->run->epoch = s.epoch + 1;
-    /* what state was thrown away as over stays over, also where an idle input had let time pass */
-    if (s.watermark_ms > task->face.watermark_ms && s.watermark_ms != LEAT_TIME_MAX)
+    /* what state was thrown away as over stays over, also where an idle input had let time pass;
+     * the last seal counts, as time may have begun again at the clock since an earlier one (W7) */
+    if (s.watermark_ms != LEAT_TIME_MIN && s.watermark_ms != LEAT_TIME_MAX)
         task->face.watermark_ms = s.watermark_ms;
     take_position(task, &s);
     return LEAT_OK;

@@ -46,6 +46,7 @@ leat_job *leat_job_new(const leat_job_opts *opts)
 {
     leat_job *job = leat__calloc(1, sizeof(*job));
     (void)leat__graph_init(&job->graph, opts); /* a mistake is sticky */
+    job->max_ahead_given = opts != NULL && opts->max_ahead_ms != 0;
     init_lock(&job->run_lock);
     return job;
 }
@@ -192,6 +193,8 @@ static leat_status source_topics(leat__run *run, uint32_t *counts, leat_error *e
         if (node->kind > LEAT__NODE_SOURCE_ARRAY)
             continue;
         bool log = node->kind == LEAT__NODE_SOURCE_LOG;
+        if (leat__source_out_of_order_ms(node) > run->max_out_of_order_ms)
+            run->max_out_of_order_ms = leat__source_out_of_order_ms(node);
         if (node->kind == LEAT__NODE_SOURCE_GENERATOR)
             wanted.partition_count = node->as.generator.partition_count;
         if (node->kind == LEAT__NODE_SOURCE_ARRAY || wanted.partition_count == 0)
@@ -252,8 +255,8 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         const leat__node *node = &graph->nodes[n];
         dead_letters |=
             node->kind == LEAT__NODE_OP && node->as.op.on_error == LEAT_ON_ERROR_DEAD_LETTER;
-        dead_letters |= node->kind == LEAT__NODE_SOURCE_LOG &&
-                        node->as.log.on_error == LEAT_ON_ERROR_DEAD_LETTER;
+        dead_letters |= node->kind <= LEAT__NODE_SOURCE_ARRAY &&
+                        leat__source_on_error(node) == LEAT_ON_ERROR_DEAD_LETTER;
         if (node->kind != LEAT__NODE_SINK_LOG)
             continue;
         const leat_log_sink *sink = &node->as.sink;

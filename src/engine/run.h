@@ -49,7 +49,7 @@ typedef struct leat__out_record {
 } leat__out_record;
 
 typedef struct leat__counters {
-    uint64_t in, out, late, skipped, dead;
+    uint64_t in, out, late, skipped, dead, ahead;
 } leat__counters;
 
 typedef struct leat__bundle {
@@ -84,6 +84,7 @@ typedef struct leat__source {
     int64_t offset;              /* next to read */
     int64_t end_offset;          /* until_end: stop here; else INT64_MAX */
     int64_t known_end, waiting;  /* backlog.c: of the partition; what of it is in run->waiting */
+    uint64_t sealed_epoch;       /* of the last seal; 0: none */
     int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
     int64_t whole_offset;        /* of the seal before the last; 0: none */
     /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
@@ -126,16 +127,18 @@ struct leat__task {
     leat__target *edge_target; /* by edge number: where received records go */
     leat__channel **inputs, **outputs;
     size_t input_count, output_count, barriers, ended_inputs;
+    bool clamped; /* its time began again at the clock (W7), told */
     bool stopped; /* nothing more comes in this run, but time goes on in a later one (W5) */
     leat__outlet **outlets;
     size_t outlet_count;
     leat__valve valve;
     /* face.watermark_ms without the end of the input (W5): a later run goes on from it */
     int64_t kept_watermark_ms;
-    bool told_idle;      /* what the stages behind were told last */
-    leat__arena scratch; /* reset after each input record or timer */
-    uint64_t epoch;      /* open */
-    bool touched;        /* the open epoch has done something; clock_ms is fixed */
+    _Atomic int64_t shown_watermark_ms; /* the same for other threads */
+    bool told_idle;                     /* what the stages behind were told last */
+    leat__arena scratch;                /* reset after each input record or timer */
+    uint64_t epoch;                     /* open */
+    bool touched;                       /* the open epoch has done something; clock_ms is fixed */
     leat__bundle bundles[2], *bundle, *sealed;
     leat__counters counters;
     leat__op **timer_ops; /* by timer number of the store */
@@ -149,7 +152,8 @@ struct leat__task {
     size_t number;                          /* in run->tasks and run->progress */
     _Atomic int64_t committed_offset;       /* of the last transaction */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
-    int64_t skip_log_ms;
+    int64_t skip_log_ms, ahead_log_us;
+    int64_t monotonic_ms; /* as of clock_ms: silence (W4) is measured by what nobody sets */
 };
 
 /* ------------------------------------------------------------------ run */
@@ -211,6 +215,8 @@ struct leat__run {
     size_t table_partitions;    /* of all global tables */
     /* by number of the stage that is fed through it; NULL: the job's exchange is in memory */
     leat__repartition **repartitions;
+    int64_t max_out_of_order_ms;  /* of the sources */
+    int64_t clock_ms, clock_us;   /* W7: wall and monotonic, as they were last compared */
     bool tells_at_once;           /* tests: a watermark is not held back to save records */
     char **position_topics;       /* by node id; NULL but for generators and arrays */
     int64_t **until_end;          /* by node id, then partition: ends as of the start; or NULL */
@@ -353,6 +359,11 @@ enum { LEAT__SEAL_BYTES = 82 };
 void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle);
 extern const leat_str leat__seal_key;
 /* task.c */
+static inline void leat__keep_watermark(leat__task *task, int64_t watermark_ms)
+{
+    task->kept_watermark_ms = watermark_ms;
+    atomic_store_explicit(&task->shown_watermark_ms, watermark_ms, memory_order_relaxed);
+}
 bool leat__task_run(leat__task *task); /* true: it did something */
 void leat__task_touch(leat__task *task);
 int64_t leat__task_next_due_us(leat__task *task);
@@ -365,7 +376,30 @@ void leat__task_late(void *task, leat__op *op);
 leat_status leat__task_take(leat__task *task, const leat__target *target,
                             const leat__element *element);
 void leat__task_stop(void *task, const leat_error *error); /* any thread */
+/* clock.c: event time against the clock (W7) */
+/* LEAT_EDATA: the time is further ahead of the epoch's clock than max_ahead_ms. */
+leat_status leat__clock_refuse(leat__task *task, int64_t timestamp_ms, leat_error *error);
+static inline leat_status leat__clock_check(leat__task *task, int64_t timestamp_ms,
+                                            leat_error *error)
+{
+    /* subtracted, as the sum may overflow; a time far in the past can't be ahead */
+    int64_t ahead_ms;
+    if (__builtin_sub_overflow(timestamp_ms, task->face.clock_ms, &ahead_ms))
+        ahead_ms = timestamp_ms > 0 ? LEAT_TIME_MAX : LEAT_TIME_MIN;
+    return ahead_ms <= task->run->graph->opts.max_ahead_ms
+               ? LEAT_OK
+               : leat__clock_refuse(task, timestamp_ms, error);
+}
+/* The time that was committed of a partition, or what is left of it below the clock if it is too
+ * far ahead. Says so and counts it once a task. */
+int64_t leat__clock_clamp(leat__task *task, int64_t time_ms, int64_t out_of_order_ms);
+int64_t leat__clock_clamp_watermark(leat__task *task, int64_t watermark_ms);
+/* Notices that the clock was set. LEAT_EABORTED: time now stands too far ahead of it, and begins
+ * again with a rewind. By the coordinator, between epochs. */
+leat_status leat__clock_look(leat__run *run, leat_error *error);
 /* source.c */
+int64_t leat__source_out_of_order_ms(const leat__node *node);
+leat_on_error leat__source_on_error(const leat__node *node);
 /* Where to go on: what the group committed, or what the state was sealed with (R16). */
 leat_status leat__source_position(leat__task *task, leat_error *error);
 leat_status leat__source_open(leat__task *task, leat_error *error);

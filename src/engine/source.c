@@ -130,6 +130,26 @@ static leat_status ahead_of_state(const leat__task *task, leat_error *error)
                       task->changelog, task->sealed_epoch_before);
 }
 
+/* Where time goes on, as far as a source's own offset or seal says it. */
+static void take_time(leat__task *task)
+{
+    leat__source *source = task->source;
+    int64_t committed_ms = source->committed_timestamp_ms;
+    if (source->inlet != NULL) { /* a watermark there, see exchange_receive.c */
+        source->committed_timestamp_ms = leat__clock_clamp_watermark(task, committed_ms);
+        return;
+    }
+    leat__watermark *own = &source->time.watermark;
+    leat__watermark_record(own, leat__clock_clamp(task, committed_ms, 0), NULL);
+    /* a seal that is not newer may be of before time began again at the clock (W7) */
+    bool newer = source->committed_epoch == 0 || source->committed_epoch < source->sealed_epoch;
+    if (newer)
+        leat__watermark_record(own, leat__clock_clamp(task, source->sealed_timestamp_ms, 0), NULL);
+    int64_t watermark_ms = leat__watermark_now(own);
+    if (!newer || watermark_ms > task->face.watermark_ms)
+        task->face.watermark_ms = watermark_ms;
+}
+
 /* Where to go on: what the group committed, or what the state was sealed with (R16). Without
  * either at the beginning. */
 leat_status leat__source_position(leat__task *task, leat_error *error)
@@ -146,13 +166,7 @@ leat_status leat__source_position(leat__task *task, leat_error *error)
     else if (committed > source->offset) /* else drop what lies below the seal */
         source->offset = committed;
     atomic_store(&task->committed_offset, committed < 0 ? 0 : committed);
-    if (source->committed_timestamp_ms != LEAT_TIME_MIN)
-        leat__watermark_record(&source->time.watermark, source->committed_timestamp_ms, NULL);
-    if (source->sealed_timestamp_ms != LEAT_TIME_MIN)
-        leat__watermark_record(&source->time.watermark, source->sealed_timestamp_ms, NULL);
-    int64_t watermark_ms = leat__watermark_now(&source->time.watermark);
-    if (watermark_ms > task->face.watermark_ms)
-        task->face.watermark_ms = watermark_ms;
+    take_time(task);
     return LEAT_OK;
 }
 
@@ -242,22 +256,34 @@ static void look_ahead(leat__task *task)
     op->key_given = true;
 }
 
+int64_t leat__source_out_of_order_ms(const leat__node *node)
+{
+    return node->kind == LEAT__NODE_SOURCE_LOG         ? node->as.log.out_of_order_ms
+           : node->kind == LEAT__NODE_SOURCE_GENERATOR ? node->as.generator.out_of_order_ms
+                                                       : node->as.array.out_of_order_ms;
+}
+
+leat_on_error leat__source_on_error(const leat__node *node)
+{
+    return node->kind == LEAT__NODE_SOURCE_LOG         ? node->as.log.on_error
+           : node->kind == LEAT__NODE_SOURCE_GENERATOR ? node->as.generator.on_error
+                                                       : node->as.array.on_error;
+}
+
 leat_status leat__source_open(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
     const leat__node *node = source->node;
-    int64_t bound = node->kind == LEAT__NODE_SOURCE_LOG         ? node->as.log.out_of_order_ms
-                    : node->kind == LEAT__NODE_SOURCE_GENERATOR ? node->as.generator.out_of_order_ms
-                                                                : node->as.array.out_of_order_ms;
-    leat__partition_time_init(&source->time, &(leat__watermark_opts){.out_of_order_ms = bound},
-                              is_log(source) ? node->as.log.idle_ms : 0,
-                              task->run->env->now_ms(task->run->env->arg));
+    const leat__watermark_opts opts = {.out_of_order_ms = leat__source_out_of_order_ms(node)};
+    leat__partition_time_init(&source->time, &opts, is_log(source) ? node->as.log.idle_ms : 0,
+                              task->run->env->monotonic_us(task->run->env->arg) / 1000);
     source->end_offset = INT64_MAX;
     source->source_spec = (leat__op_spec){.name = node->name}; /* a decoder emits nothing */
-    if (is_log(source)) {
-        source->source_spec.on_error = node->as.log.on_error;
+    source->source_spec.on_error = leat__source_on_error(node);
+    if (is_log(source))
         source->source_spec.arg = node->as.log.decode_arg;
-    }
+    else
+        source->source_spec.in = node->type; /* what a dead letter shows */
     source->decode_op.spec = &source->source_spec;
     source->decode_op.ctx = (struct leat_ctx){.task = &task->face, .spec = &source->source_spec};
     leat_status status = leat__source_position(task, error);
@@ -297,7 +323,7 @@ static leat_status push_record(leat__task *task, const pending *p, const leat_lo
 {
     leat__source *source = task->source;
     task->counters.in++;
-    leat__partition_time_record(&source->time, task->face.clock_ms, p->timestamp_ms, p->record);
+    leat__partition_time_record(&source->time, task->monotonic_ms, p->timestamp_ms, p->record);
     const leat__element element = {.record = p->record,
                                    .timestamp_ms = p->timestamp_ms,
                                    .key = p->key,
@@ -392,6 +418,19 @@ static leat_status decode(leat__task *task, const leat_log_record *in, void *rec
                                     error);
 }
 
+/* By the source's policy, after all that came before it. */
+static leat_status put_aside(leat__task *task, group *g, const leat__element *element,
+                             const leat_error *error)
+{
+    leat__source *source = task->source;
+    leat_status status = push_group(task, g);
+    if (status == LEAT_OK)
+        status = leat__task_failed(task, &source->decode_op, element, error);
+    if (status == LEAT_OK)
+        source->offset = element->origin->offset + 1;
+    return status;
+}
+
 /* Decodes into the group; what does not decode comes after all that was before it. */
 static leat_status log_record(leat__task *task, group *g, const leat_log_record *in)
 {
@@ -399,21 +438,19 @@ static leat_status log_record(leat__task *task, group *g, const leat_log_record 
     pending *p = add_record(task, g);
     leat_error error = {0};
     bool guilty = leat__suspects_is_guilty(task, in->offset, &error);
-    if (!guilty && decode(task, in, p->record, &error) == LEAT_OK) {
+    bool good = !guilty && decode(task, in, p->record, &error) == LEAT_OK;
+    if (good) {
         p->timestamp_ms = event_time(source, p->record, in->timestamp_ms);
+        good = leat__clock_check(task, p->timestamp_ms, &error) == LEAT_OK; /* W7 */
+    }
+    if (good) {
         p->origin = in;
         p->next_offset = in->offset + 1;
         return ++g->count < GROUP_RECORDS ? LEAT_OK : push_group(task, g);
     }
-    leat_status status = push_group(task, g);
-    if (status != LEAT_OK)
-        return status;
     (void)snprintf(error.where, sizeof(error.where), "%s", source->node->name);
     const leat__element element = {.timestamp_ms = in->timestamp_ms, .origin = in};
-    status = leat__task_failed(task, &source->decode_op, &element, &error);
-    if (status == LEAT_OK)
-        source->offset = in->offset + 1;
-    return status;
+    return put_aside(task, g, &element, &error);
 }
 
 /* Has everything below end_offset been read? Gaps hold no record, so the reader is asked too. */
@@ -480,6 +517,26 @@ static bool generate(const leat__source *source, uint32_t partition, int64_t ind
     return true;
 }
 
+/* Into the group; one that is ahead of the clock (W7) is put aside. */
+static leat_status generated(leat__task *task, group *g, pending *p, int64_t index)
+{
+    leat__source *source = task->source;
+    leat_error error;
+    leat__task_touch(task);
+    p->timestamp_ms = event_time(source, p->record, index);
+    p->origin = NULL;
+    p->next_offset = index + 1;
+    if (leat__clock_check(task, p->timestamp_ms, &error) == LEAT_OK) {
+        g->count++;
+        return LEAT_OK;
+    }
+    const leat_log_record origin = {
+        .topic = source->topic, .partition = task->partition, .offset = index};
+    const leat__element element = {
+        .record = p->record, .timestamp_ms = p->timestamp_ms, .origin = &origin};
+    return put_aside(task, g, &element, &error);
+}
+
 static bool run_generator(leat__task *task)
 {
     leat__source *source = task->source;
@@ -490,13 +547,8 @@ static bool run_generator(leat__task *task)
         int64_t index = source->offset + (int64_t)g.count;
         pending *p = add_record(task, &g);
         more = generate(source, task->partition, index, p->record);
-        if (more) {
-            leat__task_touch(task);
-            p->timestamp_ms = event_time(source, p->record, index);
-            p->origin = NULL;
-            p->next_offset = index + 1;
-            g.count++;
-        }
+        if (more && generated(task, &g, p, index) != LEAT_OK)
+            return false;
         if ((g.count == GROUP_RECORDS || !more) && push_group(task, &g) != LEAT_OK)
             return false;
     }
@@ -531,7 +583,7 @@ bool leat__source_run(leat__task *task)
         leat__backlog_ended(task);
         int64_t reached_ms = leat__watermark_now(&source->time.watermark);
         if (reached_ms > task->kept_watermark_ms)
-            task->kept_watermark_ms = reached_ms;
+            leat__keep_watermark(task, reached_ms);
         if (time_ends(task))
             leat__watermark_end(&source->time.watermark);
         atomic_fetch_add(&task->run->ended_sources, 1);

@@ -24,6 +24,7 @@ void leat__task_touch(leat__task *task)
         leat__store_set_clock(task->face.store, task->face.clock_ms);
     int64_t none = 0;
     int64_t now_us = run->env->monotonic_us(run->env->arg);
+    task->monotonic_ms = now_us / 1000;
     if (atomic_compare_exchange_strong(&run->active_since_us, &none, now_us == 0 ? 1 : now_us))
         leat__doorbell_ring(&run->bell);
 }
@@ -120,7 +121,7 @@ bool leat__pass_time(leat__task *task, int64_t watermark_ms, bool idle)
     if (moved) {
         task->face.watermark_ms = watermark_ms;
         if (watermark_ms != LEAT_TIME_MAX)
-            task->kept_watermark_ms = watermark_ms;
+            leat__keep_watermark(task, watermark_ms);
         /* W5: before it is passed on */
         if (!fire_timers(task, LEAT__EVENT_TIME, watermark_ms))
             return false;
@@ -319,8 +320,8 @@ static bool run_source(leat__task *task)
         return false;
     leat__time_signal signal;
     if (task->source->inlet == NULL &&
-        leat__partition_time_signal(&task->source->time, run->env->now_ms(run->env->arg),
-                                    &signal) &&
+        leat__partition_time_signal(&task->source->time,
+                                    run->env->monotonic_us(run->env->arg) / 1000, &signal) &&
         !leat__pass_time(task, signal.watermark_ms, signal.idle))
         return false;
     /* W5: what was to fire has fired; the job may end now */

@@ -282,6 +282,7 @@ static void write_options(json *j, const leat__graph *graph)
     number(j, "cache_bytes", (int64_t)opts->cache_bytes);
     text(j, "dead_letters", opts->dead_letters);
     truth(j, "drain", opts->drain);
+    number(j, "max_ahead_ms", opts->max_ahead_ms);
     number(j, "restart_limit", opts->restart_limit);
     closed(j, '}');
 }

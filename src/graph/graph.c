@@ -12,6 +12,7 @@ static const uint32_t default_restart_limit = 10;           /* R30 */
 static const int64_t default_transaction_timeout_ms = LEAT_SECONDS(10);
 static const int64_t default_snapshot_interval_ms = LEAT_MINUTES(10);
 static const int64_t default_trim_interval_ms = LEAT_SECONDS(30);
+static const int64_t default_max_ahead_ms = LEAT_HOURS(1); /* W7 */
 
 static const char *or_default(leat__graph *graph, const char *text, const char *otherwise)
 {
@@ -41,6 +42,8 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
         own->snapshot_interval_ms = default_snapshot_interval_ms;
     if (own->trim_interval_ms == 0)
         own->trim_interval_ms = default_trim_interval_ms;
+    if (own->max_ahead_ms == 0)
+        own->max_ahead_ms = default_max_ahead_ms;
     if (own->restart_limit == 0)
         own->restart_limit = default_restart_limit;
 }
@@ -91,6 +94,7 @@ static bool check_opts(leat__graph *graph)
            leat__build_not_negative(&draft, "snapshot_interval_ms", opts->snapshot_interval_ms) &&
            leat__build_not_negative(&draft, "lease_ms", opts->lease_ms) &&
            leat__build_not_negative(&draft, "trim_interval_ms", opts->trim_interval_ms) &&
+           leat__build_not_negative(&draft, "max_ahead_ms", opts->max_ahead_ms) &&
            leat__build_partitions_ok(&draft, opts->partition_count);
 }
 

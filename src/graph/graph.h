@@ -111,6 +111,7 @@ struct leat_job {
     void *closed_run;               /* kept until the next one: leat_job_stop may still ring it */
     pthread_rwlock_t run_lock;      /* queries from other threads against the end of the run */
     const leat_env *env;            /* the outside world; NULL: the real one */
+    bool max_ahead_given;           /* by who made the job, not the default (W7) */
     int64_t behind_records;         /* waiting: far behind; 0: as engine/backlog.c has it */
     _Atomic bool stop_before_start; /* leat_job_stop came first */
     _Atomic bool running;           /* from leat_job_start to the end of leat_job_wait */
@@ -121,6 +122,8 @@ struct leat_job {
     _Atomic uint64_t violations;          /* of exactly-once, found (R2, R16) */
     _Atomic uint64_t lost;                /* offsets deleted before they were read */
     _Atomic uint64_t resumed_after_drain; /* partitions (W5) */
+    /* W7 */
+    _Atomic uint64_t clock_steps, times_clamped;
 };
 
 /* An empty graph, ready for the build functions of leat/job.h. A mistake in the options is its

@@ -71,6 +71,7 @@ leat_stream leat_from_generator(leat_job *job, const char *name, const leat_type
     }
     if (!leat__build_partitions_ok(&draft, generator->partition_count) ||
         !leat__build_not_negative(&draft, "out_of_order_ms", generator->out_of_order_ms) ||
+        !leat__build_on_error_ok(&draft, generator->on_error) ||
         !take_fields(&draft, generator->time_field, generator->partitioned_by))
         return leat__build_nothing(&draft);
     leat_generator *own = &draft.node.as.generator;
@@ -96,6 +97,7 @@ leat_stream leat_from_array(leat_job *job, const char *name, const leat_type *ty
         return leat__build_nothing(&draft);
     }
     if (!leat__build_not_negative(&draft, "out_of_order_ms", array->out_of_order_ms) ||
+        !leat__build_on_error_ok(&draft, array->on_error) ||
         !take_fields(&draft, array->time_field, NULL))
         return leat__build_nothing(&draft);
     draft.node.as.array = *array;
