@@ -20,9 +20,7 @@
 #include "engine/trim.h"
 #include "log/driver.h"
 #include "state/identity.h"
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <unistd.h>
 
 enum {
@@ -712,8 +710,6 @@ leat_status leat_job_run(leat_job *job, leat_error *error)
     return status != LEAT_OK ? status : leat_job_wait(job, error);
 }
 
-static _Atomic(leat_job *) signalled_job;
-
 void leat_job_free(leat_job *job)
 {
     leat_error error;
@@ -727,8 +723,7 @@ void leat_job_free(leat_job *job)
         leat_job_stop(job);
         return;
     }
-    leat_job *self = job; /* a signal may come later */
-    (void)atomic_compare_exchange_strong(&signalled_job, &self, NULL);
+    leat__signals_forget(job);
     leat_job_stop(job);
     end_run(job); /* who wants to know how it ended waits for it before */
     leat__graph_free(&job->graph);
@@ -782,27 +777,4 @@ leat_status leat_job_step(leat_job *job, bool *busy, leat_error *error)
     status = step(job, busy, error);
     leat__job_of_thread = NULL;
     return status;
-}
-
-/* ------------------------------------------------------------------ signals */
-
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    int before = errno; /* of the code that was interrupted */
-    leat_job *job = atomic_load(&signalled_job);
-    if (job != NULL)
-        leat_job_stop(job);
-    errno = before;
-}
-
-void leat_job_stop_on_signals(leat_job *job)
-{
-    atomic_store(&signalled_job, job);
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    if (job == NULL) /* nobody would hear of a signal that is caught for no job */
-        action.sa_handler = SIG_DFL;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }

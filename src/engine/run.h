@@ -304,6 +304,8 @@ void leat__run_fail(leat__run *run, const leat_error *error); /* first error win
 /* Every 30 s: a topic with another number of partitions than at the start ends the job, as records
  * of the new ones would not be read. */
 leat_status leat__check_topics(leat__run *run, leat_error *error);
+/* signals.c: the job is going, and a signal may come later */
+void leat__signals_forget(leat_job *job);
 /* Drops a run that has no threads (any more) as it is: what is not committed is gone. */
 void leat__run_close(leat_job *job);
 /* assembly.c */
