@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -181,6 +182,56 @@ class Security(Case):
         self.says_no(command("format", "--dir", self.folder + "3", "--brokers", 3, "--port", 0,
                              "--advertise", 1, expect=1), "one port a broker")
         command("destroy", "--dir", self.folder + "3")
+
+
+class ThreeThatDied(Case):
+    """The first that comes back cannot answer: a quorum needs two."""
+
+    def setUp(self):
+        super().setUp()
+        self.known = self.started("--brokers", 3, "--heap", "256m")
+        with client(self.known["bootstrap"].split(",")[0]) as one:
+            one.create_topic("t", partitions=3)
+            kafka_wire.eventually(lambda: FromPython.all_in_sync(one, 3), timeout_s=60)
+
+    def kill_all(self):
+        for pid in [broker["pid"] for broker in self.known["brokers"]]:
+            os.kill(pid, signal.SIGKILL)
+        self.kafka("status", expect=1)
+
+    def all_are_back(self):
+        self.known = json.loads(self.kafka("status", "--json").stdout)
+        self.assertTrue(all(broker["answers"] for broker in self.known["brokers"]))
+        for address in self.known["bootstrap"].split(","):
+            with client(address) as one:
+                kafka_wire.eventually(lambda: FromPython.all_in_sync(one, 3), timeout_s=60)
+
+    def test_they_come_back_one_by_one_side_by_side_and_in_one_command(self):
+        self.kill_all()
+        self.says_no(self.kafka("restart", 2), "broker 2 is started", "when 2 of 3 run")
+        self.kafka("restart", 1)
+        status = self.kafka("status", expect=1).stdout.splitlines()
+        self.assertRegex(status[0], "broker 1: .*, answers")
+        self.assertRegex(status[1], "broker 2: .*, answers") # it was waited for, too
+        self.kafka("restart", 3)
+        self.all_are_back()
+
+        self.kill_all()
+        threads = [threading.Thread(target=self.kafka, args=("restart", number))
+                   for number in (1, 2, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.all_are_back()
+
+        self.kill_all()
+        self.kafka("restart", 1, 2, 3)
+        self.all_are_back()
+        self.kafka("kill", 1, 3)
+        self.kafka("restart") # those that do not run
+        self.all_are_back()
+        self.says_no(self.kafka("restart", expect=1), "all brokers run already")
 
 
 class FromPython(unittest.TestCase):

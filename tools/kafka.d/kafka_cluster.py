@@ -227,15 +227,38 @@ class Cluster:
             self.write_broker_files()
             self.format_missing()
             self.launch(stopped)
+            self.wait_for(stopped)
 
-    def restart(self, number):
-        """A stopped or killed broker again, on its port, with its data."""
+    def restart(self, *numbers):
+        """Stopped or killed brokers again, on their ports, with their data; without a number all
+        that do not run.  Returns when they answer, or at once and False if they cannot yet: a
+        controller needs a majority of its fellows, and those who come later wait for these, too."""
         with self.locked():
-            broker = self.broker(number)
-            if self.pid(number):
+            brokers = self.to_restart(numbers)
+            self.check_ports(brokers)
+            self.launch(brokers)
+            for broker in brokers:
+                with open(self.file_of(broker, "not-waited-for"), "w", encoding="ascii"):
+                    pass
+            if len(self.running()) < self.majority():
+                return False
+            brokers = [broker for broker in self.running()
+                       if os.path.exists(self.file_of(broker, "not-waited-for"))]
+        self.wait_for(brokers)
+        return True
+
+    def to_restart(self, numbers):
+        for number in numbers:
+            if self.broker(number) in self.running():
                 raise Problem(f"broker {number} runs already (pid {self.pid(number)})")
-            self.check_ports([broker])
-            self.launch([broker])
+        brokers = [broker for broker in self.brokers() if broker["id"] in numbers or not numbers]
+        stopped = [broker for broker in brokers if broker not in self.running()]
+        if not stopped:
+            raise Problem("all brokers run already")
+        return stopped
+
+    def majority(self):
+        return len(self.brokers()) // 2 + 1
 
     def check_ports(self, brokers):
         for broker in brokers:
@@ -245,7 +268,6 @@ class Cluster:
                                   f"{kafka_process.owner_of(port)}: --port P, or --port 0 for any")
 
     def launch(self, brokers):
-        pids = {}
         for broker in brokers:
             log = self.file_of(broker, "log")
             with contextlib.suppress(OSError):
@@ -255,19 +277,22 @@ class Cluster:
                 choices.append(f"-Xmn{self.plan['young']}")
             command = java_command(self.plan["heap"], *choices, "kafka.Kafka",
                                    self.file_of(broker, "server.properties"))
-            pids[broker["id"]] = kafka_process.daemon(command, log)
-            kafka_process.write_pid(self.file_of(broker, "pid"), pids[broker["id"]])
+            kafka_process.write_pid(self.file_of(broker, "pid"), kafka_process.daemon(command, log))
+
+    def wait_for(self, brokers):
         for broker in brokers:
-            self.wait_until_it_answers(broker, pids[broker["id"]])
+            self.wait_until_it_answers(broker)
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self.file_of(broker, "not-waited-for"))
         self.write_bootstrap()
 
-    def wait_until_it_answers(self, broker, pid):
+    def wait_until_it_answers(self, broker):
         """It answers, and the one that answers is the process that was started."""
         until = time.monotonic() + START_TIMEOUT_S
-        port = broker["ports"]["PLAINTEXT"]
-        while not (kafka_process.listens(pid, port) and kafka_process.answers(port)):
+        port, pid = broker["ports"]["PLAINTEXT"], self.pid(broker["id"])
+        while not (pid and kafka_process.listens(pid, port) and kafka_process.answers(port)):
             log = self.file_of(broker, "log")
-            if kafka_process.started_at(pid) is None:
+            if not pid or kafka_process.started_at(pid) is None:
                 raise Problem(f"broker {broker['id']} ended: {first_error(log)} (log: {log})")
             if time.monotonic() > until:
                 raise Problem(f"broker {broker['id']} (pid {pid}) does not answer on port {port} "
@@ -275,9 +300,10 @@ class Cluster:
             time.sleep(kafka_process.POLL_S)
 
     def write_bootstrap(self):
-        with open(self.path("bootstrap.new"), "w", encoding="ascii") as file:
+        new = self.path(f"bootstrap.{os.getpid()}") # two restarts may end at the same moment
+        with open(new, "w", encoding="ascii") as file:
             file.write(self.bootstrap() + "\n")
-        os.replace(self.path("bootstrap.new"), self.path("bootstrap"))
+        os.replace(new, self.path("bootstrap"))
 
     def stop(self):
         """Ends all brokers; returns the numbers of those that had to be killed."""
@@ -301,14 +327,19 @@ class Cluster:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
 
-    def kill(self, number):
-        """SIGKILL, as a crash would be; returns when the process is gone."""
+    def kill(self, *numbers):
+        """SIGKILL, as a crash would be, of all at the same moment; returns when they are gone."""
         with self.locked():
-            pid = self.pid(number)
-            if not pid:
-                raise Problem(f"broker {number} does not run")
-            kafka_process.kill(pid)
-            os.remove(self.file_of(self.broker(number), "pid"))
+            pids = {number: self.pid(number) for number in numbers}
+            for number, pid in pids.items():
+                if not pid:
+                    raise Problem(f"broker {number} does not run")
+            for pid in pids.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, kafka_process.signal.SIGKILL)
+            for number, pid in pids.items():
+                kafka_process.kill(pid)
+                os.remove(self.file_of(self.broker(number), "pid"))
 
     def destroy(self):
         """Kills what runs and removes the folder."""

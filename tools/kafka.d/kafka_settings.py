@@ -66,6 +66,8 @@ def fixed_settings(single):
             # A killed broker may register again only when its old session is over.
             "broker.session.timeout.ms": 2000 if single else 4000,
             "broker.heartbeat.interval.ms": 300 if single else 500,
+            # One that comes back alone waits for the others instead of ending after 60 s.
+            "initial.broker.registration.timeout.ms": 3600_000,
             "num.network.threads": 2, "num.io.threads": 4,
             # The default is 128 MB of heap from the first moment on.
             "log.cleaner.dedupe.buffer.size": 16 << 20}
