@@ -16,6 +16,7 @@ static const struct {
     {"consume", "print a topic's records", command_consume},
     {"offsets", "how far each job has read", command_offsets},
     {"state", "print the keyed state of a job", command_state},
+    {"operators", "a job's operators, where their state is, giving it up", command_operators},
     {"explain", "the jobs of a log: what they read, how far, their state", command_explain},
     {"version", "print the version", command_version},
     {"help", "explain a command", command_help},

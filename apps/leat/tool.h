@@ -12,6 +12,7 @@ int command_produce(int argc, char **argv);
 int command_consume(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_state(int argc, char **argv);
+int command_operators(int argc, char **argv);
 int command_explain(int argc, char **argv);
 
 /* The options that most commands have. */

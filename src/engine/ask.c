@@ -62,3 +62,28 @@ leat_status leat__ask_committed(leat__run *run, const char *topic, uint32_t part
         *error = refused;
     return status;
 }
+
+leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
+                               leat_topic_opts *opts, leat_error *error)
+{
+    leat__asking asking = {0};
+    leat_error missing = {0};
+    leat_status status;
+    do {
+        leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
+        status = leat_topic_describe(run->log, topic, opts, &missing);
+        if (status == LEAT_ENOTFOUND) {
+            status = leat_topic_create(run->log, topic, wanted, &missing);
+            if (status == LEAT_OK || status == LEAT_EEXISTS) /* another process was quicker */
+                status = leat_topic_describe(run->log, topic, opts, &missing);
+            if (status == LEAT_ENOTFOUND) { /* and not everybody in the log has heard of it yet */
+                status = missing.status = LEAT_EAGAIN;
+                missing.recovery = LEAT_RECOVERY_RETRY;
+            }
+        }
+    } while (leat__ask_again(run, &asking, status, &missing));
+    if (status != LEAT_OK && error != NULL)
+        *error = missing;
+    leat__watch_end(run);
+    return status;
+}

@@ -3,8 +3,10 @@
 #include "engine/exchange.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/refusals.h"
+#include "graph/builder.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -16,6 +18,7 @@ enum {
     METADATA_HEAD_BYTES = LEAT__OFFSET_METADATA_BYTES,
     METADATA_STAGE_BYTES = 10,
     METADATA_SENDER_BYTES = 15,
+    FORMER_NODES = 128, /* operators before a key_by, in a job of a version that numbered it so */
 };
 
 const leat__repartition *leat__repartition_of(const leat__run *run, uint32_t stage)
@@ -52,6 +55,11 @@ static bool fed_in_memory(const leat__run *run, uint32_t stage)
     return true; /* also a stage with a source */
 }
 
+bool leat__fed_through_log(const leat__run *run, uint32_t stage)
+{
+    return leat__graph_exchange(run->graph) == LEAT_EXCHANGE_LOG && !fed_in_memory(run, stage);
+}
+
 /* Some of its tasks can come to an end in this run. */
 static bool may_end(const leat__run *run, uint32_t number)
 {
@@ -68,18 +76,115 @@ static bool may_end(const leat__run *run, uint32_t number)
     return false;
 }
 
-/* The same in every process and after other operators came or went; another type is another edge,
- * so that records under way are never read as what they are not. Never 0. */
+/* The same in every process, and whatever stands before the operator (S6): all edges to it carry
+ * the same. Another type is another id, so that records under way are never read as what they are
+ * not. Never 0. */
 static uint32_t edge_id(const leat__run *run, const leat__edge *edge)
 {
     char *layout = leat_type_layout(edge->type);
-    char *text = leat__format("%s/%" PRIu32 ">%s %s", run->graph->nodes[edge->from.node].name,
-                              edge->from.output, run->graph->nodes[edge->to_node].name, layout);
+    char *text = leat__format("%s %s", run->graph->nodes[edge->to_node].stable_name, layout);
     uint32_t id = leat__crc32c(0, text, strlen(text));
     leat__free(text);
     free(layout);
     return id == 0 ? 1 : id;
 }
+
+uint32_t leat__edge_of(const leat__run *run, const leat__repartition *through, uint8_t format,
+                       uint32_t id)
+{
+    size_t count = run->graph->plan.edge_count;
+    if (format == LEAT__EXCHANGE_FORMAT) {
+        for (uint32_t e = 0; e < count; e++)
+            if (through->edge_ids[e] == id)
+                return e;
+        return UINT32_MAX;
+    }
+    size_t low = 0, high = through->former_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (through->former_ids[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < through->former_count && through->former_ids[low].id == id;
+    return found ? through->former_ids[low].edge : UINT32_MAX;
+}
+
+/* ------------------------------------------------------------------ ids of format 1 */
+
+/* "key-by-FIELD", or with the number of operators that there were when it was made the second of
+ * that name; number 0: without. Other operators have their own name alone; false: no more. */
+static bool former_name(const leat__node *node, uint32_t number, char name[80])
+{
+    if (node->kind != LEAT__NODE_OP || node->as.op.class != &leat__op_key_by) {
+        (void)snprintf(name, 80, "%s", node->name);
+        return number == 0;
+    }
+    int length = snprintf(name, 40, "key-by-%.*s", (int)node->key_of.length, node->key_of.data);
+    if (length > 39)
+        length = 39;
+    for (int i = 0; i < length; i++)
+        if (!leat__name_character(name[i]))
+            name[i] = '_';
+    if (number != 0)
+        (void)snprintf(name + length, 80 - (size_t)length, ".%" PRIu32, number);
+    return number < FORMER_NODES;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const leat__former_id *x = a, *y = b;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->edge < y->edge ? -1 : x->edge > y->edge;
+}
+
+static void add_former_ids(const leat__run *run, leat__repartition *made, uint32_t number)
+{
+    const leat__edge *edge = &run->graph->plan.edges[number];
+    const leat__node *from = &run->graph->nodes[edge->from.node];
+    const leat__node *to = &run->graph->nodes[edge->to_node];
+    char *layout = leat_type_layout(edge->type);
+    char from_name[80], to_name[80];
+    for (uint32_t t = 0; former_name(to, t, to_name); t++)
+        for (uint32_t f = 0; former_name(from, f, from_name); f++)
+            for (uint32_t output = 0; output <= LEAT__SLOTS_MAX; output++) {
+                char *text =
+                    leat__format("%s/%" PRIu32 ">%s %s", from_name, output, to_name, layout);
+                uint32_t id = leat__crc32c(0, text, strlen(text));
+                leat__free(text);
+                made->former_ids = leat__realloc(made->former_ids, made->former_count + 1,
+                                                 sizeof *made->former_ids);
+                made->former_ids[made->former_count++] =
+                    (leat__former_id){id == 0 ? 1 : id, number};
+                if (from->kind == LEAT__NODE_OP && from->as.op.class == &leat__op_key_by)
+                    break; /* it has one output */
+            }
+    free(layout);
+}
+
+/* One that could be of two operators is of none: such a record is refused. */
+static void settle_former_ids(const leat__run *run, leat__repartition *made)
+{
+    size_t kept = 0;
+    if (made->former_count != 0)
+        qsort(made->former_ids, made->former_count, sizeof *made->former_ids, by_id);
+    for (size_t i = 0; i < made->former_count;) {
+        size_t next = i + 1;
+        bool clear = true;
+        for (; next < made->former_count && made->former_ids[next].id == made->former_ids[i].id;
+             next++)
+            clear &= run->graph->plan.edges[made->former_ids[next].edge].to_node ==
+                     run->graph->plan.edges[made->former_ids[i].edge].to_node;
+        if (clear)
+            made->former_ids[kept++] = made->former_ids[i];
+        i = next;
+    }
+    made->former_count = kept;
+}
+
+/* ------------------------------------------------------------------ all of it */
 
 static void add_sender(const leat__run *run, leat__repartition *to, const leat__edge *edge)
 {
@@ -112,8 +217,10 @@ static leat__repartition *make_repartition(const leat__run *run, const leat__sta
         if (plan->edges[e].to_stage != stage->number)
             continue;
         made->edge_ids[e] = edge_id(run, &plan->edges[e]);
+        add_former_ids(run, made, (uint32_t)e);
         add_sender(run, made, &plan->edges[e]);
     }
+    settle_former_ids(run, made);
     return made;
 }
 
@@ -163,7 +270,7 @@ leat_status leat__repartitions_open(leat__run *run, leat_error *error)
         return LEAT_OK;
     run->repartitions = leat__calloc(plan->stage_count + 1, sizeof(*run->repartitions));
     for (uint32_t s = 0; s < plan->stage_count && status == LEAT_OK; s++) {
-        if (fed_in_memory(run, s))
+        if (!leat__fed_through_log(run, s))
             continue;
         leat__repartition *made = run->repartitions[s] = make_repartition(run, &plan->stages[s]);
         status = check_size(made, error);
@@ -181,6 +288,7 @@ void leat__repartitions_close(leat__run *run)
             continue;
         leat__free(each->topic);
         leat__free(each->edge_ids);
+        leat__free(each->former_ids);
         leat__free(each->senders);
         leat__free(each);
     }

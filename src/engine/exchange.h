@@ -50,12 +50,18 @@ typedef struct leat__sender_stage { /* one that feeds the topic */
     bool may_end; /* it has sources that do, in this run (W5) */
 } leat__sender_stage;
 
+typedef struct leat__former_id {
+    uint32_t id, edge;
+} leat__former_id;
+
 /* The topic of one receiving stage. */
 struct leat__repartition {
     leat__node node; /* what the source of a receiving task shows of itself: a log source */
     char *topic;
     uint32_t stage, partition_count;
-    uint32_t *edge_ids; /* by number of the edge; 0: leads elsewhere */
+    uint32_t *edge_ids;          /* by number of the edge; 0: leads elsewhere */
+    leat__former_id *former_ids; /* of format 1, ascending */
+    size_t former_count;
     leat__sender_stage *senders;
     size_t sender_count;
 };
@@ -64,6 +70,12 @@ struct leat__repartition {
 /* Which stages are fed through the log, and their topics: made if missing, checked if not. */
 leat_status leat__repartitions_open(leat__run *run, leat_error *error);
 void leat__repartitions_close(leat__run *run);
+/* What comes to the stage comes through the log: also before its topic is open. */
+bool leat__fed_through_log(const leat__run *run, uint32_t stage);
+/* The edge that a record of this format was sent along; UINT32_MAX: one that the job has no more.
+ */
+uint32_t leat__edge_of(const leat__run *run, const leat__repartition *through, uint8_t format,
+                       uint32_t id);
 /* NULL: the stage has a source, or is fed in memory. */
 const leat__repartition *leat__repartition_of(const leat__run *run, uint32_t stage);
 /* The topic whose assigned partitions tell where the stage's tasks run; NULL: all of them here. */

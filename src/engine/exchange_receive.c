@@ -286,15 +286,6 @@ static bool damaged(leat__task *task, const leat_log_record *in, leat_status sta
     return false;
 }
 
-static uint32_t edge_of(const leat__task *task, uint32_t id)
-{
-    size_t count = task->run->graph->plan.edge_count;
-    for (uint32_t e = 0; e < count; e++)
-        if (task->source->inlet->from->edge_ids[e] == id)
-            return e;
-    return UINT32_MAX;
-}
-
 /* By the policy of the operator that it is for. */
 static bool put_aside(leat__task *task, const waiting *taken, const leat_error *error)
 {
@@ -306,9 +297,11 @@ static bool put_aside(leat__task *task, const waiting *taken, const leat_error *
 }
 
 /* The record points into `in`, which lives until the next poll. */
-static bool take_data(leat__task *task, group *g, leat_log_record *in, leat__reader *reader)
+static bool take_data(leat__task *task, group *g, leat_log_record *in, leat__reader *reader,
+                      uint8_t format)
 {
-    uint32_t edge = edge_of(task, leat__read_u32(reader));
+    uint32_t edge =
+        leat__edge_of(task->run, task->source->inlet->from, format, leat__read_u32(reader));
     int64_t timestamp_ms = leat__read_zigzag(reader);
     if (reader->failed)
         return damaged(task, in, LEAT_ECORRUPT, "the record ends too early");
@@ -414,7 +407,7 @@ static bool take(leat__task *task, group *g, leat_log_record *in)
                        "an unknown format; run the version that wrote it (R26)");
     uint8_t kind = leat__read_u8(&reader);
     if (kind == LEAT__EXCHANGE_DATA && !reader.failed)
-        return take_data(task, g, in, &reader);
+        return take_data(task, g, in, &reader, format);
     if (kind != LEAT__EXCHANGE_TIME || reader.failed)
         return damaged(task, in, LEAT_ECORRUPT, "not a record of an exchange");
     return push_group(task, g) &&

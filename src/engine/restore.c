@@ -39,7 +39,7 @@
 
 /* R14: never 4 bytes; no slot's key begins with 0 */
 const leat_str leat__seal_key = {"\0leat.seal", 10};
-enum { SEAL_FORMAT = 3, SEAL_HAS_SOURCE = 1, SEAL_IS_WEAK = 2 };
+enum { SEAL_FORMAT = 3, SEAL_HAS_SOURCE = 1, SEAL_IS_WEAK = 2, SEAL_OWNER_AT = 50 };
 
 typedef struct seal {
     uint64_t incarnation, epoch, previous;
@@ -53,11 +53,15 @@ typedef struct seal {
 
 /* Topic names join job and stage with a hyphen, which both may contain: "a-b", "c" and "a", "b-c"
  * would share a changelog. */
-static uint64_t owner_of(const leat__task *task)
+static uint64_t owner_named(const char *job, const char *stage)
 {
-    const char *job = task->run->graph->opts.name, *stage = task->stage->name;
     uint64_t both[2] = {leat__hash64(job, strlen(job)), leat__hash64(stage, strlen(stage))};
     return leat__hash64((const char *)both, sizeof(both)) | 1;
+}
+
+static uint64_t owner_of(const leat__task *task)
+{
+    return owner_named(task->run->graph->opts.name, task->stage->name);
 }
 
 static bool is_weak(const leat__run *run)
@@ -126,6 +130,17 @@ static bool seal_read(const leat__task *task, const leat_log_record *record, sea
     out->source_topic_id = format < 3 ? 0 : leat__read_u64(&reader);
     out->changelog_id = format < 3 ? 0 : leat__read_u64(&reader);
     return !reader.failed && format >= 1 && format <= SEAL_FORMAT;
+}
+
+bool leat__seal_is_of(leat_str value, const char *job, const char *stage)
+{
+    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    uint8_t format = leat__read_u8(&reader);
+    for (size_t skipped = 1; skipped < SEAL_OWNER_AT; skipped++)
+        (void)leat__read_u8(&reader);
+    if (reader.failed || format == 1) /* that did not say */
+        return !reader.failed;
+    return leat__read_u64(&reader) == owner_named(job, stage) && !reader.failed;
 }
 
 /* ------------------------------------------------------------------ restore */

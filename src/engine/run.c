@@ -13,6 +13,7 @@
 #include "engine/exchange.h"
 #include "engine/members.h"
 #include "engine/memory.h"
+#include "engine/operators.h"
 #include "engine/placed.h"
 #include "engine/refusals.h"
 #include "engine/snapshots.h"
@@ -70,33 +71,8 @@ const char *leat__source_topic(const leat__run *run, const leat__node *node)
 
 /* ------------------------------------------------------------------ topics */
 
-leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
-                               leat_topic_opts *opts, leat_error *error)
-{
-    leat__asking asking = {0};
-    leat_error missing = {0};
-    leat_status status;
-    do {
-        leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
-        status = leat_topic_describe(run->log, topic, opts, &missing);
-        if (status == LEAT_ENOTFOUND) {
-            status = leat_topic_create(run->log, topic, wanted, &missing);
-            if (status == LEAT_OK || status == LEAT_EEXISTS) /* another process was quicker */
-                status = leat_topic_describe(run->log, topic, opts, &missing);
-            if (status == LEAT_ENOTFOUND) { /* and not everybody in the log has heard of it yet */
-                status = missing.status = LEAT_EAGAIN;
-                missing.recovery = LEAT_RECOVERY_RETRY;
-            }
-        }
-    } while (leat__ask_again(run, &asking, status, &missing));
-    if (status != LEAT_OK && error != NULL)
-        *error = missing;
-    leat__watch_end(run);
-    return status;
-}
-
-/* The same, with the wanted partitions if `exact`; else any number is fine. *count and *id, which
- * may be NULL, get what it has. */
+/* leat__find_or_make with the wanted partitions if `exact`; else any number is fine. *count and
+ * *id, which may be NULL, get what it has. */
 static leat_status ensure_topic(leat__run *run, const char *topic, const leat_topic_opts *wanted,
                                 bool exact, uint32_t *count, uint64_t *id, leat_error *error)
 {
@@ -305,7 +281,9 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
     leat_status status = source_topics(run, counts, error);
     if (status == LEAT_OK) {
         count_partitions(run, counts);
-        status = other_topics(run, error);
+        status = leat__operators_open(run, error);
+        if (status == LEAT_OK)
+            status = other_topics(run, error);
         if (status == LEAT_OK)
             status = leat__repartitions_open(run, error);
         if (status == LEAT_OK)

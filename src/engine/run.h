@@ -297,9 +297,6 @@ extern _Thread_local const leat_job *leat__job_of_thread;
 /* run.c */
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
 const char *leat__source_topic(const leat__run *run, const leat__node *node);
-/* Makes sure that the topic exists; *opts gets what it is. */
-leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
-                               leat_topic_opts *opts, leat_error *error);
 void leat__run_fail(leat__run *run, const leat_error *error); /* first error wins; any thread */
 /* Every 30 s: a topic with another number of partitions than at the start ends the job, as records
  * of the new ones would not be read. */
@@ -334,6 +331,9 @@ leat_status leat__restore_tick(const leat__task *task, uint64_t records, int64_t
  * literal. */
 leat_status leat__ask_bounds(leat__run *run, const char *what, const char *topic,
                              uint32_t partition, int64_t *begin, int64_t *end, leat_error *error);
+/* Makes sure that the topic exists; *opts gets what it is. */
+leat_status leat__find_or_make(leat__run *run, const char *topic, const leat_topic_opts *wanted,
+                               leat_topic_opts *opts, leat_error *error);
 leat_status leat__ask_committed(leat__run *run, const char *topic, uint32_t partition,
                                 leat_log_offset *offset, leat_error *error);
 typedef struct leat__asking {
@@ -360,6 +360,8 @@ leat_status leat__task_restore(leat__task *task, leat_error *error);
 enum { LEAT__SEAL_BYTES = 82 };
 void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle);
 extern const leat_str leat__seal_key;
+/* False: it says that it is of another job or stage, or is no seal. */
+bool leat__seal_is_of(leat_str value, const char *job, const char *stage);
 /* task.c */
 static inline void leat__keep_watermark(leat__task *task, int64_t watermark_ms)
 {

@@ -291,7 +291,7 @@ static bool take_name(leat__draft *draft, const char *name)
     const char *title = kind_title(draft->node.kind);
     if (!leat__build_name_ok(graph, title, title, name))
         return false;
-    draft->node.name = leat__build_text(graph, name);
+    draft->node.name = draft->node.stable_name = leat__build_text(graph, name);
     for (size_t i = 0; i < graph->node_count; i++)
         if (strcmp(graph->nodes[i].name, name) == 0)
             return leat__build_fail(draft, LEAT_EGRAPH,

@@ -34,6 +34,9 @@ typedef struct leat__node {
     uint32_t id;
     leat__node_kind kind;
     const char *name;
+    /* the name; of a key_by, whose name is made up, what it says of its input: "INPUT/OUTPUT by
+     * FIELD" and an ordinal among equals */
+    const char *stable_name;
     leat__input inputs[2];
     size_t input_count;
     const leat_type *type;            /* of its main output (sources, ops), of its input (sinks) */
@@ -67,8 +70,10 @@ typedef struct leat__edge { /* between stages */
 
 typedef struct leat__stage {
     uint32_t number;
-    const char *name; /* of its first keyed operator, else of its first node: the changelog's */
-    uint16_t state_number; /* murmur2(name) & 0xffff, unique in the job */
+    /* of its first keyed operator, else of its first node; once the log is open the one that its
+     * operators' state is stored under (engine/operators.h): the changelog's and the exchange's */
+    const char *name;
+    uint16_t state_number; /* in the database: murmur2(name) & 0xffff or the next that is free */
     uint32_t *nodes;       /* ids in topological order; the place is the operator's number (T2) */
     size_t node_count;
     /* 0: known when the log is open. With a source it is then its topic's; behind a HASH exchange

@@ -6,6 +6,7 @@
  * Slots get their full names here, "operator/slot", as they stand on disk.
  */
 #include "graph/builder.h"
+#include <inttypes.h>
 #include <string.h>
 
 static leat_stream needs_function(leat__draft *draft)
@@ -94,8 +95,17 @@ leat_stream leat_union(leat_stream a, const char *name, leat_stream b)
     return leat__build_done(&draft);
 }
 
-/* key_by has no name of its own: "key-by-item", made unique and kept to the alphabet of names. */
-static void key_by_name(leat__graph *graph, const char *field, char name[64])
+static bool name_taken(const leat__graph *graph, const char *name)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* key_by has no name of its own: "key-by-item", made unique and kept to the alphabet of names. It
+ * is for people: nothing is stored under it (S6). */
+static void key_by_name(const leat__graph *graph, const char *field, char name[64])
 {
     int length = snprintf(name, 40, "key-by-%s", field);
     if (length > 39)
@@ -103,11 +113,27 @@ static void key_by_name(leat__graph *graph, const char *field, char name[64])
     for (int i = 0; i < length; i++)
         if (!leat__name_character(name[i]))
             name[i] = '_';
+    for (uint32_t number = 2; name_taken(graph, name); number++)
+        (void)snprintf(name + length, 24, ".%" PRIu32, number);
+}
+
+static const char *key_by_stable_name(leat__draft *draft, const char *field)
+{
+    leat__graph *graph = draft->graph;
+    const leat__input *from = &draft->node.inputs[0];
+    char text[512];
+    size_t equals = 0;
+    int length = snprintf(text, sizeof text - 24, "%s/%" PRIu32 " by %s",
+                          graph->nodes[from->node].stable_name, from->output, field);
+    if (length > (int)sizeof text - 25)
+        length = (int)sizeof text - 25;
     for (size_t i = 0; i < graph->node_count; i++)
-        if (strcmp(graph->nodes[i].name, name) == 0) {
-            (void)snprintf(name + length, 24, ".%zu", graph->node_count);
-            break;
-        }
+        equals += strncmp(graph->nodes[i].stable_name, text, (size_t)length) == 0 &&
+                  (graph->nodes[i].stable_name[length] == '\0' ||
+                   graph->nodes[i].stable_name[length] == '#');
+    if (equals != 0)
+        (void)snprintf(text + length, 24, "#%zu", equals + 1);
+    return leat__build_text(graph, text);
 }
 
 leat_stream leat_key_by(leat_stream in, const char *field)
@@ -122,6 +148,7 @@ leat_stream leat_key_by(leat_stream in, const char *field)
     if (key == NULL)
         return leat__build_nothing(&draft);
     draft.node.as.op.config.key = key;
+    draft.node.stable_name = key_by_stable_name(&draft, key->name);
     draft.node.key_of = leat_str_from(key->name);
     return leat__build_done(&draft);
 }

@@ -217,28 +217,21 @@ static leat__stage *stage_numbered(leat__plan *plan, uint16_t number, const leat
     return NULL;
 }
 
-/* Two stages of one number would share their keys on disk.  Only those with state have any there,
- * and theirs must follow from the name alone, so that a restarted job finds it. */
-static leat_status number_stages(leat__plan *plan, leat_error *error)
+/* Two stages of one number would share their keys on disk.  Where a job has state already, its
+ * stages get the numbers that it is stored under when the log is open (engine/operators.h). */
+static void number_stages(leat__plan *plan)
 {
     for (size_t i = 0; i < plan->stage_count; i++) {
         leat__stage *stage = &plan->stages[i];
         stage->state_number = (uint16_t)(leat__murmur2(stage->name, strlen(stage->name)) & 0xffff);
     }
-    for (size_t i = 0; i < plan->stage_count; i++) {
-        leat__stage *stage = &plan->stages[i];
-        const leat__stage *other = stage_numbered(plan, stage->state_number, stage);
-        if (stage->has_state && other != NULL && other->has_state)
-            return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, stage->name,
-                              "the names '%s' and '%s' give the same number on disk; rename one",
-                              stage->name, other->name);
-    }
-    for (size_t i = 0; i < plan->stage_count; i++) {
-        leat__stage *stage = &plan->stages[i];
-        while (!stage->has_state && stage_numbered(plan, stage->state_number, stage) != NULL)
-            stage->state_number++;
-    }
-    return LEAT_OK;
+    for (int with_state = 0; with_state < 2; with_state++)
+        for (size_t i = 0; i < plan->stage_count; i++) {
+            leat__stage *stage = &plan->stages[i];
+            while (stage->has_state == (with_state != 0) &&
+                   stage_numbered(plan, stage->state_number, stage) != NULL)
+                stage->state_number++;
+        }
 }
 
 /* ------------------------------------------------------------------ the plan */
@@ -309,7 +302,8 @@ leat_status leat__graph_cut(const leat__graph *graph, leat__arena *arena, leat__
         describe_stage(&c, &plan->stages[i]);
         count_partitions(&c, &plan->stages[i]);
     }
-    return number_stages(plan, error);
+    number_stages(plan);
+    return LEAT_OK;
 }
 
 leat_status leat__graph_plan(leat__graph *graph, leat_error *error)

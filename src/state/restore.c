@@ -194,7 +194,7 @@ static leat_status into_database(leat__store *store, leat__cells *cells, leat__r
                                  leat_str key, leat_str value, leat_error *error)
 {
     const leat__backend_ops *ops = store->database->ops;
-    if (kind == LEAT__ROW_DIRECTORY && value.data != NULL) {
+    if (cells != NULL && kind == LEAT__ROW_DIRECTORY && value.data != NULL) {
         leat_status status = leat__directory_row(cells, value, error);
         if (status != LEAT_OK)
             return status;
@@ -228,10 +228,10 @@ leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value
     if (store->restored == NULL)
         begin(store);
     leat__cells *cells = leat__cells_by_id(store, row.kind, row.id);
-    if (cells == NULL)
-        return LEAT_OK; /* another stage's, or a slot that the program no longer has */
-    if (store->durable)
+    if (store->durable) /* also of a slot that the program does not have now: S6 */
         return into_database(store, cells, row.kind, key, value, error);
+    if (cells == NULL)
+        return LEAT_OK;
     return into_memory(store, cells, &row, key, value, error);
 }
 

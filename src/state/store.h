@@ -191,6 +191,8 @@ leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value
                                 leat_error *error);
 leat_status leat__store_restored(leat__store *store, int64_t position, int64_t at_ms,
                                  leat_error *error); /* flush, load timers */
+/* A record of a changelog that names a slot or a timer, "operator/slot"; lent as the record is. */
+bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot);
 /* Drops everything not applied (R10). ROCKSDB: the cache; MEMORY: everything; restore from the
  * changelog again. */
 leat_status leat__store_rewind(leat__store *store, leat_error *error);

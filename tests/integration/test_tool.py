@@ -371,6 +371,23 @@ class WithAJob(ToolCase):
         one = self.leat("state", "--state-dir", self.state, "--key", "u1", "--state", "count/acc")
         self.assertEqual(len(tool.json_lines(one.stdout)), 1)
 
+    def test_operators_are_listed_and_given_up(self): # S6
+        rows = tool.json_lines(self.leat("operators", "--log", self.log, "user-counts",
+                                         "--json").stdout)
+        self.assertEqual(rows, [{"operator": "count", "stored": "state", "stage": "count",
+                                 "key": "user_id"}])
+        self.leat("operators", "--log", self.log, "--drop", "count", "user-counts", expect=83)
+        tool.end(self.job)
+        self.says_no(self.leat("operators", "--log", self.log, "--drop", "cont", "user-counts",
+                               expect=72), "nothing is stored")
+        self.leat("operators", "--log", self.log, "--rekey", "count", "user-counts")
+        self.assertIn("-", self.leat("operators", "--log", self.log, "user-counts").stdout)
+        job = ("user_counts", "--log", self.log, "--state-dir", self.state, "--until-end")
+        tool.run(*job)
+        self.assertIn("user_id", self.leat("operators", "--log", self.log, "user-counts").stdout)
+        self.leat("operators", "--log", self.log, "--drop", "count", "user-counts")
+        self.assertIn("give the operator another name", tool.run(*job, expect=65).stderr)
+
     def test_writing_says_who_holds_the_log(self):
         for arguments in (("produce", "--log", self.log, "t"),
                           ("topics", "--log", self.log, "--create", "x")):

@@ -7,7 +7,7 @@ import subprocess
 from sources import BIN, ROOT, Problems, files, text
 
 COMMANDS = {
-    "leat": ("topics", "produce", "consume", "offsets", "state", "explain", "version"),
+    "leat": ("topics", "produce", "consume", "offsets", "state", "operators", "explain", "version"),
     "leat-recommender": ("serve", "replay", "evaluate", "index"),
 }
 

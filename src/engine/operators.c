@@ -1,0 +1,438 @@
+/* engine/operators.c - the stored names of the plan's stages; operators.h has the picture. */
+#include "engine/operators.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log_line.h"
+#include "base/mem.h"
+#include "engine/exchange.h"
+#include <inttypes.h>
+
+/* R30: how often what was written is read again because another process was quicker */
+enum { ROUNDS_MAX = 5 };
+
+typedef struct finding {
+    leat__run *run;
+    leat__plan *plan;
+    leat__entries *entries;
+    const leat__entry **found; /* by stage: an operator's of it, NULL: none has state yet */
+    const char *beginner;      /* an operator that has no state yet; NULL: none */
+    const char *new_source;    /* a generator or array without a position; NULL: none */
+    leat_error *error;
+} finding;
+
+static const leat__node *node_at(const finding *f, const leat__stage *stage, size_t i)
+{
+    return &f->run->graph->nodes[stage->nodes[i]];
+}
+
+static bool has_state(const leat__node *node)
+{
+    return node->kind == LEAT__NODE_OP &&
+           (node->as.op.slot_count != 0 || node->as.op.timer_count != 0);
+}
+
+static bool has_position(const leat__node *node)
+{
+    return node->kind == LEAT__NODE_SOURCE_GENERATOR || node->kind == LEAT__NODE_SOURCE_ARRAY;
+}
+
+static const leat__node *node_named(const leat__graph *graph, const char *name)
+{
+    for (size_t n = 0; n < graph->node_count; n++)
+        if (strcmp(graph->nodes[n].name, name) == 0)
+            return &graph->nodes[n];
+    return NULL;
+}
+
+static char *key_of(const leat__node *node)
+{
+    return leat__strndup(node->key_of.data == NULL ? "" : node->key_of.data, node->key_of.length);
+}
+
+/* "leat operators --log LOG --drop NAME JOB" */
+static char *drop_command(const finding *f, const char *name)
+{
+    const leat_job_opts *opts = &f->run->graph->opts;
+    return leat__format("leat operators --log %s --drop %s %s",
+                        opts->log == NULL ? "LOG" : opts->log, name, opts->name);
+}
+
+/* ------------------------------------------------------------------ what the operators say */
+
+static leat_status check_key(const finding *f, const leat__node *node, const leat__entry *entry)
+{
+    char *key = key_of(node);
+    bool same = entry->key[0] == '\0' || strcmp(entry->key, key) == 0;
+    leat_status status = LEAT_OK;
+    if (!same)
+        status = leat__fail(f->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, node->name,
+                            "its state is kept by '%s' and the job keys it by '%s' now; key it as "
+                            "before or give the operator a new name (if only the field was "
+                            "renamed: leat operators --rekey %s)",
+                            entry->key, key, node->name);
+    leat__free(key);
+    return status;
+}
+
+static leat_status check_operator(finding *f, const leat__stage *stage, const leat__node *node)
+{
+    const leat__entry *entry = leat__entry_of(f->entries, node->name);
+    if (entry == NULL || entry->kind != LEAT__ENTRY_STATE) {
+        f->beginner = node->name;
+        return LEAT_OK;
+    }
+    if (entry->dropped)
+        return leat__fail(f->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, node->name,
+                          "had state in this job that was dropped; give the operator another name");
+    const leat__entry *other = f->found[stage->number];
+    if (other != NULL && strcmp(other->stage, entry->stage) != 0)
+        return leat__fail(f->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, node->name,
+                          "its state is stored in stage '%s' and that of '%s', which is keyed "
+                          "together with it now, in stage '%s': states are not moved; keep them "
+                          "apart as they were, or give one of them a new name",
+                          entry->stage, other->name, other->stage);
+    f->found[stage->number] = entry;
+    return check_key(f, node, entry);
+}
+
+/* The state of one stored stage can't be in two places. */
+static leat_status check_apart(const finding *f)
+{
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        for (size_t t = 0; t < s; t++)
+            if (f->found[s] != NULL && f->found[t] != NULL &&
+                strcmp(f->found[s]->stage, f->found[t]->stage) == 0)
+                return leat__fail(
+                    f->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, f->found[s]->name,
+                    "its state is stored in stage '%s' together with that of '%s', and the job has "
+                    "them apart now: states are not moved; key both as before, or give one of them "
+                    "a new name",
+                    f->found[s]->stage, f->found[t]->name);
+    return LEAT_OK;
+}
+
+static leat_status ask_operators(finding *f)
+{
+    leat_status status = LEAT_OK;
+    for (size_t s = 0; s < f->plan->stage_count && status == LEAT_OK; s++) {
+        const leat__stage *stage = &f->plan->stages[s];
+        for (size_t i = 0; i < stage->node_count && status == LEAT_OK; i++) {
+            const leat__node *node = node_at(f, stage, i);
+            if (has_state(node))
+                status = check_operator(f, stage, node);
+            if (has_position(node) && leat__entry_of(f->entries, node->name) == NULL)
+                f->new_source = node->name;
+        }
+    }
+    return status == LEAT_OK ? check_apart(f) : status;
+}
+
+/* ------------------------------------------------------------------ what is left over */
+
+static bool is_left_over(const finding *f, const leat__entry *entry, leat__entry_kind kind)
+{
+    if (entry->kind != kind || entry->dropped)
+        return false;
+    const leat__node *node = node_named(f->run->graph, entry->name);
+    return node == NULL || !(kind == LEAT__ENTRY_STATE ? has_state(node) : has_position(node));
+}
+
+/* Something begins from nothing while something else lost its owner: perhaps it is the same. */
+static leat_status left_over(const finding *f, const leat__entry *entry, const char *beginner,
+                             const char *what)
+{
+    char *command = drop_command(f, entry->name);
+    leat_status status = LEAT_OK;
+    if (beginner != NULL)
+        status = leat__fail(f->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, beginner,
+                            "would begin without %s, while that of '%s' is stored and the job has "
+                            "it no more; if it was renamed give it the old name, else give up "
+                            "what is stored: %s",
+                            what, entry->name, command);
+    else
+        leat__log_line(LEAT__WARN, "state",
+                       "job '%s': %s of '%s' is kept, the job has it no more; to give it up: %s",
+                       f->run->graph->opts.name, what, entry->name, command);
+    leat__free(command);
+    return status;
+}
+
+static leat_status check_left_over(const finding *f)
+{
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < f->entries->count && status == LEAT_OK; i++) {
+        const leat__entry *entry = &f->entries->all[i];
+        if (is_left_over(f, entry, LEAT__ENTRY_STATE))
+            status = left_over(f, entry, f->beginner, "state");
+        else if (is_left_over(f, entry, LEAT__ENTRY_POSITION))
+            status = left_over(f, entry, f->new_source, "a position");
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ names and numbers */
+
+static bool is_taken(const finding *f, const char *name, const leat__stage *but)
+{
+    for (size_t i = 0; i < f->entries->count; i++)
+        if (strcmp(f->entries->all[i].stage, name) == 0)
+            return true;
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        if (&f->plan->stages[s] != but && strcmp(f->plan->stages[s].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool number_taken(const finding *f, uint16_t number, const leat__stage *but)
+{
+    for (size_t i = 0; i < f->entries->count; i++)
+        if (f->entries->all[i].kind == LEAT__ENTRY_STATE && f->entries->all[i].number == number)
+            return true;
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        if (&f->plan->stages[s] != but && f->plan->stages[s].has_state &&
+            f->plan->stages[s].state_number == number)
+            return true;
+    return false;
+}
+
+static void give_name(const finding *f, leat__stage *stage, const char *name)
+{
+    if (strcmp(stage->name, name) == 0)
+        return;
+    char *copy = leat__arena_alloc(&f->run->job->graph.arena, strlen(name) + 1);
+    stage->name = memcpy(copy, name, strlen(name) + 1);
+}
+
+/* A stage without state that is fed through the log is known by any operator of it. */
+static const leat__entry *passing_entry(const finding *f, const leat__stage *stage)
+{
+    if (!leat__fed_through_log(f->run, stage->number))
+        return NULL;
+    for (size_t i = 0; i < stage->node_count; i++) {
+        const leat__entry *entry = leat__entry_of(f->entries, node_at(f, stage, i)->name);
+        if (entry == NULL || entry->kind != LEAT__ENTRY_PASSING)
+            continue;
+        bool claimed = false;
+        for (size_t s = 0; s < f->plan->stage_count; s++)
+            claimed |= f->found[s] != NULL && strcmp(f->found[s]->stage, entry->stage) == 0;
+        if (!claimed)
+            return entry;
+    }
+    return NULL;
+}
+
+static void name_new_stage(finding *f, leat__stage *stage)
+{
+    char name[LEAT__NAME_MAX + 16];
+    (void)snprintf(name, sizeof name, "%s", stage->name);
+    for (int i = 2; is_taken(f, name, stage); i++)
+        (void)snprintf(name, sizeof name, "%s.%d", stage->name, i);
+    give_name(f, stage, name);
+    stage->state_number = (uint16_t)(leat__murmur2(name, strlen(name)) & 0xffff);
+    while (stage->has_state && number_taken(f, stage->state_number, stage))
+        stage->state_number++;
+}
+
+static void name_stages(finding *f)
+{
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        if (f->found[s] == NULL)
+            f->found[s] = passing_entry(f, &f->plan->stages[s]);
+    for (size_t s = 0; s < f->plan->stage_count; s++) {
+        if (f->found[s] == NULL)
+            continue;
+        give_name(f, &f->plan->stages[s], f->found[s]->stage);
+        if (f->found[s]->kind == LEAT__ENTRY_STATE)
+            f->plan->stages[s].state_number = f->found[s]->number;
+    }
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        if (f->found[s] == NULL)
+            name_new_stage(f, &f->plan->stages[s]);
+        else if (f->found[s]->kind != LEAT__ENTRY_STATE)
+            while (f->plan->stages[s].has_state &&
+                   number_taken(f, f->plan->stages[s].state_number, &f->plan->stages[s]))
+                f->plan->stages[s].state_number++;
+}
+
+/* ------------------------------------------------------------------ records under way */
+
+typedef struct under_way {
+    const char *topic;
+    int64_t *from;
+    uint32_t count;
+    bool data;
+} under_way;
+
+static bool each_offset(void *arg, const leat_log_offset *offset)
+{
+    under_way *u = arg;
+    if (strcmp(offset->topic, u->topic) == 0 && offset->partition < u->count)
+        u->from[offset->partition] = offset->offset;
+    return true;
+}
+
+static bool each_record(void *arg, const leat_log_record *record)
+{
+    under_way *u = arg;
+    u->data = record->value.length < 2 || record->value.data[1] == LEAT__EXCHANGE_DATA;
+    return !u->data;
+}
+
+static leat_status check_topic(const finding *f, const char *stage)
+{
+    const leat__run *run = f->run;
+    char *topic = leat__format("%s-%s-repartition", run->graph->opts.name, stage);
+    under_way u = {.topic = topic};
+    leat_topic_opts opts = {0};
+    leat_error missing = {0};
+    leat_status status = leat_topic_describe(run->log, topic, &opts, &missing);
+    if (status == LEAT_OK) {
+        u.count = opts.partition_count;
+        u.from = leat__calloc(u.count, sizeof *u.from);
+        status = leat_log_group_offsets(run->log, run->graph->opts.name, each_offset, &u, f->error);
+        if (status == LEAT_OK)
+            status =
+                leat__read_all(run->log, f->run, topic, u.count, u.from, each_record, &u, f->error);
+    } else if (status == LEAT_ENOTFOUND) {
+        status = LEAT_OK;
+    } else {
+        *f->error = missing;
+    }
+    if (u.data)
+        status = leat__fail(f->error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, topic,
+                            "records are under way to stage '%s', which this version of the job "
+                            "has no more or feeds in memory: let the former version come to its "
+                            "end, then start this one",
+                            stage);
+    leat__free(u.from);
+    leat__free(topic);
+    return status;
+}
+
+static bool is_fed(const finding *f, const char *name)
+{
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        if (strcmp(f->plan->stages[s].name, name) == 0 &&
+            leat__fed_through_log(f->run, f->plan->stages[s].number))
+            return true;
+    return false;
+}
+
+static leat_status check_under_way(const finding *f)
+{
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < f->entries->count && status == LEAT_OK; i++) {
+        const char *stage = f->entries->all[i].stage;
+        bool asked = stage[0] == '\0' || is_fed(f, stage);
+        for (size_t j = 0; j < i && !asked; j++)
+            asked = strcmp(f->entries->all[j].stage, stage) == 0;
+        if (!asked)
+            status = check_topic(f, stage);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ writing it down */
+
+static void note_operator(finding *f, const leat__stage *stage, const leat__node *node)
+{
+    const leat__entry *entry = leat__entry_of(f->entries, node->name);
+    leat__entry_kind kind = has_state(node) ? LEAT__ENTRY_STATE : LEAT__ENTRY_PASSING;
+    char *key = key_of(node);
+    bool known = entry != NULL && entry->kind == kind && strcmp(entry->stage, stage->name) == 0 &&
+                 (kind != LEAT__ENTRY_STATE || strcmp(entry->key, key) == 0);
+    bool other =
+        kind == LEAT__ENTRY_PASSING &&
+        (!leat__fed_through_log(f->run, stage->number) || node->as.op.class == &leat__op_key_by ||
+         (entry != NULL && entry->kind == LEAT__ENTRY_STATE)); /* left over */
+    if (!known && !other)
+        leat__entry_set(leat__entry_change(f->entries, node->name), kind, stage->name,
+                        stage->state_number, key);
+    leat__free(key);
+}
+
+static void note(finding *f)
+{
+    for (size_t s = 0; s < f->plan->stage_count; s++) {
+        const leat__stage *stage = &f->plan->stages[s];
+        for (size_t i = 0; i < stage->node_count; i++) {
+            const leat__node *node = node_at(f, stage, i);
+            if (node->kind == LEAT__NODE_OP)
+                note_operator(f, stage, node);
+            else if (has_position(node) && leat__entry_of(f->entries, node->name) == NULL)
+                leat__entry_set(leat__entry_change(f->entries, node->name), LEAT__ENTRY_POSITION,
+                                "", 0, "");
+        }
+    }
+    for (size_t i = 0; i < f->entries->count; i++)
+        if (f->entries->all[i].contested) /* compaction would keep the later one */
+            (void)leat__entry_change(f->entries, f->entries->all[i].name);
+    if (f->entries->count != 0 && leat__entry_of(f->entries, LEAT__ENTRY_MARK_NAME) == NULL)
+        leat__entry_set(leat__entry_change(f->entries, LEAT__ENTRY_MARK_NAME), LEAT__ENTRY_MARK, "",
+                        0, ""); /* the last: it says that all of them are there */
+}
+
+static leat_status find(finding *f)
+{
+    leat_status status = ask_operators(f);
+    if (status == LEAT_OK)
+        status = check_left_over(f);
+    if (status != LEAT_OK)
+        return status;
+    name_stages(f);
+    status = check_under_way(f);
+    if (status == LEAT_OK)
+        note(f);
+    return status;
+}
+
+/* One reading, and what it leads to; *again: something was written, look what came of it. */
+static leat_status round_of(leat__run *run, leat__entries *entries, bool *again, leat_error *error)
+{
+    leat__plan *plan = &run->job->graph.plan;
+    leat_error missing = {0};
+    leat_status status =
+        leat__entries_read(entries, run->log, run, run->graph->opts.name, &missing);
+    if (status == LEAT_ENOTFOUND)
+        status = LEAT_OK;
+    if (status != LEAT_OK)
+        *error = missing;
+    if (status == LEAT_OK && leat__entry_of(entries, LEAT__ENTRY_MARK_NAME) == NULL)
+        status = leat__operators_adopt(run, entries, error);
+    if (status != LEAT_OK)
+        return status;
+    finding f = {.run = run, .plan = plan, .entries = entries, .error = error};
+    f.found = leat__calloc(plan->stage_count + 1, sizeof *f.found);
+    status = find(&f);
+    leat__free(f.found);
+    for (size_t i = 0; i < entries->count; i++)
+        *again |= entries->all[i].changed;
+    if (status != LEAT_OK || !*again)
+        return status;
+    const leat_topic_opts wanted = {.partition_count = 1, .compacted = true};
+    leat_topic_opts opts;
+    status = leat__find_or_make(run, entries->topic, &wanted, &opts, error);
+    if (status == LEAT_OK)
+        status = leat__entries_write(entries, run->log, run->env->now_ms(run->env->arg), error);
+    return status;
+}
+
+leat_status leat__operators_open(leat__run *run, leat_error *error)
+{
+    leat_error ignored;
+    if (error == NULL)
+        error = &ignored;
+    if (run->forgetful)
+        return LEAT_OK;
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        leat__entries entries = {0};
+        bool again = false;
+        leat_status status = round_of(run, &entries, &again, error);
+        leat__entries_free(&entries);
+        if (status != LEAT_OK || !again)
+            return status;
+    }
+    return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, run->graph->opts.name,
+                      "other processes of the job write other operators down at the same time; let "
+                      "all of them run the same version and start again");
+}

@@ -1,0 +1,89 @@
+/* engine/operators.h - where each operator's state lies: by its name, whatever stands beside it
+ * (S5).
+ *
+ *   JOB-operators, one partition, compacted        the plan                     the log
+ *     "count" ─► stored in stage "count"           stage [new, count]  ─found─► JOB-count-changelog
+ *     "daily" ─► stored in stage "count"           stage [daily, week] ─┘ JOB-count-repartition
+ *     "/"     ─► all that was there was found
+ *
+ * A stage of the plan is named by what happens to come first in it. What is stored bears a name
+ * too: its changelog, its rows in the database, its exchange. At a start each stage takes the
+ * stored name that its operators have; what has none joins it. A job that has no such topic yet was
+ * made by a version that named the stored stage by the first keyed operator: what is there is found
+ * from the changelogs themselves (operators_adopt.c), once.
+ *
+ * Refused, before anything is read or written: operators of one stage whose states lie apart, and
+ * those of one stored stage that are now apart; state that is keyed by another field; a new
+ * operator with state while state is left over whose operator is gone (it may have been renamed,
+ * and would begin from nothing); records under way to a stage that the job has no more.
+ *
+ * The key of a record is the operator's name; the value, numbers little endian:
+ *
+ *   offset size  field
+ *        0    1  format, 1 (R26)
+ *        1    1  kind: 0 an operator with state, 1 one without whose stage has an exchange, 2 a
+ *                generator or array (its position), 3 the mark "/"
+ *        2    1  bit 0: its state was dropped
+ *        3    4  revision: the highest holds; of the same one the first
+ *        7    2  number of the stored stage in the database
+ *        9    …  str stored stage; str the field by which it is keyed, empty: not known
+ *
+ * Processes that start at once find the same and write the same. If they do not, the first holds,
+ * and the others see it when they read again.
+ */
+#ifndef LEAT_ENGINE_OPERATORS_H
+#define LEAT_ENGINE_OPERATORS_H
+#include "engine/run.h"
+
+typedef enum leat__entry_kind {
+    LEAT__ENTRY_STATE = 0,
+    LEAT__ENTRY_PASSING, /* without state */
+    LEAT__ENTRY_POSITION,
+    LEAT__ENTRY_MARK,
+} leat__entry_kind;
+
+typedef struct leat__entry {
+    char *name, *stage, *key; /* key "": not known */
+    leat__entry_kind kind;
+    bool dropped, changed; /* changed: to be written */
+    bool contested;        /* another process wrote the same revision with other words */
+    uint32_t revision;
+    uint16_t number;
+} leat__entry;
+
+typedef struct leat__entries {
+    char *topic;
+    leat__entry *all;
+    size_t count;
+} leat__entries;
+
+#define LEAT__ENTRY_MARK_NAME "/" /* no operator's name */
+
+/* ------------------------------------------------------------------ operator_entry.c */
+/* Reads what the topic has; LEAT_ENOTFOUND: there is none. run NULL: a tool asks. */
+leat_status leat__entries_read(leat__entries *entries, leat_log *log, leat__run *run,
+                               const char *job, leat_error *error);
+/* Appends those that have changed, in their order. */
+leat_status leat__entries_write(leat__entries *entries, leat_log *log, int64_t now_ms,
+                                leat_error *error);
+void leat__entries_free(leat__entries *entries);
+leat__entry *leat__entry_of(const leat__entries *entries, const char *name);
+/* A new revision of it, made if it is missing; to be filled in. */
+leat__entry *leat__entry_change(leat__entries *entries, const char *name);
+void leat__entry_set(leat__entry *entry, leat__entry_kind kind, const char *stage, uint16_t number,
+                     const char *key);
+/* Reads partitions [0, count) from `from` (NULL: their beginnings) to where they end now. fn
+ * returns false to stop. */
+leat_status leat__read_all(leat_log *log, leat__run *run, const char *topic, uint32_t count,
+                           const int64_t *from,
+                           bool (*fn)(void *arg, const leat_log_record *record), void *arg,
+                           leat_error *error);
+
+/* ------------------------------------------------------------------ operators_adopt.c */
+/* What a version without the topic has left: entries for all that is found. */
+leat_status leat__operators_adopt(leat__run *run, leat__entries *entries, leat_error *error);
+
+/* ------------------------------------------------------------------ operators.c */
+/* Gives the stages of the plan their stored names and numbers; before their topics are opened. */
+leat_status leat__operators_open(leat__run *run, leat_error *error);
+#endif
