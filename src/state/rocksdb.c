@@ -6,6 +6,7 @@
  *
  * Writes go through the WAL without a sync: kill -9 loses nothing, and what a power failure takes
  * comes back from the changelog, as the position is in the same write (R6). */
+#include "base/descriptors.h"
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/log_line.h"
@@ -26,7 +27,6 @@ enum {
     FORMAT = 1,
     BLOCK_CACHE_BYTES = 8 << 20,
     WRITE_BUFFER_BYTES = 16 << 20,
-    OPEN_FILES_MAX = 256,
     BLOOM_BITS = 10,     /* 1 % of the gets of new keys read a block */
     READ_ONLY_TRIES = 5, /* files may vanish under a reader while the job compacts */
 };
@@ -304,7 +304,7 @@ static void set_options(rocks_database *rocks, const leat__database_opts *opts)
     rocksdb_options_set_memtable_whole_key_filtering(options, 1);
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, memtable_bloom_share);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
-    rocksdb_options_set_max_open_files(options, OPEN_FILES_MAX);
+    rocksdb_options_set_max_open_files(options, leat__descriptors_of_database());
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);

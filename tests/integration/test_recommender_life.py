@@ -43,7 +43,7 @@ class Life(unittest.TestCase):
             server = recommender.Server(self.dir)
             server.start()
             self.assertEqual(server.stop(number), 0)
-            self.assertEqual(server.errors, "")
+            self.assertRegex(server.errors, r"\A\S+ info  serve   \d+ descriptors [^\n]+\n\Z")
 
     def test_a_restart_keeps_everything(self):
         server = recommender.Server(self.dir)
@@ -178,7 +178,7 @@ class Life(unittest.TestCase):
         self.assertIn(status, (202, 503, 507))
         code = server.process.wait(30)
         errors = server.process.stderr.read()
-        self.assertEqual((code, len(errors.splitlines())), (28, 1), errors)
+        self.assertEqual((code, len(errors.splitlines())), (28, 2), errors) # and the descriptors
         self.assertIn("No space left", errors)
         shutil.copytree(disk + "/d", self.dir + "/larger")
         with recommender.Server(self.dir + "/larger") as server:

@@ -42,6 +42,13 @@ static http_slot *slot_of_thread(http_server *server)
     return current_slot = slot;
 }
 
+static connection_place *place_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info->socket_context;
+}
+
 static http_item *item_take(http_slot *slot, struct MHD_Connection *connection)
 {
     http_item *item = slot->free;
@@ -55,6 +62,7 @@ static http_item *item_take(http_slot *slot, struct MHD_Connection *connection)
         slot->all = item;
     }
     item->connection = connection;
+    item->place = place_of(connection);
     item->phase = HTTP_RECEIVING;
     item->allow = NULL;
     item->dropped_bytes = 0;
@@ -78,6 +86,7 @@ static void buffer_reuse(leat__buffer *buffer)
 static void item_give_back(http_item *item)
 {
     http_slot *slot = item->slot;
+    connection_waiting(item->place);
     atomic_fetch_sub_explicit(&slot->server->bodies_bytes, item->in.capacity, memory_order_relaxed);
     atomic_fetch_sub_explicit(&slot->server->open_requests, 1, memory_order_release);
     buffer_reuse(&item->in);
@@ -282,6 +291,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         return take_body(item, upload, length);
     }
     http_exchange *exchange = &item->exchange;
+    connection_working(item->place);
     if (item->phase == HTTP_REFUSED)
         return answer(item);
     if (item->phase == HTTP_WAITING) {
@@ -298,6 +308,28 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
             : NULL;
     exchange->route->handle(exchange, server->options.arg);
     return item->phase == HTTP_WAITING ? MHD_YES : answer(item);
+}
+
+/* Before a connection is taken up (H5); no connection is closed without on_connection. */
+static enum MHD_Result on_accept(void *arg, const struct sockaddr *address, socklen_t length)
+{
+    http_server *server = arg;
+    (void)address, (void)length;
+    return connections_admit(server->connections) ? MHD_YES : MHD_NO;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **place,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    http_server *server = arg;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        connections_closed(server->connections, *place);
+        *place = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *place = connections_opened(server->connections, info->connect_fd);
 }
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
@@ -339,17 +371,26 @@ leat_status http_server_start(http_server **out, const http_options *options, le
     if (server->options.thread_count == 0)
         server->options.thread_count = 1;
     pthread_mutex_init(&server->lock, NULL);
+    if (server->options.connections_max == 0)
+        server->options.connections_max = HTTP_CONNECTIONS_MAX;
+    server->connections = connections_new(server->options.connections_max);
     unsigned pool = server->options.thread_count > 1 ? server->options.thread_count : 0;
+    /* each thread has its part of it, and would leave new connections waiting at its bound: ours is
+     * in on_accept */
+    unsigned most =
+        (server->options.connections_max + HTTP_CONNECTIONS_SPARE) * server->options.thread_count;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        on_request, server, MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
-        NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, 0, on_accept,
+        server, on_request, server, MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)HTTP_CONNECTION_TIMEOUT_S,
         pool > 0 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, pool, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(options->listen_fd);
+        connections_free(server->connections);
         pthread_mutex_destroy(&server->lock);
         leat__free(server);
         return leat__fail(error, LEAT_EIO, LEAT_RECOVERY_FATAL, "--listen",
@@ -369,6 +410,11 @@ void http_server_quiesce(http_server *server)
     (void)shutdown(server->options.listen_fd, SHUT_RDWR);
 }
 
+void http_server_connections(http_server *server, connection_counts *counts)
+{
+    connections_count(server->connections, counts);
+}
+
 uint64_t http_server_open_requests(http_server *server)
 {
     return atomic_load_explicit(&server->open_requests, memory_order_acquire);
@@ -380,6 +426,7 @@ void http_server_stop(http_server *server)
         return;
     http_server_quiesce(server);
     MHD_stop_daemon(server->daemon);
+    connections_free(server->connections);
     for (http_slot *slot = server->slots, *next; slot != NULL; slot = next) {
         next = slot->next;
         slot_free(slot);

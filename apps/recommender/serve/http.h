@@ -11,9 +11,10 @@
  * H4 Without access tokens only loopback addresses are served, and a page of another origin can't
  *    make a browser on this machine write (403).
  * H5 Bodies, their sum, connections and paths are bounded; what is over the bound is refused with
- *    413, 503 or 414, never buffered. */
+ *    413, 503 or 414, never buffered. Connections that wait make room for new ones. */
 #ifndef RECOMMENDER_HTTP_H
 #define RECOMMENDER_HTTP_H
+#include "apps/recommender/serve/connections.h"
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/histogram.h"
@@ -64,6 +65,7 @@ typedef struct http_options {
     void *(*worker_new)(void *arg); /* once per server thread */
     void (*worker_free)(void *worker);
     bool allow_any_origin;
+    uint32_t connections_max; /* 0: 4000 */
 } http_options;
 
 LEAT_MUST_CHECK leat_status http_server_start(http_server **server, const http_options *options,
@@ -106,6 +108,7 @@ typedef struct http_counts {
     leat__histogram duration_us; /* from the complete request to the complete answer's queueing */
 } http_counts;
 int http_status_of_slot(unsigned slot); /* 0: no such slot */
+void http_server_connections(http_server *server, connection_counts *counts);
 /* Sums over threads into *counts (zeroed first); route == route_count: requests without a route. */
 void http_server_counts(http_server *server, size_t route, http_counts *counts);
 

@@ -8,7 +8,8 @@
 #include "apps/recommender/serve/http.h"
 
 enum {
-    HTTP_CONNECTIONS_MAX = 4000,
+    HTTP_CONNECTIONS_MAX = 4000,     /* unless the options say less */
+    HTTP_CONNECTIONS_SPARE = 64,     /* above the bound: being closed */
     HTTP_CONNECTION_BYTES = 8 << 10, /* head and a piece of the body; cleared for each request */
     HTTP_CONNECTION_TIMEOUT_S = 60,
     HTTP_KEPT_BUFFER_BYTES = 64 << 10, /* a pooled exchange keeps buffers up to this size */
@@ -34,6 +35,7 @@ typedef struct http_item {  /* an exchange and what the handler need not see */
     http_exchange exchange; /* first */
     http_slot *slot;
     struct MHD_Connection *connection;
+    connection_place *place; /* of the connection among all */
     struct http_item *next_free, *next_all;
     leat__buffer in, out;
     leat__arena arena;
@@ -45,6 +47,7 @@ typedef struct http_item {  /* an exchange and what the handler need not see */
 struct http_server {
     http_options options;
     struct MHD_Daemon *daemon;
+    connections *connections;
     _Atomic bool quiesced;
     _Atomic uint64_t open_requests;
     _Atomic size_t bodies_bytes;

@@ -154,8 +154,24 @@ static void index_metrics(leat__buffer *out, const api *self, const api_worker *
            (double)popularity_memory_bytes(known->popular, slot));
 }
 
+static void connection_metrics(leat__buffer *out, const api *self)
+{
+    connection_counts counts;
+    http_server_connections(self->http, &counts);
+    single(out, "leat_http_connections", "gauge", "Open connections.", (double)counts.open);
+    single(out, "leat_http_connections_max", "gauge",
+           "How many there may be, from the limit of open files.", (double)counts.most);
+    family(out, "leat_http_connections_closed_total", "counter",
+           "Connections closed at that bound: idle ones for new ones, and new ones.");
+    leat__buffer_format(out,
+                        "leat_http_connections_closed_total{reason=\"idle\"} %llu\n"
+                        "leat_http_connections_closed_total{reason=\"refused\"} %llu\n",
+                        (unsigned long long)counts.evicted, (unsigned long long)counts.refused);
+}
+
 static void http_metrics(leat__buffer *out, const api *self)
 {
+    connection_metrics(out, self);
     http_counts *counts = leat__calloc(api_route_count + 1, sizeof *counts);
     for (size_t route = 0; route <= api_route_count; route++)
         http_server_counts(self->http, route, &counts[route]);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "apps/recommender/serve/api.h"
+#include "apps/recommender/serve/descriptors.h"
 #include "apps/recommender/serve/listen.h"
 #include "base/env.h"
 #include "base/error.h"
@@ -28,6 +29,7 @@ typedef struct server {
     const server_options *options;
     api api;
     listener listener;
+    descriptors descriptors;
     int signals, ended; /* signalfd, eventfd */
     pthread_t job_thread;
     bool job_running;
@@ -99,6 +101,7 @@ static void on_committed(void *arg, const leat_log_record *record)
 static void print_ready(const server *self)
 {
     const leat_env *env = leat__env_system();
+    descriptors_tell(&self->descriptors);
     printf("ready %s (pid %ld, %.0f ms)\n", self->listener.url, (long)getpid(),
            (double)(env->monotonic_us(env->arg) - self->api.started_us) / 1e3);
     fflush(stdout);
@@ -151,6 +154,7 @@ static leat_status start_http(server *self, leat_error *error)
         .worker_new = api_worker_new,
         .worker_free = api_worker_free,
         .allow_any_origin = self->options->allow_any_origin,
+        .connections_max = self->descriptors.connections,
     };
     self->listener.fd = -1; /* the server closes it */
     return http_server_start(&self->api.http, &http, error);
@@ -165,7 +169,9 @@ static leat_status start(server *self, leat_error *error)
     settings.on_committed_arg = self;
     settings.lease_ms = self->api.max_staleness_ms = options->max_staleness_ms;
     self->api.refuse_stale = options->refuse_stale;
-    leat_status status = listen_on(options->listen, &self->listener, error);
+    leat_status status = descriptors_divide(&self->descriptors, error);
+    if (status == LEAT_OK)
+        status = listen_on(options->listen, &self->listener, error);
     if (status == LEAT_OK && settings.advertise == NULL && settings.log_url != NULL &&
         strncmp(settings.log_url, "kafka:", 6) == 0) /* there may be more of us */
         settings.advertise = self->listener.url + strlen("http://");

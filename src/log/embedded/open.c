@@ -8,6 +8,7 @@
  *
  * Memory: two write buffers of 8 MiB at most, 4 MiB of cache for blocks, indexes and filters.
  */
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"
@@ -40,6 +41,7 @@ static void make_options(embedded_log *log)
     rocksdb_options_set_max_write_buffer_number(options, 2);
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    rocksdb_options_set_max_open_files(options, leat__descriptors_of_database());
     /* records are written once, in order: merging files early only writes them again */
     rocksdb_options_set_level0_file_num_compaction_trigger(options, 8);
     rocksdb_options_set_max_total_wal_size(options, 4 * WRITE_BUFFER_BYTES);
