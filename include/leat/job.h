@@ -133,6 +133,11 @@ typedef struct leat_job_opts {
      * same bound holds at the start: time that was committed beyond it begins again at the clock.
      * 0: 1 hour; LEAT_TIME_MAX: no bound */
     int64_t max_ahead_ms;
+    /* R31: input waits, and for so long no epoch was committed, nothing restored, nothing heard of
+     * the group: the process says where each task stands and ends with exit code 75. A callback may
+     * take ten times as long, and is named meanwhile; a call into the log has limits of its own
+     * (R3). 0: 60 s */
+    int64_t stall_limit_ms;
 } leat_job_opts;
 
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
@@ -519,6 +524,7 @@ typedef struct leat_job_stats {
     uint64_t snapshots, snapshot_failures;
     int64_t snapshot_at_ms, snapshot_took_ms;
     uint64_t snapshot_bytes;
+    int64_t stalled_ms; /* for how long nothing has moved although something waits (R31); 0: not */
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
 /* How far time is in the key's partition of an operator, so that who takes records in can say at

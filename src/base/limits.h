@@ -20,6 +20,8 @@ enum {
     LEAT__LOG_CALL_MS = 120000,         /* R3: a call into the log at the start, or a rebalance */
     LEAT__REFUSED_MAX = 1024,           /* R19: records refused by the log and not got over yet */
     LEAT__CLOCK_STEP_MS = 2000,         /* W7: more than a clock is slewed between two looks */
-    LEAT__CHANNEL_BATCHES = 64,         /* batches in flight between two tasks */
+    LEAT__STALL_MS = 60000, /* R31: longer than any pause of a sound job, a takeover included */
+    LEAT__STALL_CALLBACK_LIMITS = 10, /* R31: a callback is the user's, and may be slow */
+    LEAT__CHANNEL_BATCHES = 64,       /* batches in flight between two tasks */
 };
 #endif

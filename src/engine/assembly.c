@@ -446,6 +446,7 @@ void leat__disassemble(leat__run *run)
     atomic_store(&run->active_since_us, 0);
     atomic_store(&run->buffered_bytes, 0);
     atomic_store(&run->waiting, 0);
+    atomic_store(&run->inlets_waiting, 0);
     run->deferred_bytes = 0;
     pthread_rwlock_unlock(&run->assembly_lock);
 }

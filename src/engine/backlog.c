@@ -33,10 +33,14 @@ static void set_waiting(leat__task *task, int64_t waiting)
 {
     leat__run *run = task->run;
     leat__source *source = task->source;
-    int64_t change = waiting - source->waiting;
+    int64_t change = waiting - atomic_load_explicit(&source->waiting, memory_order_relaxed);
     if (change == 0)
         return;
-    source->waiting = waiting;
+    atomic_store_explicit(&source->waiting, waiting, memory_order_relaxed);
+    if (source->inlet != NULL) { /* only for the watchdog (R31) */
+        atomic_fetch_add(&run->inlets_waiting, change);
+        return;
+    }
     int64_t before = atomic_fetch_add(&run->waiting, change);
     if (is_behind(run, before) && !is_behind(run, before + change))
         leat__doorbell_ring(&run->bell);
@@ -55,7 +59,8 @@ static int64_t position_of(const leat__task *task)
 void leat__backlog_read(leat__task *task, bool nothing)
 {
     leat__source *source = task->source;
-    int64_t position = nothing && source->waiting != 0 ? position_of(task) : source->offset;
+    int64_t position =
+        nothing && atomic_load(&source->waiting) != 0 ? position_of(task) : source->offset;
     if (source->known_end - position < behind_records(task->run)) {
         int64_t end = leat__log_reader_end(source->reader, source->topic, task->partition);
         if (end > source->known_end)

@@ -187,6 +187,7 @@ static leat_status transact(commit *c, leat_error *error)
 static leat_status transact_watched(commit *c, leat_error *error)
 {
     leat__run *run = c->run;
+    leat__does(run, LEAT__DOES_COMMIT);
     leat__watch(run, "commit", run->graph->opts.transaction_timeout_ms + LEAT__COMMIT_GRACE_MS);
     leat_status status = transact(c, error);
     leat__watch_end(run);
@@ -197,6 +198,7 @@ static leat_status apply(commit *c, leat_error *error)
 {
     leat__run *run = c->run;
     leat__apply *applies = leat__calloc(run->task_count + 1, sizeof(*applies));
+    leat__does(run, LEAT__DOES_APPLY);
     size_t count = 0, bytes = 0;
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
@@ -235,7 +237,7 @@ static void deliver_fn(const leat__node *node, leat__arena *arena, leat_str valu
     leat__arena_reset(arena);
 }
 
-static void deliver(const leat__run *run, const leat__bundle *bundle, leat__arena *arena)
+static void deliver(leat__run *run, const leat__bundle *bundle, leat__arena *arena)
 {
     for (size_t i = 0; i < bundle->count; i++) {
         const leat__out_record *record = &bundle->records[i];
@@ -244,6 +246,8 @@ static void deliver(const leat__run *run, const leat__bundle *bundle, leat__aren
             continue;
         const leat__node *node = &run->graph->nodes[record->node];
         leat_str value = at(&bundle->bytes, record->value_at, record->value_length);
+        atomic_store_explicit(&run->delivering, node, memory_order_relaxed);
+        leat__moves(run);
         if (node->kind == LEAT__NODE_SINK_FN) {
             deliver_fn(node, arena, value);
         } else if (node->kind == LEAT__NODE_SINK_FILE) {
@@ -276,8 +280,10 @@ static void flush_files(leat__run *run)
 static void deliver_all(leat__run *run)
 {
     leat__arena arena = {0};
+    leat__does(run, LEAT__DOES_DELIVER);
     for (size_t i = 0; i < run->task_count; i++)
         deliver(run, run->tasks[i]->sealed, &arena);
+    atomic_store_explicit(&run->delivering, NULL, memory_order_relaxed);
     leat__arena_free(&arena);
     flush_files(run);
 }
@@ -386,5 +392,6 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
     atomic_fetch_sub(&run->buffered_bytes, freed);
     if (worth)
         leat__suspects_committed(run);
+    leat__moves(run);
     return LEAT_OK;
 }

@@ -77,8 +77,12 @@ void *leat__worker_main(void *arg)
             park_here(run);
         bool busy = false;
         int64_t due_us = 1000000;
-        for (size_t i = 0; i < worker->task_count; i++)
+        for (size_t i = 0; i < worker->task_count; i++) {
+            atomic_fetch_add_explicit(&worker->turns, 1, memory_order_relaxed); /* R31 */
+            atomic_store_explicit(&worker->busy, worker->tasks[i], memory_order_relaxed);
             busy |= leat__task_run(worker->tasks[i]);
+        }
+        atomic_store_explicit(&worker->busy, NULL, memory_order_relaxed);
         if (busy)
             continue;
         for (size_t i = 0; i < worker->task_count; i++) {
@@ -154,9 +158,12 @@ static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
     while (run->generation >= 0 && !waits_for_the_others(run)) {
         int64_t generation = run->generation;
         leat_error cause = {0};
+        leat__does(run, LEAT__DOES_RESTORE);
         leat_status status = leat__assemble(run, &cause);
-        if (status == LEAT_OK)
+        if (status == LEAT_OK) {
+            leat__moves(run);
             return LEAT_OK;
+        }
         leat__disassemble(run); /* half of it is not open */
         bool stands = status == LEAT_EABORTED && !atomic_load(&run->stop_requested) &&
                       run->generation == generation && is_still_owned(run);
@@ -178,6 +185,7 @@ static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
  * trace. */
 static leat_status rebuild(leat__run *run, leat_error *error)
 {
+    leat__does(run, LEAT__DOES_PARK);
     park_workers(run);
     keep_counters(run);
     pthread_mutex_lock(&run->lock); /* first: an on_close that fails ends the job */
@@ -236,11 +244,14 @@ static leat_status not_alone(const leat__run *run, leat_error *error)
 
 static leat_status first_assignment(leat__run *run, leat_error *error)
 {
+    leat__does(run, LEAT__DOES_ASSIGNMENT);
     for (;;) {
         leat_log_event event;
         leat_status status = leat_log_member_poll(run->member, &event, error);
         if (status != LEAT_OK)
             return status;
+        if (event.kind != LEAT_LOG_NOTHING)
+            leat__moves(run);
         if (event.kind == LEAT_LOG_REVOKED)
             leat_log_member_ack(run->member);
         if (event.kind == LEAT_LOG_ASSIGNED) {
@@ -278,9 +289,11 @@ static leat_status follow_assignment(leat__run *run, leat_error *error)
     leat_status status = leat_log_member_poll(run->member, &event, error);
     if (status != LEAT_OK || event.kind == LEAT_LOG_NOTHING)
         return status;
+    leat__moves(run);
     if (event.kind == LEAT_LOG_REVOKED) {
         atomic_store(&run->revoking, true); /* R20 */
-        park_workers(run);                  /* the partitions may have another owner once acked */
+        leat__does(run, LEAT__DOES_PARK);
+        park_workers(run); /* the partitions may have another owner once acked */
         leat_log_member_ack(run->member);
         run->generation = -1;
         release_workers(run);
@@ -396,8 +409,17 @@ static void commit_epoch(leat__run *run)
         run->finished = true;
 }
 
+/* R31: where it waits between two steps. */
+static void say_doing(leat__run *run)
+{
+    leat__does(run, run->phase == LEAT__BARRIER ? LEAT__DOES_BARRIER
+                    : run->generation < 0       ? LEAT__DOES_ASSIGNMENT
+                                                : LEAT__DOES_OPEN);
+}
+
 int64_t leat__coordinator_step(leat__run *run)
 {
+    say_doing(run);
     if (atomic_load(&run->failed)) { /* a task or a driver said so; R15, R17: drop the epoch */
         pthread_mutex_lock(&run->lock);
         leat_error cause = run->fatal;
@@ -427,10 +449,12 @@ void *leat__coordinator_main(void *arg)
     leat__job_of_thread = run->job;
     while (!run->finished) {
         int64_t due_us = leat__coordinator_step(run);
+        say_doing(run);
         int64_t left_us = due_us - now_us(run);
         if (!run->finished && left_us > 0)
             leat__doorbell_wait(&run->bell, left_us);
     }
+    leat__does(run, LEAT__DOES_PARK);
     atomic_store(&run->quit, true);
     ring_workers(run);
     return NULL;

@@ -441,5 +441,6 @@ bool leat__inlet_run(leat__task *task, size_t most)
     if ((moved || task->valve.idle != task->told_idle) && /* as the senders had told before */
         !leat__pass_time(task, task->valve.output_ms, task->valve.idle))
         return false;
+    leat__backlog_read(task, count == 0);
     return count != 0;
 }

@@ -100,8 +100,12 @@ static void note(const leat__task *task, uint64_t records, int64_t position)
     leat__run *run = task->run;
     pthread_mutex_lock(&run->lock);
     leat__progress *progress = &run->progress[task->number];
+    int64_t before = progress->position;
+    bool more = records != progress->records;
     progress->records = records;
     progress->position = position < progress->end ? position : progress->end;
+    if (more || progress->position != before)
+        leat__moves(run);
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -168,6 +172,7 @@ leat_status leat__look_at_group(leat__run *run, leat_error *error)
     leat_status status = leat_log_member_poll(run->member, &event, error);
     if (status != LEAT_OK || event.kind == LEAT_LOG_NOTHING)
         return status;
+    leat__moves(run);
     if (event.kind == LEAT_LOG_ASSIGNED)
         leat__keep_assignment(run, &event);
     else

@@ -282,6 +282,7 @@ static void run_stats(leat__run *run, leat_job_stats *stats)
     stats->restore_total = sum.total;
     stats->restore_records_per_s = sum.per_second;
     stats->restore_left_ms = sum.left_ms;
+    stats->stalled_ms = atomic_load(&run->stalled_ms);
     leat__snapshots_stats(run, stats);
 }
 

@@ -448,6 +448,7 @@ void leat__run_close(leat_job *job)
     leat__run *run = job->run;
     if (run == NULL)
         return;
+    leat__does(run, LEAT__DOES_NOTHING);
     pthread_rwlock_wrlock(&job->run_lock); /* queries that are under way end first */
     job->last_stats = run->stats;
     job->last_stats.state = LEAT_DRAINING;

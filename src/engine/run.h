@@ -83,8 +83,9 @@ typedef struct leat__source {
     leat__op_spec source_spec;
     int64_t offset;              /* next to read */
     int64_t end_offset;          /* until_end: stop here; else INT64_MAX */
-    int64_t known_end, waiting;  /* backlog.c: of the partition; what of it is in run->waiting */
     uint64_t sealed_epoch;       /* of the last seal; 0: none */
+    int64_t known_end;           /* backlog.c: of the partition */
+    _Atomic int64_t waiting;     /* what of it is in run->waiting, or run->inlets_waiting */
     int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
     int64_t whole_offset;        /* of the seal before the last; 0: none */
     /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
@@ -165,6 +166,10 @@ typedef struct leat__worker {
     leat__task **tasks;
     size_t task_count;
     uint32_t number;
+    /* for the watchdog (R31): the task whose turn it is, NULL: it sleeps; how many turns there were
+     */
+    _Atomic(leat__task *) busy;
+    _Atomic uint64_t turns;
 } leat__worker;
 
 /* ------------------------------------------------------------------ progress of a restore */
@@ -191,6 +196,19 @@ typedef struct leat__trimming leat__trimming;
 typedef struct leat__placed leat__placed;
 
 typedef enum leat__phase { LEAT__OPEN, LEAT__BARRIER } leat__phase;
+
+/* What the coordinator is at, for the watchdog (R31). */
+typedef enum leat__doing {
+    LEAT__DOES_NOTHING, /* starting, or over */
+    LEAT__DOES_ASSIGNMENT,
+    LEAT__DOES_PARK,
+    LEAT__DOES_RESTORE,
+    LEAT__DOES_OPEN,
+    LEAT__DOES_BARRIER,
+    LEAT__DOES_COMMIT,
+    LEAT__DOES_APPLY,
+    LEAT__DOES_DELIVER,
+} leat__doing;
 
 struct leat__run {
     leat_job *job;
@@ -251,6 +269,7 @@ struct leat__run {
     int64_t epoch_us, backlog_us, last_commit_us, deferred_since_us;
     size_t deferred_bytes;          /* R6: committed, not in the database yet */
     _Atomic int64_t waiting;        /* records that lie in the logs behind the sources */
+    _Atomic int64_t inlets_waiting; /* and in the topics of exchanges */
     int64_t opened_us;              /* first activity of the epoch that is being committed */
     _Atomic uint64_t barrier_epoch; /* tasks whose open epoch is <= this seal it */
     _Atomic uint32_t sealed_count, ended_sources;
@@ -265,6 +284,12 @@ struct leat__run {
     _Atomic int64_t proven_us;
     bool proving;
     uint32_t rewinds_in_row;
+    /* R31: what it is at (leat__doing); counts epochs, restored records, events of the group: what
+     * shows that it does not stand still; for how long it has */
+    _Atomic int doing;
+    _Atomic uint64_t moves;
+    _Atomic int64_t stalled_ms;
+    _Atomic(const leat__node *) delivering; /* the sink whose callback runs */
     /* the barrier asked for commits positions even without output */
     bool forced;
     _Atomic bool barrier_wanted; /* the harness ends the epoch now */
@@ -441,6 +466,14 @@ void *leat__coordinator_main(void *run);
 /* One move of the state machine; returns when to look again (monotonic us). */
 int64_t leat__coordinator_step(leat__run *run);
 void *leat__worker_main(void *worker);
+static inline void leat__does(leat__run *run, leat__doing doing) /* R31 */
+{
+    atomic_store_explicit(&run->doing, (int)doing, memory_order_relaxed);
+}
+static inline void leat__moves(leat__run *run) /* R31 */
+{
+    atomic_fetch_add_explicit(&run->moves, 1, memory_order_relaxed);
+}
 /* backlog.c: epochs are longer while the job is far behind */
 /* Its source has read up to its offset, or found nothing there to read. */
 void leat__backlog_read(leat__task *task, bool nothing);

@@ -402,6 +402,7 @@ static leat_status decode(leat__task *task, const leat_log_record *in, void *rec
         ctx->element = &element;
         ctx->now_ms = in->timestamp_ms;
         leat__ctx_enter(ctx, LEAT__IN_DECODER);
+        leat__works(&task->face, &source->source_spec, in->offset);
         leat_status status = config->decode(ctx, in, record, config->decode_arg);
         leat__ctx_leave(ctx);
         ctx->element = NULL;
@@ -546,6 +547,7 @@ static bool run_generator(leat__task *task)
     for (size_t i = 0; i < POLL_RECORDS && more; i++) {
         int64_t index = source->offset + (int64_t)g.count;
         pending *p = add_record(task, &g);
+        leat__works(&task->face, &source->source_spec, index);
         more = generate(source, task->partition, index, p->record);
         if (more && generated(task, &g, p, index) != LEAT_OK)
             return false;

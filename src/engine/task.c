@@ -355,6 +355,7 @@ bool leat__task_run(leat__task *task)
 {
     if (atomic_load(&task->run->failed))
         return false;
+    leat__works(&task->face, NULL, -1);
     if (!flush(task))
         return false; /* a full channel: its receiver has to run first */
     /* first: a run that ends where its input ends may have no other turn (W5) */

@@ -1,4 +1,4 @@
-/* engine/watchdog.c - no call into the log lasts for ever (R3).
+/* engine/watchdog.c - no call into the log lasts for ever (R3), and no standstill (R31, stall.c).
  *
  *   coordinator   begin ─ phase ─ phase ─ end      begin ─ phase ─ ...
  *                   │ since, limit
@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/periodic.h"
 #include "engine/run.h"
+#include "engine/stall.h"
 #include "engine/suspects.h"
 #include <inttypes.h>
 #include <string.h>
@@ -37,6 +38,7 @@ struct leat__watchdog {
     _Atomic int64_t since_us, limit_us;
     /* the watchdog's own: when it looked last; time not counted against the call since then */
     int64_t looked_us, stopped_since_us, stopped_us;
+    leat__stall stall;
 };
 
 /* Of the real clock: a simulated one does not move while a call hangs. */
@@ -81,8 +83,9 @@ static _Noreturn void end_process(const leat__watchdog *dog, const char *call, i
     _exit(leat_status_exit_code(LEAT_ETIMEOUT));
 }
 
-/* The watchdog comes late when nobody runs: how much of it the call does not have to answer for. */
-static void forgive_stop(leat__watchdog *dog, int64_t since_us, int64_t at_us)
+/* The watchdog comes late when nobody runs: how much of it the call does not have to answer for.
+ * Returns for how long the process was stopped. */
+static int64_t forgive_stop(leat__watchdog *dog, int64_t since_us, int64_t at_us)
 {
     int64_t late_us = at_us - dog->looked_us - LOOK_MS * INT64_C(1000);
     bool stopped = late_us > LATE_MS * INT64_C(1000);
@@ -91,12 +94,13 @@ static void forgive_stop(leat__watchdog *dog, int64_t since_us, int64_t at_us)
         dog->stopped_us = 0;
     dog->stopped_since_us = since_us;
     if (!stopped)
-        return;
+        return 0;
     leat__log_line(LEAT__WARN, "watchdog",
                    "job '%s': the process was stopped for %.1f s; that is not counted as waiting "
-                   "for the log (R3)",
+                   "(R3, R31)",
                    dog->run->graph->opts.name, (double)late_us / 1e6);
     dog->stopped_us += late_us < at_us - since_us ? late_us : at_us - since_us;
+    return late_us;
 }
 
 static void look(void *watchdog)
@@ -104,7 +108,9 @@ static void look(void *watchdog)
     leat__watchdog *dog = watchdog;
     const char *call = atomic_load(&dog->call);
     int64_t since_us = atomic_load(&dog->since_us), at_us = now_us();
-    forgive_stop(dog, since_us, at_us);
+    int64_t late_us = forgive_stop(dog, since_us, at_us);
+    leat__stall_look(&dog->stall, at_us, late_us, call != NULL);
+    dog->looked_us = now_us(); /* it may have asked the log */
     if (call == NULL || since_us == 0)
         return;
     int64_t took_us = at_us - since_us - dog->stopped_us;
@@ -118,6 +124,7 @@ leat_status leat__watchdog_start(leat__run *run, leat_error *error)
     leat__watchdog *dog = leat__calloc(1, sizeof(*dog));
     dog->run = run;
     dog->looked_us = now_us();
+    dog->stall.run = run;
     dog->thread = leat__periodic_start("watchdog", LOOK_MS, look, dog);
     if (dog->thread != NULL) {
         run->watchdog = dog;
@@ -134,6 +141,7 @@ void leat__watchdog_stop(leat__run *run)
     if (dog == NULL)
         return;
     leat__periodic_stop(dog->thread);
+    leat__stall_free(&dog->stall);
     leat__free(dog);
     run->watchdog = NULL;
 }

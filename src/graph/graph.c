@@ -44,6 +44,8 @@ static void copy_opts(leat__graph *graph, const leat_job_opts *opts)
         own->trim_interval_ms = default_trim_interval_ms;
     if (own->max_ahead_ms == 0)
         own->max_ahead_ms = default_max_ahead_ms;
+    if (own->stall_limit_ms == 0)
+        own->stall_limit_ms = LEAT__STALL_MS;
     if (own->restart_limit == 0)
         own->restart_limit = default_restart_limit;
 }
@@ -95,6 +97,7 @@ static bool check_opts(leat__graph *graph)
            leat__build_not_negative(&draft, "lease_ms", opts->lease_ms) &&
            leat__build_not_negative(&draft, "trim_interval_ms", opts->trim_interval_ms) &&
            leat__build_not_negative(&draft, "max_ahead_ms", opts->max_ahead_ms) &&
+           leat__build_not_negative(&draft, "stall_limit_ms", opts->stall_limit_ms) &&
            leat__build_partitions_ok(&draft, opts->partition_count);
 }
 

@@ -97,6 +97,10 @@ struct leat__log_driver {
     /* Where the partition ends as far as the reader knows, without a question to a server; NULL:
      * bounds tells at once */
     int64_t (*reader_end)(leat_log_reader *reader, const char *topic, uint32_t partition);
+    /* Up to where it could be read now, which may be less: the rest belongs to transactions that
+     * are not over. Asks a server; any thread, while nobody seeks. NULL: as reader_end */
+    leat_status (*readable_end)(leat_log_reader *reader, const char *topic, uint32_t partition,
+                                int64_t *end);
 
     leat_status (*join)(leat_log *log, const leat_log_group *group, leat__wake_fn wake, void *arg,
                         leat_log_member **member, leat_error *error);
@@ -141,6 +145,9 @@ size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count);
 uint64_t leat__log_reader_topic_id(leat_log_reader *reader, const char *topic, uint32_t partition);
 /* Where a partition that is read ends, as far as is known without asking a server; 0: not yet. */
 int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition);
+/* Where what can be read of it ends now; may ask a server. */
+leat_status leat__log_readable_end(leat_log_reader *reader, const char *topic, uint32_t partition,
+                                   int64_t *end);
 /* leat_log_txn_add without the copy, where the driver can do without: what the records point to
  * must stay until the commit or the abort has returned. */
 leat_status leat__log_txn_lend(leat_log_txn *txn, const leat_log_record *records, size_t count,

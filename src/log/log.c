@@ -545,6 +545,16 @@ int64_t leat__log_reader_end(leat_log_reader *reader, const char *topic, uint32_
     return driver->bounds(reader->log, topic, partition, &begin, &end, NULL) == LEAT_OK ? end : 0;
 }
 
+leat_status leat__log_readable_end(leat_log_reader *reader, const char *topic, uint32_t partition,
+                                   int64_t *end)
+{
+    const leat__log_driver *driver = reader->log->driver;
+    if (driver->readable_end != NULL)
+        return driver->readable_end(reader, topic, partition, end);
+    *end = leat__log_reader_end(reader, topic, partition);
+    return LEAT_OK;
+}
+
 /* ------------------------------------------------------------------ groups */
 
 leat_status leat_log_join(leat_log *log, const leat_log_group *group, leat__wake_fn wake, void *arg,

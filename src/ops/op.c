@@ -36,6 +36,7 @@ leat_status leat__op_close(leat__op *op, leat_error *error)
 leat_status leat__op_push(leat__op *op, const leat__element *element)
 {
     op->records_in++;
+    leat__works(op->ctx.task, op->spec, element->origin != NULL ? element->origin->offset : -1);
     return op->spec->class->on_element(op, element);
 }
 
@@ -229,6 +230,7 @@ leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_dom
     leat__store *store = ctx->task->store;
     /* the popped key is lent until the next pop, and callbacks may push on: keep it */
     leat_str key = leat__arena_str(ctx->task->scratch, timer->key);
+    leat__works(ctx->task, op->spec, -1);
     int64_t now_ms = domain == LEAT__EVENT_TIME ? timer->at_ms : ctx->task->clock_ms;
     context_begin(op, NULL, key, timer->hash, now_ms);
     leat__store_set_key(store, key, timer->hash);

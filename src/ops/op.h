@@ -13,6 +13,7 @@
 #include "leat/job.h"
 #include "state/store.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct leat__element {
     const void *record;
@@ -100,7 +101,20 @@ typedef struct leat__task_face {
     void (*late)(void *task, leat__op *op); /* counts a dropped late record */
     /* stops the job: a misuse that no callback can be failed for. Any thread */
     void (*stop)(void *task, const leat_error *error);
+    /* for who looks from another thread (R31): the operator that was entered last in this turn,
+     * NULL: none; the offset of its record, -1: a timer's, or not known */
+    _Atomic(const leat__op_spec *) working;
+    _Atomic int64_t working_offset;
+    _Atomic uint64_t works; /* how often that was set */
 } leat__task_face;
+
+static inline void leat__works(leat__task_face *task, const leat__op_spec *spec, int64_t offset)
+{
+    atomic_store_explicit(&task->working, spec, memory_order_relaxed);
+    atomic_store_explicit(&task->working_offset, offset, memory_order_relaxed);
+    uint64_t works = atomic_load_explicit(&task->works, memory_order_relaxed);
+    atomic_store_explicit(&task->works, works + 1, memory_order_relaxed); /* one thread adds */
+}
 
 /* Smaller ones are never too big once encoded: JSON takes at most 80 bytes for one of memory. */
 enum { LEAT__LARGE_BYTES = 8 << 10 };

@@ -147,6 +147,9 @@ void api_state_metrics(leat__buffer *out, const api *self)
     family(out, "leat_eos_violations_total", "counter",
            "Contradictions between the changelog, its seals and the committed positions.");
     leat__buffer_format(out, "leat_eos_violations_total %" PRIu64 "\n", stats.eos_violations);
+    family(out, "leat_stalled_seconds", "gauge",
+           "For how long nothing has moved although something waits.");
+    leat__buffer_format(out, "leat_stalled_seconds %.3f\n", (double)stats.stalled_ms / 1e3);
     family(out, "leat_records_lost_total", "counter",
            "Offsets of the sources that were deleted before they were read.");
     leat__buffer_format(out, "leat_records_lost_total %" PRIu64 "\n", stats.records_lost);

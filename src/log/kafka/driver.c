@@ -24,6 +24,7 @@ const leat__log_driver leat__kafka_driver = {
     .reader_position = leat__kafka_reader_position,
     .reader_topic_id = leat__kafka_reader_topic_id,
     .reader_end = leat__kafka_reader_end,
+    .readable_end = leat__kafka_readable_end,
     .join = leat__kafka_join,
     .leave = leat__kafka_leave,
     .member_poll = leat__kafka_member_poll,

@@ -216,6 +216,8 @@ leat_status leat__kafka_reader_poll(leat_log_reader *reader, leat_log_record *re
 uint64_t leat__kafka_reader_topic_id(leat_log_reader *reader, const char *topic,
                                      uint32_t partition);
 int64_t leat__kafka_reader_end(leat_log_reader *reader, const char *topic, uint32_t partition);
+leat_status leat__kafka_readable_end(leat_log_reader *reader, const char *topic, uint32_t partition,
+                                     int64_t *end);
 leat_status leat__kafka_reader_position(leat_log_reader *reader, const char *topic,
                                         uint32_t partition, int64_t *offset, leat_error *error);
 

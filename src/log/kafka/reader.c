@@ -242,6 +242,15 @@ int64_t leat__kafka_reader_end(leat_log_reader *base, const char *topic, uint32_
     return end > 0 ? end : 0;
 }
 
+leat_status leat__kafka_readable_end(leat_log_reader *base, const char *topic, uint32_t partition,
+                                     int64_t *end)
+{
+    leat__kafka_position *position = find(reader_of(base), topic, partition);
+    *end = LEAT_OFFSET_END;
+    return position == NULL ? leat__log_not_read(NULL, topic, partition)
+                            : resolve(log_of(reader_of(base)), position, end, NULL);
+}
+
 /* ---------------------------------------------------------------- what stops the fetching */
 
 static leat_status restart(leat__kafka_position *position, int64_t offset, leat_error *error)

@@ -132,6 +132,7 @@ static void partitions_that_are_ready_say_so(void **state)
     assert_has(self, ",partition=\"3\",state=\"ready\"} 1");
     assert_has(self, "leat_partition_restore_lag{stage=\"");
     assert_has(self, "leat_eos_violations_total 0");
+    assert_has(self, "leat_stalled_seconds ");
     assert_has(self, "leat_records_lost_total 0");
 }
 
