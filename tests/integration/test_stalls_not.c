@@ -43,6 +43,12 @@ static void scene_slow_callback(void)
     leat_job *job = start(0);
     send(EVENTS);
     wait_for_copies(EVENTS);
+    leat_job_stats stats; /* until the watchdog has looked again */
+    do {
+        sleep_ms(50);
+        leat_job_get_stats(job, &stats);
+    } while (stats.stalled_ms != 0);
+    sleep_ms(50);
     leat_job_free(job);
 }
 
