@@ -155,6 +155,10 @@ typedef enum leat_on_error {
 
 /* ------------------------------------------------------------------ sources */
 
+/* A record of LEAT_BINARY says which layout its writer had. A reader whose type has another one is
+ * told the writer's in `former_layouts`, and converts by S4; a layout that it was not told of, and
+ * a record of before format 2, which does not say, fails by on_error: never read as if it fitted.
+ */
 typedef enum leat_format { LEAT_JSON = 0, LEAT_BINARY } leat_format;
 
 /* Decodes one log record into *record (zeroed, type->size_bytes); strings may point into `in` or
@@ -167,6 +171,12 @@ typedef struct leat_log_source {
     /* required; created with 4 partitions on an embedded log if missing */
     const char *topic;
     leat_format format;
+    /* LEAT_BINARY: leat_type_layout of what the type was, ended by a NULL, at most 64; NULL: none
+     */
+    const char *const *former_layouts;
+    /* LEAT_BINARY: the layout of records of format 1, written before leat's records named it; NULL:
+     * they fail */
+    const char *headless_layout;
     leat_decode_fn decode; /* instead of format */
     void *decode_arg;
     /* an i64 field, event time in ms; NULL: the log record's timestamp */
@@ -362,6 +372,8 @@ typedef struct leat_table {
     const char *topic; /* required */
     const leat_type *type;
     leat_format format;
+    const char *const *former_layouts; /* as of a source */
+    const char *headless_layout;
     leat_on_error on_error;
     uint32_t partition_count; /* of a topic that has to be created; 0: as the job's source */
     bool compacted;

@@ -102,8 +102,10 @@ LEAT_API char *leat_json_encode(const leat_type *type, const void *record);
 
 /* ---------------------------------------------------------------- binary
  * A compact binary form with a version byte, formats in docs/formats.md (R26: N reads N-1, newer is
- * refused with LEAT_EVERSION).  Decoding never reads past the bytes; damaged input is LEAT_EDATA.
- * leat_binary_decode lends strings that point into `bytes`; lists are allocated in the decoder. */
+ * refused with LEAT_EVERSION).  Decoding never reads past the bytes; damaged input is LEAT_EDATA,
+ * bytes that say that they were written in another layout are LEAT_ETYPE; those of format 1 do not
+ * say, and are taken for what `type` says.  leat_binary_decode lends strings that point into
+ * `bytes`; lists are allocated in the decoder. */
 typedef struct leat_binary_decoder leat_binary_decoder;
 LEAT_API leat_binary_decoder *leat_binary_decoder_new(void);
 LEAT_API void leat_binary_decoder_free(leat_binary_decoder *decoder);

@@ -8,6 +8,7 @@ enum {
     LEAT__TOPIC_NAME_MAX = 249,       /* Kafka's own bound */
     LEAT__PARTITIONS_MAX = 1024,      /* per topic, embedded */
     LEAT__RECORD_BYTES_MAX = 1 << 20, /* a record's key + value: Kafka's max.message.bytes */
+    LEAT__FORMER_LAYOUTS_MAX = 64,    /* of a binary topic: searched for each record in one */
     LEAT__NESTING_MAX = 16,           /* records in records: bounds recursion in the codecs */
     LEAT__LIST_ITEMS_MAX = 1 << 20,   /* one list value */
     LEAT__DECODED_BYTES_MAX = 64 << 20, /* lists of a decoded record: few bytes, large structs */

@@ -63,6 +63,8 @@ static leat__out_record encode(const leat__node *sink, const leat__element *elem
                 (sink->kind == LEAT__NODE_SINK_LOG && sink->as.sink.format == LEAT_JSON);
     if (json)
         leat__json_append(bytes, sink->type, element->record);
+    else if (sink->kind == LEAT__NODE_SINK_LOG)
+        leat__headed_append(bytes, sink->type, sink->fingerprint, element->record);
     else
         leat__binary_append(bytes, sink->type, element->record);
     record.value_length = (uint32_t)(bytes->length - record.value_at);

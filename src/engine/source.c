@@ -415,8 +415,8 @@ static leat_status decode(leat__task *task, const leat_log_record *in, void *rec
     if (config->format == LEAT_JSON)
         return leat__json_decode_into(source->json, &task->scratch, type, in->value,
                                       LEAT__STRINGS_IN_INPUT, record, error);
-    return leat__binary_decode_into(&task->scratch, type, in->value, LEAT__STRINGS_IN_INPUT, record,
-                                    error);
+    return leat__headed_decode(source->node->binary, &task->scratch, in->value,
+                               LEAT__STRINGS_IN_INPUT, record, error);
 }
 
 /* By the source's policy, after all that came before it. */

@@ -34,14 +34,15 @@ static void wake(void *tables)
     leat__doorbell_ring(&((leat__tables *)tables)->bell);
 }
 
-static leat_status decode(leat__tables *tables, const leat_table *config, const leat_log_record *in,
-                          void *record, leat_error *error)
+static leat_status decode(leat__tables *tables, const leat__graph_table *named,
+                          const leat_log_record *in, void *record, leat_error *error)
 {
+    const leat_table *config = &named->table;
     if (config->format == LEAT_JSON)
         return leat__json_decode_into(tables->json, &tables->arena, config->type, in->value,
                                       LEAT__STRINGS_IN_INPUT, record, error);
-    return leat__binary_decode_into(&tables->arena, config->type, in->value, LEAT__STRINGS_IN_INPUT,
-                                    record, error);
+    return leat__headed_decode(named->binary, &tables->arena, in->value, LEAT__STRINGS_IN_INPUT,
+                               record, error);
 }
 
 static leat_status table_record(leat__tables *tables, const leat__graph_table *named,
@@ -55,7 +56,7 @@ static leat_status table_record(leat__tables *tables, const leat__graph_table *n
     leat__arena_reset(&tables->arena);
     void *record = leat__arena_alloc(&tables->arena, config->type->size_bytes);
     memset(record, 0, config->type->size_bytes);
-    leat_status status = decode(tables, config, in, record, error);
+    leat_status status = decode(tables, named, in, record, error);
     if (status == LEAT_OK) {
         config->on_record(config->arg, in->key, record, in);
         return LEAT_OK;

@@ -122,6 +122,10 @@ leat_exchange leat__graph_exchange(const leat__graph *graph)
 
 void leat__graph_free(leat__graph *graph)
 {
+    for (size_t i = 0; i < graph->node_count; i++)
+        leat__headed_reader_free(graph->nodes[i].binary);
+    for (size_t i = 0; i < graph->table_count; i++)
+        leat__headed_reader_free(graph->tables[i].binary);
     leat__free(graph->nodes);
     leat__free(graph->tables);
     leat__arena_free(&graph->arena);

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "leat/job.h"
 #include "ops/op.h"
+#include "record/headed.h"
 
 typedef enum leat__node_kind {
     LEAT__NODE_SOURCE_LOG,
@@ -43,6 +44,8 @@ typedef struct leat__node {
     const leat_field *time_field;     /* sources; NULL: the log record's timestamp or the index */
     const leat_field *partitioned_by; /* sources */
     const leat_field *key_field;      /* log sinks; NULL: the element's key */
+    leat__headed_reader *binary;      /* log sources with LEAT_BINARY */
+    uint32_t fingerprint;             /* log sinks with LEAT_BINARY: of the type's layout */
     leat_str key_of; /* field by which the outputs are keyed; data NULL: not keyed */
     union {
         leat_log_source log;
@@ -92,6 +95,7 @@ typedef struct leat__plan {
 typedef struct leat__graph_table {
     const char *name;
     leat_table table;
+    leat__headed_reader *binary; /* LEAT_BINARY */
 } leat__graph_table;
 
 typedef struct leat__graph {

@@ -29,6 +29,8 @@ void leat_to_log(leat_stream in, const char *name, const leat_log_sink *sink)
     *own = *sink;
     own->topic = leat__build_text(draft.graph, sink->topic);
     own->key = leat__build_text(draft.graph, sink->key);
+    if (sink->format == LEAT_BINARY)
+        draft.node.fingerprint = leat__type_fingerprint(draft.node.type);
     (void)leat__build_done(&draft);
 }
 

@@ -35,6 +35,22 @@ static bool topic_unread(leat__draft *draft, const char *topic)
     return true;
 }
 
+/* The reader of binary records, made last: a draft that is dropped would leak it. */
+static bool take_layouts(leat__draft *draft, leat_format format, const leat_type *type,
+                         const char *const *former, const char *headless,
+                         leat__headed_reader **reader)
+{
+    leat_error error = {0};
+    *reader = NULL;
+    if (format != LEAT_BINARY)
+        return (former == NULL && headless == NULL) ||
+               leat__build_fail(draft, LEAT_EINVAL,
+                                "former_layouts and headless_layout are for LEAT_BINARY; set "
+                                ".format, or leave them out");
+    *reader = leat__headed_reader_new(type, former, headless, &error);
+    return *reader != NULL || leat__build_fail(draft, error.status, "%s", error.message);
+}
+
 leat_stream leat_from_log(leat_job *job, const char *name, const leat_type *type,
                           const leat_log_source *source)
 {
@@ -49,7 +65,9 @@ leat_stream leat_from_log(leat_job *job, const char *name, const leat_type *type
         !leat__build_not_negative(&draft, "out_of_order_ms", source->out_of_order_ms) ||
         !leat__build_not_negative(&draft, "idle_ms", source->idle_ms) ||
         !leat__build_on_error_ok(&draft, source->on_error) ||
-        !take_fields(&draft, source->time_field, source->partitioned_by))
+        !take_fields(&draft, source->time_field, source->partitioned_by) ||
+        !take_layouts(&draft, source->format, type, source->former_layouts, source->headless_layout,
+                      &draft.node.binary))
         return leat__build_nothing(&draft);
     leat_log_source *own = &draft.node.as.log;
     *own = *source;
@@ -132,10 +150,14 @@ void leat_global_table(leat_job *job, const char *name, const leat_table *table)
         return;
     leat__graph *graph = &job->graph;
     leat__draft draft = {.job = job, .graph = graph, .node = {.name = name != NULL ? name : ""}};
-    if (!table_ok(&draft, table))
+    leat__headed_reader *binary;
+    if (!table_ok(&draft, table) ||
+        !take_layouts(&draft, table->format, table->type, table->former_layouts,
+                      table->headless_layout, &binary))
         return;
     graph->tables = leat__realloc(graph->tables, graph->table_count + 1, sizeof *graph->tables);
     leat__graph_table *own = &graph->tables[graph->table_count++];
-    *own = (leat__graph_table){.name = leat__build_text(graph, name), .table = *table};
+    *own = (leat__graph_table){
+        .name = leat__build_text(graph, name), .table = *table, .binary = binary};
     own->table.topic = leat__build_text(graph, table->topic);
 }

@@ -11,7 +11,8 @@
  *       record          its fields
  *
  * One record has one encoding: whatever decodes, encodes to the same bytes again.  There are no
- * names in it; the layout text beside the data says how to read it (S4: migration.c). */
+ * names in it; the layout text beside the data says how to read it (S4: migration.c).  Where none
+ * lies beside it, in topics, a record names its layout: headed.c. */
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -100,14 +101,9 @@ void leat__binary_append(leat__buffer *buffer, const leat_type *type, const void
     append_fields(buffer, type, record);
 }
 
-void leat_binary_encode(const leat_type *type, const void *record, leat_str *out)
+void leat__binary_append_fields(leat__buffer *buffer, const leat_type *type, const void *record)
 {
-    leat__buffer buffer = {0};
-    if (out == NULL)
-        return;
-    if (type != NULL && record != NULL)
-        leat__binary_append(&buffer, type, record);
-    *out = (leat_str){buffer.data, buffer.length};
+    append_fields(buffer, type, record);
 }
 
 /* ---------------------------------------------------------------- decode */
@@ -223,57 +219,43 @@ static bool decode_fields(decoding *d, const leat_type *type, char *record)
     return true;
 }
 
-leat_status leat__binary_decode_into(leat__arena *arena, const leat_type *type, leat_str bytes,
-                                     leat__lend lend, void *record, leat_error *error)
+leat_status leat__binary_decode_fields(leat__arena *arena, const leat_type *type, leat_str fields,
+                                       leat__lend lend, void *record, leat_error *error)
 {
     decoding d = {.arena = arena, .lend = lend, .list_bytes_left = LEAT__DECODED_BYTES_MAX};
     memset(record, 0, type->size_bytes);
-    if (bytes.length == 0)
-        return leat__fail(error, LEAT_EDATA, LEAT_RECOVERY_FATAL, type->name,
-                          "not a binary record: it is empty");
-    uint8_t version = (uint8_t)bytes.data[0];
-    if (version == 0 || version > FORMAT_VERSION)
-        return leat__fail(error, version == 0 ? LEAT_EDATA : LEAT_EVERSION, LEAT_RECOVERY_FATAL,
-                          type->name, "binary record of format %u; this version reads up to %d",
-                          version, FORMAT_VERSION);
-    d.reader = (leat__reader){.next = bytes.data + 1, .end = bytes.data + bytes.length};
+    d.reader = (leat__reader){.next = fields.data, .end = fields.data + fields.length};
     bool whole = decode_fields(&d, type, record) && d.reader.next == d.reader.end;
     if (whole)
         return LEAT_OK;
     return leat__fail(error, LEAT_EDATA, LEAT_RECOVERY_FATAL, type->name,
-                      "damaged binary record: %zu bytes, wrong at byte %zu", bytes.length,
-                      (size_t)(d.reader.next - bytes.data));
+                      "damaged binary record: %zu bytes of fields, wrong at byte %zu",
+                      fields.length, (size_t)(d.reader.next - fields.data));
 }
 
-struct leat_binary_decoder {
-    leat__arena arena;
-};
-
-leat_binary_decoder *leat_binary_decoder_new(void)
+leat_status leat__binary_fields(const leat_type *type, leat_str bytes, leat_str *fields,
+                                leat_error *error)
 {
-    return leat__calloc(1, sizeof(leat_binary_decoder));
+    if (bytes.length == 0)
+        return leat__fail(error, LEAT_EDATA, LEAT_RECOVERY_FATAL, type->name,
+                          "not a binary record: it is empty");
+    uint8_t version = (uint8_t)bytes.data[0];
+    *fields = (leat_str){bytes.data + 1, bytes.length - 1};
+    if (version == FORMAT_VERSION)
+        return LEAT_OK;
+    return leat__fail(error, version == 0 ? LEAT_EDATA : LEAT_EVERSION, LEAT_RECOVERY_FATAL,
+                      type->name, "binary record of format %u where only %d may be", version,
+                      FORMAT_VERSION);
 }
 
-void leat_binary_decoder_free(leat_binary_decoder *decoder)
+leat_status leat__binary_decode_into(leat__arena *arena, const leat_type *type, leat_str bytes,
+                                     leat__lend lend, void *record, leat_error *error)
 {
-    if (decoder == NULL)
-        return;
-    leat__arena_free(&decoder->arena);
-    leat__free(decoder);
-}
-
-leat_status leat_binary_decode(leat_binary_decoder *decoder, const leat_type *type, leat_str bytes,
-                               void *record, leat_error *error)
-{
-    if (decoder == NULL || type == NULL || record == NULL ||
-        (bytes.data == NULL && bytes.length != 0))
-        return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, "leat_binary_decode",
-                          "%s is NULL; it is required",
-                          decoder == NULL  ? "decoder"
-                          : type == NULL   ? "type"
-                          : record == NULL ? "record"
-                                           : "bytes");
-    leat__arena_reset(&decoder->arena);
-    return leat__binary_decode_into(&decoder->arena, type, bytes, LEAT__STRINGS_IN_INPUT, record,
-                                    error);
+    leat_str fields;
+    leat_status status = leat__binary_fields(type, bytes, &fields, error);
+    if (status != LEAT_OK) {
+        memset(record, 0, type->size_bytes);
+        return status;
+    }
+    return leat__binary_decode_fields(arena, type, fields, lend, record, error);
 }

@@ -21,6 +21,8 @@ void leat__record_copy(leat__arena *arena, const leat_type *type, const void *so
 
 void leat__json_append(leat__buffer *buffer, const leat_type *type, const void *record);
 void leat__binary_append(leat__buffer *buffer, const leat_type *type, const void *record);
+/* Without the version byte. */
+void leat__binary_append_fields(leat__buffer *buffer, const leat_type *type, const void *record);
 
 /* Where the strings of a decoded record point to; lists always lie in the arena. */
 typedef enum leat__lend {
@@ -30,6 +32,11 @@ typedef enum leat__lend {
 
 leat_status leat__binary_decode_into(leat__arena *arena, const leat_type *type, leat_str bytes,
                                      leat__lend lend, void *record, leat_error *error);
+/* The same in two steps: what follows the version byte, and what it says. */
+leat_status leat__binary_fields(const leat_type *type, leat_str bytes, leat_str *fields,
+                                leat_error *error);
+leat_status leat__binary_decode_fields(leat__arena *arena, const leat_type *type, leat_str fields,
+                                       leat__lend lend, void *record, leat_error *error);
 /* Strings with escapes lie in the arena in any case. */
 leat_status leat__json_decode_into(leat_json_decoder *decoder, leat__arena *arena,
                                    const leat_type *type, leat_str text, leat__lend lend,

@@ -363,18 +363,29 @@ static void convert_record(const plan *made, leat__arena *arena, const char *fro
     }
 }
 
-leat_status leat__migration_decode(const leat__migration *migration, leat__arena *arena,
-                                   leat_str bytes, leat__lend lend, void *record, leat_error *error)
+leat_status leat__migration_decode_fields(const leat__migration *migration, leat__arena *arena,
+                                          leat_str fields, leat__lend lend, void *record,
+                                          leat_error *error)
 {
     const plan *made = migration->plan;
     if (made->is_identity)
-        return leat__binary_decode_into(arena, made->new_type, bytes, lend, record, error);
+        return leat__binary_decode_fields(arena, made->new_type, fields, lend, record, error);
     char *old_record = leat__arena_alloc(arena, made->old_type->size_bytes);
     leat_status status =
-        leat__binary_decode_into(arena, made->old_type, bytes, lend, old_record, error);
+        leat__binary_decode_fields(arena, made->old_type, fields, lend, old_record, error);
     if (status != LEAT_OK)
         return status;
     memset(record, 0, made->new_type->size_bytes);
     convert_record(made, arena, old_record, record);
     return LEAT_OK;
+}
+
+leat_status leat__migration_decode(const leat__migration *migration, leat__arena *arena,
+                                   leat_str bytes, leat__lend lend, void *record, leat_error *error)
+{
+    leat_str fields;
+    leat_status status = leat__binary_fields(migration->plan->new_type, bytes, &fields, error);
+    if (status != LEAT_OK)
+        return status;
+    return leat__migration_decode_fields(migration, arena, fields, lend, record, error);
 }

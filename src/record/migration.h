@@ -21,6 +21,10 @@ bool leat__migration_is_identity(const leat__migration *migration);
 leat_status leat__migration_decode(const leat__migration *migration, leat__arena *arena,
                                    leat_str bytes, leat__lend lend, void *record,
                                    leat_error *error);
+/* The same without the version byte. */
+leat_status leat__migration_decode_fields(const leat__migration *migration, leat__arena *arena,
+                                          leat_str fields, leat__lend lend, void *record,
+                                          leat_error *error);
 void leat__migration_free(leat__migration *migration);
 
 /* For tools, which have no type: the type that a layout text describes; it lives as long as

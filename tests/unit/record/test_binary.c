@@ -44,6 +44,7 @@ static const char sample_bytes[] = "\x01"               /* version */
                                    "\x04xyz"           /* str, length + 1 */
                                    "\0"                /* absent */
                                    "\x02\x01\xd8\x04"; /* list */
+#define SAMPLE_FINGERPRINT "\x83\x61\xbe\x1d"          /* CRC32C of the layout without "sample" */
 enum { SAMPLE_BYTES = sizeof sample_bytes - 1 };
 
 static leat_binary_decoder *decoder;
@@ -68,9 +69,15 @@ static void the_format_stays(void **state)
 {
     (void)state;
     leat_str bytes;
-    leat_binary_encode(&sample_type, &sample, &bytes);
-    assert_int_equal(bytes.length, SAMPLE_BYTES);
-    assert_memory_equal(bytes.data, sample_bytes, SAMPLE_BYTES);
+    leat__buffer plain = {0};
+    leat__binary_append(&plain, &sample_type, &sample);
+    assert_int_equal(plain.length, SAMPLE_BYTES);
+    assert_memory_equal(plain.data, sample_bytes, SAMPLE_BYTES);
+    leat__buffer_free(&plain);
+    leat_binary_encode(&sample_type, &sample, &bytes); /* with the layout's fingerprint */
+    assert_int_equal(bytes.length, SAMPLE_BYTES + 4);
+    assert_memory_equal(bytes.data, "\x02" SAMPLE_FINGERPRINT, 5);
+    assert_memory_equal(bytes.data + 5, sample_bytes + 1, SAMPLE_BYTES - 1);
     free((void *)(uintptr_t)bytes.data);
 }
 
@@ -94,10 +101,10 @@ static void a_newer_version_is_told_apart_from_damage(void **state)
     struct sample got;
     char bytes[SAMPLE_BYTES];
     memcpy(bytes, sample_bytes, SAMPLE_BYTES);
-    bytes[0] = 2;
+    bytes[0] = 3;
     leat_str text = {bytes, SAMPLE_BYTES};
     assert_int_equal(leat_binary_decode(decoder, &sample_type, text, &got, &error), LEAT_EVERSION);
-    assert_string_equal(error.message, "binary record of format 2; this version reads up to 1");
+    assert_string_equal(error.message, "binary record of format 3; this version reads up to 2");
     bytes[0] = 0;
     assert_int_equal(leat_binary_decode(decoder, &sample_type, text, &got, &error), LEAT_EDATA);
     assert_int_equal(leat_binary_decode(decoder, &sample_type, LEAT_STR(""), &got, &error),
@@ -125,7 +132,8 @@ static void damage_is_refused_with_its_place(void **state)
         bytes[rows[i].at] = (char)rows[i].byte;
         leat_str text = {bytes, SAMPLE_BYTES};
         assert_int_equal(leat_binary_decode(decoder, &sample_type, text, &got, &error), LEAT_EDATA);
-        assert_non_null(strstr(error.message, "damaged binary record: 31 bytes, wrong at byte"));
+        assert_non_null(
+            strstr(error.message, "damaged binary record: 30 bytes of fields, wrong at byte"));
     }
 }
 
@@ -145,12 +153,13 @@ static void an_integer_too_large_for_its_field_is_refused(void **state)
     leat_type_add(narrow, "n", LEAT_KIND_I16, NULL, 0);
     static const int64_t values[] = {INT16_MIN, INT16_MAX, INT16_MIN - 1, INT16_MAX + 1, INT64_MAX};
     for (size_t i = 0; i < 5; i++) {
-        leat_str bytes;
+        leat__buffer bytes = {0};
         int16_t got;
-        leat_binary_encode(wide, &values[i], &bytes);
-        leat_status status = leat_binary_decode(decoder, narrow, bytes, &got, NULL);
+        leat__binary_append(&bytes, wide, &values[i]);
+        leat_status status =
+            leat_binary_decode(decoder, narrow, (leat_str){bytes.data, bytes.length}, &got, NULL);
         assert_int_equal(status, i < 2 ? LEAT_OK : LEAT_EDATA);
-        free((void *)(uintptr_t)bytes.data);
+        leat__buffer_free(&bytes);
     }
     leat_type_free(wide);
     leat_type_free(narrow);

@@ -51,6 +51,14 @@ LEAT_RECORD(click, user, code, number, ratio, LEAT_LIST(lines, &line_type),
 
 static leat_error error;
 
+/* To be freed. */
+static leat_str binary_of(const leat_type *type, const void *record)
+{
+    leat__buffer buffer = {0};
+    leat__binary_append(&buffer, type, record);
+    return (leat_str){buffer.data, buffer.length};
+}
+
 static void fields_are_added_dropped_widened_and_moved(void **state)
 {
     (void)state;
@@ -65,8 +73,7 @@ static void fields_are_added_dropped_widened_and_moved(void **state)
                             .counts = {counts, 2},
                             .best = {9, LEAT_STR("i9")}};
     char *old_layout = leat_type_layout(&old_click_type);
-    leat_str bytes;
-    leat_binary_encode(&old_click_type, &old, &bytes);
+    leat_str bytes = binary_of(&old_click_type, &old);
     leat__arena arena = {0};
     leat__migration *migration = leat__migration_new(old_layout, &click_type, &error);
     if (migration == NULL)
@@ -154,8 +161,7 @@ static void text_may_grow_but_not_shrink(void **state)
     leat_type_add_text(old, "code", 4, 0);
     leat_type_add_text(type, "code", 8, 0);
     leat_type_add_text(less, "code", 3, 0);
-    leat_str bytes;
-    leat_binary_encode(old, "wxyz", &bytes);
+    leat_str bytes = binary_of(old, "wxyz");
     leat__migration *migration = leat__migration_new("t{code:text(4)}", type, &error);
     assert_non_null(migration);
     char got[8];
@@ -211,11 +217,10 @@ static void scalars_migrate_too(void **state)
     (void)state;
     leat__migration *migration = leat__migration_new("u32", &leat_type_u64, &error);
     assert_non_null(migration);
-    leat_str bytes;
     uint32_t value = 77;
     uint64_t got = 0;
     leat__arena arena = {0};
-    leat_binary_encode(&leat_type_u32, &value, &bytes);
+    leat_str bytes = binary_of(&leat_type_u32, &value);
     assert_int_equal(
         leat__migration_decode(migration, &arena, bytes, LEAT__STRINGS_IN_INPUT, &got, NULL),
         LEAT_OK);
@@ -268,8 +273,7 @@ static void fields_may_change_places(void **state)
         fill_random(&world, type, record);
         char *layout = leat_type_layout(type);
         leat__migration *migration = leat__migration_new(layout, turned, &error);
-        leat_str bytes;
-        leat_binary_encode(type, record, &bytes);
+        leat_str bytes = binary_of(type, record);
         assert_int_equal(leat__migration_decode(migration, &world.arena, bytes,
                                                 LEAT__STRINGS_IN_INPUT, moved, NULL),
                          LEAT_OK);

@@ -92,11 +92,17 @@ static void decoded_strings_live_where_they_were_asked_to(void **state)
     for_random_records(check_json_lending);
 }
 
+static leat_str binary_of(const leat_type *type, const char *record)
+{
+    leat__buffer buffer = {0};
+    leat__binary_append(&buffer, type, record);
+    return (leat_str){buffer.data, buffer.length};
+}
+
 static void check_binary(const leat_type *type, const char *record)
 {
     leat__arena arena = {0};
-    leat_str bytes;
-    leat_binary_encode(type, record, &bytes);
+    leat_str bytes = binary_of(type, record);
     char *input = malloc(bytes.length); /* exactly: the sanitizer watches its end */
     memcpy(input, bytes.data, bytes.length);
     for (int lend = LEAT__STRINGS_IN_INPUT; lend <= LEAT__STRINGS_IN_ARENA; lend++) {
@@ -143,8 +149,7 @@ static bool refused_or_canonical(const leat_type *type, const char *bytes, size_
 
 static void check_damage(const leat_type *type, const char *record)
 {
-    leat_str bytes;
-    leat_binary_encode(type, record, &bytes);
+    leat_str bytes = binary_of(type, record);
     char *damaged = (char *)(uintptr_t)bytes.data;
     for (size_t length = 0; length < bytes.length; length++) {
         leat__arena arena = {0};
