@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 
 SOURCE = os.environ["LEAT_SOURCE_DIR"]
-TARGET = "leat_time"  # a few files, so that this takes seconds
+TARGET = "leat_base"  # a few files, so that this takes seconds
 
 
 def build(checkout):
