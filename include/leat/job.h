@@ -506,7 +506,8 @@ LEAT_API const char *leat_partition_state_name(leat_partition_state state); /* "
 typedef struct leat_job_stats {
     uint64_t records_in, records_out, records_late, records_skipped, records_dead;
     uint64_t epochs, rewinds;
-    int64_t watermark_ms; /* the least of all tasks */
+    int64_t watermark_ms;     /* the least of all tasks */
+    int64_t watermark_max_ms; /* the furthest */
     int64_t commit_p50_us, commit_p99_us, epoch_p50_us, epoch_p99_us;
     uint64_t state_entries, state_cache_bytes, timers;
     /* records in the sources' topics not yet read, and in those of the global tables; of a log with

@@ -293,7 +293,7 @@ static void deliver_all(leat__run *run)
 static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
 {
     int64_t now_us = run->env->monotonic_us(run->env->arg);
-    leat_job_stats stats = {.watermark_ms = LEAT_TIME_MAX};
+    leat_job_stats stats = {.watermark_ms = LEAT_TIME_MAX, .watermark_max_ms = LEAT_TIME_MIN};
     leat__counters sum = run->counters_before;
     for (size_t i = 0; i < run->task_count; i++) {
         const leat__bundle *bundle = run->tasks[i]->sealed;
@@ -305,6 +305,8 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
         sum.ahead += bundle->counters.ahead;
         if (bundle->watermark_ms < stats.watermark_ms)
             stats.watermark_ms = bundle->watermark_ms;
+        if (bundle->watermark_ms > stats.watermark_max_ms)
+            stats.watermark_max_ms = bundle->watermark_ms;
         stats.state_entries += bundle->store_stats.entries;
         stats.state_cache_bytes += bundle->store_stats.cache_bytes;
         stats.timers += bundle->store_stats.timers;

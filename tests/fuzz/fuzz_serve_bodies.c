@@ -14,7 +14,9 @@ static void check_events(leat__json_reader *reader, leat__json_reader *job, leat
 {
     event_batch batch;
     leat_error error;
-    if (event_batch_read(&batch, arena, reader, body, "t", ACCEPTED_MS, &error) != LEAT_OK)
+    const event_batch_opts opts = {
+        .topic = "t", .accepted_ms = ACCEPTED_MS, .max_ahead_ms = LEAT_HOURS(1)};
+    if (event_batch_read(&batch, arena, reader, body, &opts, &error) != LEAT_OK)
         return;
     for (size_t i = 0; i < batch.count; i++) {
         const leat_log_record *record = &batch.records[i];

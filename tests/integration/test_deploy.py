@@ -25,7 +25,7 @@ DEPLOY = os.path.join(tool.SOURCE, "deploy")
 PROVIDED_BY_PROMETHEUS = {"up"}
 FUNCTIONS_AND_WORDS = {
     "sum", "rate", "increase", "deriv", "histogram_quantile", "by", "le", "route", "code", "result",
-    "and", "job", "reason", "__rate_interval", "m"}
+    "reason", "and", "or", "scalar", "job", "__rate_interval", "m"}
 
 
 def path(*parts):

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "recommender"))
@@ -306,6 +307,64 @@ class Recommendations(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0)
         late = recommender.consume(self.server.data_dir, "late-events")
         self.assertEqual([(e["item_id"], e["event_id"]) for e in late], [("too late", "e2")])
+
+    # ------------------------------------------------------------------ time (W7)
+
+    def late(self, reason):
+        return self.server.metrics()[f'leat_recommender_late_total{{reason="{reason}"}}']
+
+    def test_an_event_ahead_of_the_clock_is_refused_and_makes_no_other_late(self):
+        now = int(time.time() * 1000)
+        status, body, _ = self.server.post("/v1/events", [
+            event("fast", "x", now + 23 * 60 * MINUTE), event("fast", "x", now + 4 * MINUTE),
+            event("unit", "x", now * 1000), event("ann", "a", now - 4 * MINUTE)])
+        self.assertEqual((status, body["accepted"], body["rejected"]), (202, 2, 2))
+        self.assertEqual([(e["index"], e["field"]) for e in body["errors"]],
+                         [(0, "timestamp"), (2, "timestamp")])
+        self.assertIn("ahead of the server's clock, at most 5.0", body["errors"][0]["reason"])
+        self.send([event(f"u{n}", "b", now - 4 * MINUTE, event_id=f"e{n}") for n in range(200)])
+        self.server.wait_processed(202)
+        self.assertEqual(self.late("behind_watermark"), 0)
+        self.assertEqual(self.late("ahead_of_clock"), 1) # the other one is no time at all
+        self.assertLess(self.server.metrics()["leat_watermark_lead_seconds"], 1)
+
+    def test_one_that_comes_by_the_log_is_a_dead_letter_and_makes_no_other_late(self):
+        now = int(time.time() * 1000)
+        self.assertEqual(self.server.stop(), 0)
+        lines = [event("u1", "x", now + 23 * 60 * MINUTE), event("u1", "a", now - 9 * MINUTE)]
+        recommender.produce(self.server.data_dir, "user-interactions", lines, "user_id")
+        self.server.start()
+        self.server.wait_processed(1)
+        self.assertEqual(self.late("behind_watermark"), 0)
+        self.assertEqual(self.late("ahead_of_clock"), 1)
+        self.assertEqual(self.server.stop(), 0)
+        dead, = recommender.consume(self.server.data_dir, "dead-letters")
+        self.assertIn("ahead of the clock", dead["reason"])
+
+    def test_an_event_ahead_of_the_clock_may_happen_now(self):
+        self.server.flags.append("--clamp-ahead")
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        now = int(time.time() * 1000)
+        status, body, _ = self.server.post("/v1/events", [
+            event("fast", "x", now + 23 * 60 * MINUTE), event("ann", "a", now - 9 * MINUTE)])
+        self.assertEqual((status, body), (202, {"accepted": 2, "rejected": 0, "clamped": 1}))
+        self.server.wait_processed(2)
+        self.assertEqual((self.late("behind_watermark"), self.late("clamped_to_clock")), (0, 1))
+        self.assertEqual(self.server.stop(), 0)
+        out = recommender.consume(self.server.data_dir, "recommendations")
+        fast, = (r["timestamp_ms"] for r in out if r["user_id"] == "fast")
+        self.assertLess(abs(fast - now), MINUTE)
+
+    def test_who_sends_late_events_is_told(self):
+        self.send(event("ann", "a", T0))
+        self.server.wait_processed(1)
+        answer = lambda: self.server.post("/v1/events", [
+            event("ann", "b", T0), event("ann", "c", T0 - 10 * MINUTE - 1),
+            event("ann", "d", T0 - 10 * MINUTE)])[:2]
+        self.assertEqual(answer(), (202, {"accepted": 3, "rejected": 0, "late": 1,
+                                          "late_indexes": [1]}))
+        self.server.wait_until(lambda: self.late("behind_watermark") == 1, "the late one")
 
     def test_a_session_ends_by_silence_and_by_another_session_id(self):
         self.send([event("ann", "a", T0), event("ann", "b", T0 + 30 * MINUTE),

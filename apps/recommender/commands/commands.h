@@ -12,7 +12,7 @@ int index_main(int argc, char **argv);
  */
 int command_failed(const leat_error *error);
 
-enum { SETTINGS_FLAGS = 22 };
+enum { SETTINGS_FLAGS = 24 };
 /* The flags that every command with a job or an index has: writes SETTINGS_FLAGS rows. */
 void settings_flags(recommender_settings *settings, flag table[SETTINGS_FLAGS]);
 #endif

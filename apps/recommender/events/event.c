@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "apps/recommender/events/timestamp.h"
+#include "time/saturate.h"
 
 typedef enum field {
     FIELD_USER,
@@ -249,6 +250,22 @@ static leat_status time_field(const found_fields *found, int64_t accepted_ms, in
     if (*out > accepted_ms + EVENT_AHEAD_MAX_MS)
         return fail(fault, "timestamp",
                     "timestamp is more than a day in the future: is it in milliseconds?");
+    return LEAT_OK;
+}
+
+leat_status event_bound_time(interaction *event, int64_t taken_ms, int64_t max_ahead_ms, bool clamp,
+                             bool *clamped, event_fault *fault)
+{
+    *clamped = false;
+    if (event->timestamp_ms <= leat__time_add(taken_ms, max_ahead_ms))
+        return LEAT_OK;
+    if (!clamp)
+        return fail(fault, "timestamp",
+                    "timestamp is %.1f min ahead of the server's clock, at most %.1f are believed: "
+                    "mend the clock or the time zone of who sent it",
+                    (double)(event->timestamp_ms - taken_ms) / 6e4, (double)max_ahead_ms / 6e4);
+    event->timestamp_ms = taken_ms;
+    *clamped = true;
     return LEAT_OK;
 }
 

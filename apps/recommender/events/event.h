@@ -31,7 +31,8 @@ enum {
     EVENT_TEXT_BYTES_MAX = 65536, /* one event's JSON: its context may be long, a book it is not */
     EVENT_FIELD_BYTES = 24,
 };
-/* A clock that is wrong by more than a day would declare everybody else's events late. */
+/* Whatever else is believed (event_bound_time): beyond that it is no clock that is wrong, but the
+ * unit. */
 #define EVENT_AHEAD_MAX_MS LEAT_DAYS(1)
 
 /* kind, weight in popularity: name in JSON first, then the other spellings */
@@ -83,4 +84,10 @@ LEAT_MUST_CHECK leat_status event_parse(leat__json_reader *reader, leat_str text
 /* The same for a value of an open document. */
 LEAT_MUST_CHECK leat_status event_from_json(leat__json value, int64_t accepted_ms,
                                             interaction *event, event_fault *fault);
+/* W7: an event that is further ahead of taken_ms, when it was taken, than max_ahead_ms would make
+ * everybody else's events late. It is refused (LEAT_EDATA, *fault), or, with `clamp`, happened when
+ * it was taken (*clamped is set then). Says the same whenever it is asked. */
+LEAT_MUST_CHECK leat_status event_bound_time(interaction *event, int64_t taken_ms,
+                                             int64_t max_ahead_ms, bool clamp, bool *clamped,
+                                             event_fault *fault);
 #endif

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "record/headed.h"
+#include "time/saturate.h"
 
 enum {
     STATE_DIR_BYTES = 4096,
@@ -42,6 +43,7 @@ recommender_settings recommender_defaults(void)
         .ttl_ms = LEAT_HOURS(1),
         .lateness_ms = LEAT_MINUTES(5),
         .out_of_order_ms = LEAT_MINUTES(5),
+        .max_ahead_ms = LEAT_MINUTES(5),
         .interactions_retention_ms = LEAT_DAYS(7),
         .session_items_max = 50,
         .count = 10,
@@ -118,18 +120,39 @@ static leat_status decode_binary(leat_ctx *ctx, const leat__headed_reader *reade
     return LEAT_OK;
 }
 
+/* By when the event was taken, which is the same in a replay; what is ahead of the job's own clock
+ * the engine refuses (W7). */
+static leat_status bound_time(leat_ctx *ctx, recommender_job *self, const leat_log_record *in,
+                              interaction *event)
+{
+    const recommender_settings *settings = &self->settings;
+    bool clamped = false;
+    if (!settings->clamp_ahead)
+        return LEAT_OK;
+    event_fault fault;
+    if (event_bound_time(event, in->timestamp_ms, settings->max_ahead_ms, true, &clamped, &fault) !=
+        LEAT_OK)
+        return leat_fail(ctx, LEAT_EDATA, "%s", fault.reason);
+    if (clamped)
+        atomic_fetch_add_explicit(&self->counters.clamped, 1, memory_order_relaxed);
+    return LEAT_OK;
+}
+
 static leat_status decode_interaction(leat_ctx *ctx, const leat_log_record *in, void *record,
                                       void *arg)
 {
-    struct interaction_readers *readers = arg;
+    recommender_job *self = arg;
+    struct interaction_readers *readers = self->readers;
     leat__json_reader **reader = &readers->of_partition[in->partition % LEAT__PARTITIONS_MAX];
     if (*reader == NULL)
         *reader = leat__json_reader_new();
     event_fault fault;
     interaction *event = record;
     uint8_t first = in->value.length == 0 ? 0 : (uint8_t)in->value.data[0];
-    if (first > 0 && first <= BINARY_FORMAT_MAX)
-        return decode_binary(ctx, readers->binary, in, event);
+    if (first > 0 && first <= BINARY_FORMAT_MAX) {
+        leat_status status = decode_binary(ctx, readers->binary, in, event);
+        return status != LEAT_OK ? status : bound_time(ctx, self, in, event);
+    }
     if (event_parse(*reader, in->value, in->timestamp_ms, event, &fault) != LEAT_OK)
         return leat_fail(ctx, LEAT_EDATA, "%s", fault.reason);
     keep_string(ctx, &event->user_id);
@@ -137,7 +160,7 @@ static leat_status decode_interaction(leat_ctx *ctx, const leat_log_record *in, 
     keep_string(ctx, &event->event_id);
     keep_string(ctx, &event->session_id);
     keep_string(ctx, &event->category);
-    return LEAT_OK;
+    return bound_time(ctx, self, in, event);
 }
 
 /* ------------------------------------------------------------------ tables */
@@ -181,6 +204,20 @@ static void on_recommendation(void *arg, const leat_log_record *record)
     self->settings.on_committed(self->settings.on_committed_arg, record);
 }
 
+bool recommender_job_is_late(recommender_job *self, const interaction *event, int64_t now_ms)
+{
+    const recommender_settings *settings = &self->settings;
+    int64_t counts_until_ms = leat__time_add(event->timestamp_ms, settings->lateness_ms);
+    /* time never stands further ahead than that: most events need not be asked for (W1, W7) */
+    if (counts_until_ms >
+        leat__time_add(now_ms, settings->max_ahead_ms - settings->out_of_order_ms))
+        return false;
+    int64_t watermark_ms;
+    return leat_job_time(self->job, SESSION_OP_NAME, event->user_id, &watermark_ms, NULL) ==
+               LEAT_OK &&
+           watermark_ms != LEAT_TIME_MIN && counts_until_ms <= watermark_ms;
+}
+
 int64_t recommendation_accepted_ms(leat_str value)
 {
     /* Not found inside of a string: a quote there is escaped. */
@@ -210,7 +247,7 @@ static void build_graph(recommender_job *self)
                       &(leat_log_source){
                           .topic = topics->interactions,
                           .decode = decode_interaction,
-                          .decode_arg = self->readers,
+                          .decode_arg = self,
                           .time_field = "timestamp_ms",
                           .out_of_order_ms = settings->out_of_order_ms,
                           .idle_ms = LEAT_SECONDS(30),
@@ -288,6 +325,7 @@ leat_status recommender_job_new(recommender_job **out, leat_log *log,
         .memory_bytes = settings->memory_bytes,
         .buffer_bytes = settings->memory_bytes == 0 ? EPOCH_BYTES : 0,
         .dead_letters = settings->topics.dead_letters,
+        .max_ahead_ms = settings->max_ahead_ms,
     });
     build_graph(self);
     *out = self;

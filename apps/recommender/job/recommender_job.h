@@ -20,6 +20,7 @@
 #define RECOMMENDER_JOB_H
 #include <stdatomic.h>
 
+#include "apps/recommender/events/event.h"
 #include "apps/recommender/job/model.h"
 #include "leat/job.h"
 
@@ -47,6 +48,10 @@ typedef struct recommender_settings {
     leat_guarantee guarantee;
     int64_t lease_ms; /* leat_job_opts.lease_ms (R15) */
     int64_t gap_ms, ttl_ms, lateness_ms, out_of_order_ms, interactions_retention_ms;
+    /* W7: an event that is further ahead of the clock goes to the dead letters, or, with
+     * clamp_ahead, happened when it was taken. */
+    int64_t max_ahead_ms;
+    bool clamp_ahead;
     uint32_t session_items_max;
     uint32_t count; /* items in a recommendation */
     session_index_options index;
@@ -60,6 +65,7 @@ recommender_settings recommender_defaults(void);
 /* What the operators count while they run: a replayed record is counted again. */
 typedef struct recommender_counters {
     _Atomic uint64_t interactions, duplicates, late, sessions_closed;
+    _Atomic uint64_t clamped; /* their time was ahead of the clock (W7) */
 } recommender_counters;
 
 typedef struct recommender_job {
@@ -77,6 +83,10 @@ LEAT_MUST_CHECK leat_status recommender_job_new(recommender_job **job, leat_log 
                                                 const recommender_settings *settings,
                                                 leat_error *error);
 void recommender_job_free(recommender_job *job); /* NULL is allowed */
+
+/* Will the job find the interaction late (J4)? As far as can be known here: false where its
+ * partition is in another process. now_ms: the clock. Any thread. */
+bool recommender_job_is_late(recommender_job *job, const interaction *event, int64_t now_ms);
 
 /* accepted_ms of a committed recommendation's JSON, without parsing it; -1: not found. */
 int64_t recommendation_accepted_ms(leat_str value);

@@ -50,6 +50,7 @@ typedef struct api {
     _Atomic uint64_t stale_answers[2];                    /* marked, refused */
     void (*on_fatal)(void *arg, const leat_error *error); /* an append failed for good (R17) */
     void *on_fatal_arg;
+    _Atomic uint64_t events_ahead; /* of those rejected: ahead of the clock (W7) */
     _Atomic uint64_t events_accepted, events_rejected,
         events_refused; /* refused: not durable, 5xx */
     /* Commit thread only; others read. From the request to the committed recommendation. */

@@ -64,11 +64,25 @@ static void append_rejected(leat__buffer *out, const event_batch *events)
     leat__buffer_text(out, "]");
 }
 
+/* What was taken, but not as it came: it will be found late, or its time was ahead of the clock. */
+static void append_untimely(leat__buffer *out, const event_batch *events)
+{
+    if (events->clamped_count > 0)
+        leat__buffer_format(out, ",\"clamped\":%zu", events->clamped_count);
+    if (events->late_count == 0)
+        return;
+    leat__buffer_format(out, ",\"late\":%zu,\"late_indexes\":[", events->late_count);
+    for (size_t i = 0; i < events->late_count && i < EVENT_BATCH_ERRORS_LISTED; i++)
+        leat__buffer_format(out, "%s%zu", i > 0 ? "," : "", events->late_listed[i]);
+    leat__buffer_text(out, "]");
+}
+
 static void answer_accepted(http_exchange *exchange, const event_batch *events)
 {
     exchange->status = 202;
     leat__buffer_format(exchange->out, "{\"accepted\":%zu,\"rejected\":%zu", events->count,
                         events->rejected_count);
+    append_untimely(exchange->out, events);
     if (events->rejected_count > 0) {
         leat__buffer_text(exchange->out, ",");
         append_rejected(exchange->out, events);
@@ -104,11 +118,36 @@ static void on_appended(append_batch *batch)
     http_resume(pending->exchange);
 }
 
+typedef struct asking {
+    api *self;
+    int64_t now_ms;
+} asking;
+
+static bool is_late(void *arg, const interaction *event)
+{
+    const asking *ask = arg;
+    return recommender_job_is_late(ask->self->job, event, ask->now_ms);
+}
+
+static leat_status read_events(api *self, http_exchange *exchange, event_batch *events,
+                               leat_error *error)
+{
+    const api_worker *worker = exchange->worker;
+    const recommender_settings *settings = &self->job->settings;
+    const leat_env *env = leat__env_system();
+    asking ask = {self, env->now_ms(env->arg)};
+    const event_batch_opts opts = {.topic = settings->topics.interactions,
+                                   .accepted_ms = ask.now_ms,
+                                   .max_ahead_ms = settings->max_ahead_ms,
+                                   .clamp_ahead = settings->clamp_ahead,
+                                   .is_late = is_late,
+                                   .arg = &ask};
+    return event_batch_read(events, exchange->arena, worker->json, exchange->body, &opts, error);
+}
+
 void api_post_events(http_exchange *exchange, void *arg)
 {
     api *self = arg;
-    const api_worker *worker = exchange->worker;
-    const leat_env *env = leat__env_system();
     leat_error error;
     if (!type_is_readable(exchange->content_type)) {
         http_problem(exchange, 415, "unsupported-media-type",
@@ -120,15 +159,14 @@ void api_post_events(http_exchange *exchange, void *arg)
         return;
     }
     pending_events *pending = leat__arena_alloc(exchange->arena, sizeof *pending);
-    leat_status status =
-        event_batch_read(&pending->events, exchange->arena, worker->json, exchange->body,
-                         self->job->settings.topics.interactions, env->now_ms(env->arg), &error);
+    leat_status status = read_events(self, exchange, &pending->events, &error);
     if (status != LEAT_OK) {
         answer_unreadable(exchange, status, &error);
         return;
     }
     event_batch *events = &pending->events;
     count(&self->events_rejected, events->rejected_count);
+    count(&self->events_ahead, events->ahead_count);
     if (events->count == 0) {
         if (events->rejected_count > 0)
             answer_none_valid(exchange, events);

@@ -16,8 +16,7 @@ typedef struct batch_reader {
     event_batch *batch;
     leat__arena *arena;
     leat__json_reader *json;
-    const char *topic;
-    int64_t accepted_ms;
+    const event_batch_opts *opts;
     size_t capacity, index;
 } batch_reader;
 
@@ -45,13 +44,18 @@ static void add(batch_reader *reader, const interaction *event, leat_str text)
     event_batch *batch = reader->batch;
     leat_log_record *record = &batch->records[batch->count++];
     *record = (leat_log_record){
-        .topic = reader->topic,
+        .topic = reader->opts->topic,
         .partition = LEAT_PARTITION_BY_KEY,
-        .timestamp_ms = reader->accepted_ms,
+        .timestamp_ms = reader->opts->accepted_ms,
         .key = leat__arena_str(reader->arena, event->user_id),
         .value = text,
     };
     batch->bytes += record->key.length + record->value.length;
+    if (reader->opts->is_late == NULL || !reader->opts->is_late(reader->opts->arg, event))
+        return;
+    if (batch->late_count < EVENT_BATCH_ERRORS_LISTED)
+        batch->late_listed[batch->late_count] = reader->index;
+    batch->late_count++;
 }
 
 static void reject(batch_reader *reader, const event_fault *fault)
@@ -65,11 +69,24 @@ static void reject(batch_reader *reader, const event_fault *fault)
     batch->rejected_count++;
 }
 
+/* W7 */
+static bool time_is_good(batch_reader *reader, interaction *event, event_fault *fault)
+{
+    const event_batch_opts *opts = reader->opts;
+    bool clamped;
+    leat_status status = event_bound_time(event, opts->accepted_ms, opts->max_ahead_ms,
+                                          opts->clamp_ahead, &clamped, fault);
+    reader->batch->clamped_count += clamped;
+    reader->batch->ahead_count += status != LEAT_OK;
+    return status == LEAT_OK;
+}
+
 static void read_text(batch_reader *reader, leat_str text)
 {
     interaction event;
     event_fault fault;
-    if (event_parse(reader->json, text, reader->accepted_ms, &event, &fault) == LEAT_OK)
+    if (event_parse(reader->json, text, reader->opts->accepted_ms, &event, &fault) == LEAT_OK &&
+        time_is_good(reader, &event, &fault))
         add(reader, &event, one_line(reader->arena, text, false));
     else
         reject(reader, &fault);
@@ -109,7 +126,9 @@ static leat_status read_array(batch_reader *reader, leat_str body, leat_error *e
                      "the event has %zu bytes, at most %d are allowed", text.length,
                      EVENT_TEXT_BYTES_MAX);
             reject(reader, &fault);
-        } else if (event_from_json(each.value, reader->accepted_ms, &event, &fault) == LEAT_OK) {
+        } else if (event_from_json(each.value, reader->opts->accepted_ms, &event, &fault) ==
+                       LEAT_OK &&
+                   time_is_good(reader, &event, &fault)) {
             add(reader, &event, one_line(reader->arena, text, true));
         } else {
             reject(reader, &fault);
@@ -151,11 +170,10 @@ static bool is_object(leat__json_reader *json, leat_str text)
 }
 
 leat_status event_batch_read(event_batch *batch, leat__arena *arena, leat__json_reader *json,
-                             leat_str body, const char *topic, int64_t accepted_ms,
-                             leat_error *error)
+                             leat_str body, const event_batch_opts *opts, leat_error *error)
 {
     *batch = (event_batch){0};
-    batch_reader reader = {batch, arena, json, topic, accepted_ms, 0, 0};
+    batch_reader reader = {batch, arena, json, opts, 0, 0};
     leat_str rest = body, line, second;
     if (body.data == NULL || !leat__json_next_line(&rest, &line))
         return malformed(error, "the body is empty; send one event, an array, or one event a line");

@@ -54,6 +54,8 @@ static unsigned long long relaxed(const _Atomic uint64_t *counter)
 
 static void event_metrics(leat__buffer *out, const api *self)
 {
+    leat_job_stats stats = {0};
+    leat_job_get_stats(self->job->job, &stats);
     const recommender_counters *counters = &self->job->counters;
     family(out, "leat_recommender_events_total", "counter",
            "Events received over HTTP, by what became of them.");
@@ -72,6 +74,14 @@ static void event_metrics(leat__buffer *out, const api *self)
     leat__buffer_format(out, "leat_recommender_interactions_total{result=\"duplicate\"} %llu\n",
                         duplicates);
     leat__buffer_format(out, "leat_recommender_interactions_total{result=\"late\"} %llu\n", late);
+    family(out, "leat_recommender_late_total", "counter",
+           "Events that did not count when they came, or counted at another time, by reason.");
+    leat__buffer_format(out, "leat_recommender_late_total{reason=\"behind_watermark\"} %llu\n",
+                        late);
+    leat__buffer_format(out, "leat_recommender_late_total{reason=\"ahead_of_clock\"} %llu\n",
+                        relaxed(&self->events_ahead) + (unsigned long long)stats.records_ahead);
+    leat__buffer_format(out, "leat_recommender_late_total{reason=\"clamped_to_clock\"} %llu\n",
+                        relaxed(&counters->clamped));
     single(out, "leat_recommender_sessions_closed_total", "counter",
            "Sessions that ended and went to the index.",
            (double)relaxed(&counters->sessions_closed));
@@ -123,6 +133,18 @@ static void job_metrics(leat__buffer *out, const api *self)
     if (stats.watermark_ms > 0 && stats.watermark_ms < LEAT_TIME_MAX)
         single(out, "leat_watermark_lag_seconds", "gauge", "Wall clock less the least watermark.",
                (double)(env->now_ms(env->arg) - stats.watermark_ms) / 1e3);
+    if (stats.watermark_max_ms > 0 && stats.watermark_max_ms < LEAT_TIME_MAX)
+        single(out, "leat_watermark_lead_seconds", "gauge",
+               "The furthest watermark less the wall clock: above 0 time runs ahead.",
+               (double)(stats.watermark_max_ms - env->now_ms(env->arg)) / 1e3);
+    single(out, "leat_records_ahead_total", "counter",
+           "Records further ahead of the clock than is believed (W7).",
+           (double)stats.records_ahead);
+    single(out, "leat_clock_steps_total", "counter", "How often this machine's clock was set.",
+           (double)stats.clock_steps);
+    single(out, "leat_times_clamped_total", "counter",
+           "Partitions whose time stood too far ahead and began again at the clock (W7).",
+           (double)stats.times_clamped);
     single(out, "leat_state_entries", "gauge", "Entries of keyed state.",
            (double)stats.state_entries);
     single(out, "leat_state_cache_bytes", "gauge", "Decoded state in memory.",

@@ -141,6 +141,14 @@ def consume(data_dir, topic):
     return [json.loads(line) for line in out.splitlines() if line]
 
 
+def produce(data_dir, topic, values, key):
+    """By the `leat` tool, while the server is stopped."""
+    tool = os.path.join(os.path.dirname(BINARY), "leat")
+    subprocess.run([tool, "produce", "--log", f"embedded:{data_dir}/log", topic, "--key", key,
+                    "--quiet"], check=True, text=True,
+                   input="".join(json.dumps(value) + "\n" for value in values))
+
+
 def index_of_log(data_dir):
     return subprocess.run([BINARY, "index", "--data-dir", data_dir], check=True,
                           capture_output=True).stdout

@@ -433,6 +433,50 @@ static void what_is_no_event_goes_to_dead_letters(void **state)
     assert_int_equal(count_of(self, TOPIC_DEAD_LETTERS), 2);
 }
 
+/* Events come 6 and 4 minutes ahead of the clock; 5 are believed. */
+static void send_ahead(shop *self)
+{
+    int64_t now_ms = leat_test_clock(self->test);
+    send(self, "ann", "far", now_ms + LEAT_MINUTES(6), "");
+    send(self, "ann", "near", now_ms + LEAT_MINUTES(4), "");
+    send(self, "ann", "honest", now_ms - LEAT_MINUTES(5), "");
+    run(self);
+    assert_int_equal(count_of(self, TOPIC_LATE), 0);
+}
+
+static void what_is_ahead_of_the_clock_goes_to_dead_letters(void **state)
+{
+    shop *self = *state; /* W7 */
+    leat_job_stats stats;
+    send_ahead(self);
+    assert_int_equal(count_of(self, TOPIC_RECOMMENDATIONS), 2);
+    assert_int_equal(count_of(self, TOPIC_DEAD_LETTERS), 1);
+    leat_job_get_stats(self->job->job, &stats);
+    assert_int_equal(stats.records_ahead, 1);
+}
+
+static int open_clamping_shop(void **state)
+{
+    recommender_settings settings = recommender_defaults();
+    settings.clamp_ahead = true;
+    return open_shop_with(state, settings);
+}
+
+static void what_is_ahead_of_the_clock_may_happen_when_it_was_taken(void **state)
+{
+    shop *self = *state; /* W7 */
+    leat__json root;
+    send_ahead(self);
+    assert_int_equal(count_of(self, TOPIC_DEAD_LETTERS), 0);
+    assert_int_equal(self->job->counters.clamped, 1);
+    assert_true(next(self, TOPIC_RECOMMENDATIONS, &root));
+    int64_t at_ms = 0;
+    leat__json value;
+    assert_true(leat__json_member(root, "timestamp_ms", &value) &&
+                leat__json_get_i64(value, &at_ms));
+    assert_int_equal(at_ms, leat_test_clock(self->test));
+}
+
 /* ------------------------------------------------------------------ J5 */
 
 static void counts_are_published_at_once_and_then_seldom(void **state)
@@ -534,6 +578,9 @@ int main(void)
         IN_SHOP(ids_are_remembered_over_the_end_of_a_session),
         IN_SHOP(late_events_go_to_their_topic),
         IN_SHOP(what_is_no_event_goes_to_dead_letters),
+        IN_SHOP(what_is_ahead_of_the_clock_goes_to_dead_letters),
+        cmocka_unit_test_setup_teardown(what_is_ahead_of_the_clock_may_happen_when_it_was_taken,
+                                        open_clamping_shop, close_shop),
         IN_SHOP(counts_are_published_at_once_and_then_seldom),
         IN_SHOP(counts_decay_by_half_each_day),
         IN_SHOP(a_crash_loses_and_repeats_nothing),

@@ -35,8 +35,9 @@ static int close_reader(void **state)
 
 static leat_status read_batch(const char *body)
 {
+    const event_batch_opts opts = {.topic = "t", .accepted_ms = 1000, .max_ahead_ms = LEAT_DAYS(1)};
     leat__arena_reset(&arena);
-    return event_batch_read(&batch, &arena, json, leat_str_from(body), "t", 1000, &error);
+    return event_batch_read(&batch, &arena, json, leat_str_from(body), &opts, &error);
 }
 
 static void assert_value(size_t number, const char *key, const char *value)
