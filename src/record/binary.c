@@ -251,7 +251,7 @@ leat_status leat__binary_fields(const leat_type *type, leat_str bytes, leat_str 
 leat_status leat__binary_decode_into(leat__arena *arena, const leat_type *type, leat_str bytes,
                                      leat__lend lend, void *record, leat_error *error)
 {
-    leat_str fields;
+    leat_str fields = {0};
     leat_status status = leat__binary_fields(type, bytes, &fields, error);
     if (status != LEAT_OK) {
         memset(record, 0, type->size_bytes);

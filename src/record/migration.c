@@ -171,22 +171,37 @@ static bool widens(const leat_field *from, const leat_field *to)
     return new_kind->bits >= old_kind->bits + (gains_sign ? 1 : 0);
 }
 
-static const plan *make_plan(leat__migration *m, const leat_type *old_type,
+/* what: names it in a message; NULL: the whole value. */
+static const plan *make_plan(leat__migration *m, const char *what, const leat_type *old_type,
                              const leat_type *new_type);
+
+/* What a field is, in a message: with the size that decides. */
+static const char *name_of(const leat_field *field, char text[32])
+{
+    if (field->kind != LEAT_KIND_TEXT)
+        return leat__kinds[field->kind].name;
+    (void)snprintf(text, 32, "text(%u)", field->size_bytes);
+    return text;
+}
 
 static bool plan_field(leat__migration *m, plan_step *step, const leat_field *from,
                        const leat_field *to)
 {
+    char was[32], is[32];
     step->old_field = from;
     if (!widens(from, to)) {
-        snprintf(m->reason, sizeof m->reason, "field '%s' was %s and is %s, which cannot hold it",
-                 to->name != NULL ? to->name : "(value)", leat__kinds[from->kind].name,
-                 leat__kinds[to->kind].name);
+        snprintf(m->reason, sizeof m->reason, "%s%s%s was %s and is %s, which cannot hold it",
+                 to->name != NULL ? "field '" : "the value", to->name != NULL ? to->name : "",
+                 to->name != NULL ? "'" : "", name_of(from, was), name_of(to, is));
         return false;
     }
     if (to->element == NULL)
         return true;
-    step->element = make_plan(m, from->element, to->element);
+    char what[LEAT__NAME_MAX + 24];
+    (void)snprintf(what, sizeof what, "%s'%s'",
+                   to->kind == LEAT_KIND_LIST ? "an item of list " : "field ",
+                   to->name != NULL ? to->name : "(items)");
+    step->element = make_plan(m, what, from->element, to->element);
     return step->element != NULL;
 }
 
@@ -197,12 +212,16 @@ static bool step_is_identity(const plan_step *step, const leat_field *to)
            (step->element == NULL || step->element->is_identity);
 }
 
-static const plan *make_plan(leat__migration *m, const leat_type *old_type,
+static const plan *make_plan(leat__migration *m, const char *what, const leat_type *old_type,
                              const leat_type *new_type)
 {
     bool is_scalar = leat__type_is_scalar(new_type);
     if (leat__type_is_scalar(old_type) != is_scalar) {
-        snprintf(m->reason, sizeof m->reason, "a bare value and a record are not the same");
+        char was[32], is[32];
+        snprintf(m->reason, sizeof m->reason, "%s was %s and is %s, which cannot hold it",
+                 what != NULL ? what : "the value",
+                 is_scalar ? "a record" : name_of(&old_type->fields[0], was),
+                 is_scalar ? name_of(&new_type->fields[0], is) : "a record");
         return NULL;
     }
     size_t size_bytes = sizeof(plan) + new_type->field_count * sizeof(plan_step);
@@ -233,7 +252,7 @@ static leat__migration *read_layout(const char *layout, const char *where, leat_
     if (m->old_type != NULL && *reader.next == '\0')
         return m;
     leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, where,
-               "the stored layout cannot be read at byte %zu: '%.200s'",
+               "not a layout from byte %zu on: '%.200s'; leat_type_layout gives one",
                (size_t)(reader.next - layout), layout);
     leat__migration_free(m);
     return NULL;
@@ -251,7 +270,7 @@ leat__migration *leat__migration_new(const char *old_layout, const leat_type *ty
     leat__migration *m = read_layout(old_layout, type->name, error);
     if (m == NULL)
         return NULL;
-    m->plan = make_plan(m, m->old_type, type);
+    m->plan = make_plan(m, NULL, m->old_type, type);
     if (m->plan != NULL)
         return m;
     char *layout = leat_type_layout(type);
@@ -383,7 +402,7 @@ leat_status leat__migration_decode_fields(const leat__migration *migration, leat
 leat_status leat__migration_decode(const leat__migration *migration, leat__arena *arena,
                                    leat_str bytes, leat__lend lend, void *record, leat_error *error)
 {
-    leat_str fields;
+    leat_str fields = {0};
     leat_status status = leat__binary_fields(migration->plan->new_type, bytes, &fields, error);
     if (status != LEAT_OK)
         return status;

@@ -5,13 +5,14 @@
  *     a value's second byte is the number of its layout; values are rewritten only when they change
  *
  * Numbers of layouts are given once and never again: an old value in the changelog can be read for
- * ever. */
+ * ever.  A layout from which nothing leads to the current one is no obstacle while no value has it:
+ * that is found out when all values are there, and then its text is dropped from the row. */
 #include "base/error.h"
 #include "base/mem.h"
 #include "state/internal.h"
 #include <stdlib.h>
 
-enum { FORMAT = 1 };
+enum { FORMAT = 2 }; /* 1 had no layouts that are forgotten */
 
 static char *layout_of(const leat_type *type)
 {
@@ -25,7 +26,10 @@ static char *layout_of(const leat_type *type)
 void leat__directory_append(leat__buffer *out, const leat__cells *cells)
 {
     char *map_key = layout_of(cells->slot.map_key);
-    leat__buffer_u8(out, FORMAT);
+    bool any_forgotten = false;
+    for (uint32_t i = 0; i < cells->layouts.count; i++)
+        any_forgotten |= cells->layouts.all[i].text[0] == '\0';
+    leat__buffer_u8(out, any_forgotten && cells->slot.type != NULL ? FORMAT : FORMAT - 1);
     leat__buffer_u8(out, (uint8_t)cells->role);
     leat__buffer_str(out, leat_str_from(cells->slot.name));
     leat__buffer_str(out, leat_str_from(map_key));
@@ -66,21 +70,94 @@ static leat_status add_layout(leat__cells *cells, leat_str text, leat_error *err
 static leat_status migrate_from(leat__cells *cells, uint32_t index, leat_error *error)
 {
     leat__layouts *layouts = &cells->layouts;
+    leat__layout *layout = &layouts->all[index];
+    leat_error refusal = {0};
     if (index == layouts->current)
         return LEAT_OK;
     leat__migration *migration =
-        leat__migration_new(layouts->all[index].text, cells->slot.type, error);
+        layout->text[0] == '\0' ? NULL
+                                : leat__migration_new(layout->text, cells->slot.type, &refusal);
+    if (migration == NULL && refusal.status == LEAT_ECORRUPT)
+        return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, cells->slot.name,
+                          "a stored layout is damaged: %.300s; remove the state directory, it is "
+                          "rebuilt from the changelog",
+                          refusal.message);
     if (migration == NULL) {
-        if (error != NULL)
-            snprintf(error->where, sizeof error->where, "%s", cells->slot.name);
-        return error != NULL && error->status != LEAT_OK ? error->status : LEAT_ETYPE;
+        layout->refused = layouts->any_refused = true;
+        return LEAT_OK;
     }
     if (leat__migration_is_identity(migration)) {
         leat__migration_free(migration);
         migration = NULL;
     }
-    layouts->all[index].migration = migration;
+    layout->migration = migration;
     return LEAT_OK;
+}
+
+leat_status leat__layout_refused(const leat__cells *cells, uint32_t layout, size_t value_count,
+                                 leat_error *error)
+{
+    const leat__layout *refused = &cells->layouts.all[layout];
+    leat_error cause = {0};
+    char many[48] = "values";
+    if (refused->text[0] == '\0')
+        return leat__row_damaged(error, cells);
+    if (value_count != 0)
+        (void)snprintf(many, sizeof many, "%zu value%s", value_count, value_count == 1 ? "" : "s");
+    leat__migration_free(leat__migration_new(refused->text, cells->slot.type, &cause));
+    return leat__fail(error, LEAT_ETYPE, LEAT_RECOVERY_FATAL, cells->slot.name,
+                      "%.340s; %s not written since: give the field, or the slot, a new name",
+                      cause.message, many);
+}
+
+/* Values, chunks of lists too, in a layout. */
+static leat_status count_rows(leat__store *store, const leat__cells *cells, leat__row_kind kind,
+                              size_t counts[LEAT__LAYOUTS_MAX], leat_error *error)
+{
+    const leat__backend_ops *ops = store->database->ops;
+    leat__buffer prefix = {0};
+    leat__row_value row;
+    leat_str key, value;
+    leat__buffer_bytes(&prefix, store->prefix, sizeof store->prefix);
+    leat__row_key_append(&prefix, kind, cells->id, (leat_str){0}, (leat_str){0});
+    prefix.length = sizeof store->prefix + 5; /* kind and id */
+    leat__rows *rows =
+        ops->rows(store->database, (leat_str){prefix.data, prefix.length}, (leat_str){0});
+    while (ops->next(rows, &key, &value))
+        if (leat__row_value_parse(value, &row) && row.layout < LEAT__LAYOUTS_MAX)
+            counts[row.layout]++;
+    leat__buffer_free(&prefix);
+    return ops->rows_close(rows, error);
+}
+
+static leat_status check_slot(leat__store *store, leat__cells *cells, leat_error *error)
+{
+    size_t counts[LEAT__LAYOUTS_MAX] = {0};
+    leat_status status = LEAT_OK;
+    if (store->durable) {
+        status = count_rows(store, cells, leat__row_kind_of(cells->role), counts, error);
+        if (status == LEAT_OK && cells->role == LEAT__ROLE_LIST)
+            status = count_rows(store, cells, LEAT__ROW_CHUNK, counts, error);
+    } /* else each value was read */
+    for (uint32_t i = 0; i < cells->layouts.count && status == LEAT_OK; i++) {
+        leat__layout *layout = &cells->layouts.all[i];
+        if (!layout->refused)
+            continue;
+        if (counts[i] != 0)
+            return leat__layout_refused(cells, i, counts[i], error);
+        cells->directory_pending = cells->directory_pending || layout->text[0] != '\0';
+        layout->text[0] = '\0';
+    }
+    return status;
+}
+
+leat_status leat__directory_check(leat__store *store, leat_error *error)
+{
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < store->slot_count && status == LEAT_OK; i++)
+        if (store->cells_of[i].layouts.any_refused)
+            status = check_slot(store, &store->cells_of[i], error);
+    return status;
 }
 
 /* Finds the current type among the layouts, or adds it. */

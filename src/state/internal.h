@@ -108,14 +108,16 @@ typedef struct leat__items {
 } leat__items;
 
 typedef struct leat__layout {
-    char *text;
+    char *text;                 /* empty: no value had it any more when it was last asked for */
     leat__migration *migration; /* NULL: readable as it is */
+    bool refused;               /* not readable (S4): no value may have it */
 } leat__layout;
 
 typedef struct leat__layouts {
     leat__layout *all;
     uint32_t count, current;
     uint32_t stored; /* the first so many are in the directory row */
+    bool any_refused;
 } leat__layouts;
 
 typedef struct leat__cells {
@@ -494,6 +496,12 @@ void leat__ttl_sweep(leat__store *store, uint64_t epoch);
  */
 leat_status leat__directory_open(leat__store *store, leat_error *error);
 leat_status leat__directory_row(leat__cells *cells, leat_str value, leat_error *error);
+/* Once all values are there: does one have a layout that can't be read? LEAT_ETYPE, with how many;
+ * layouts that none has are forgotten. */
+leat_status leat__directory_check(leat__store *store, leat_error *error);
+/* The error of a value in such a layout. */
+leat_status leat__layout_refused(const leat__cells *cells, uint32_t layout, size_t value_count,
+                                 leat_error *error);
 void leat__directory_append(leat__buffer *out, const leat__cells *cells);
 void leat__directory_free(leat__cells *cells);
 leat__cells *leat__cells_by_id(const leat__store *store, leat__row_kind kind, uint32_t id);

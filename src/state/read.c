@@ -24,6 +24,8 @@ static leat_status append_current(const leat__cells *cells, const leat__row_valu
 {
     if (row->layout >= cells->layouts.count)
         return leat__row_damaged(error, cells);
+    if (cells->layouts.all[row->layout].refused)
+        return leat__layout_refused(cells, row->layout, 0, error);
     const leat__migration *migration = cells->layouts.all[row->layout].migration;
     if (migration == NULL) {
         leat__buffer_bytes(out, row->bytes.data, row->bytes.length);

@@ -182,10 +182,14 @@ static leat_status into_memory(leat__store *store, leat__cells *cells, const lea
         cells->hold_rows = true;
     if (!cells->hold_rows && value.length > 1 && cells->role != LEAT__ROLE_TIMER)
         cells->hold_rows = (uint8_t)value.data[1] >= cells->layouts.stored;
+    if (cells->layouts.any_refused)
+        cells->hold_rows = true; /* S4: what can't be read may have been written anew since */
     if (!cells->hold_rows)
         return into_entry(store, cells, row, value, error);
     hold(store, key, value);
-    return LEAT_OK;
+    /* the row before it may be an entry already; a tombstone would not take it away at the end */
+    return cells->role == LEAT__ROLE_LIST ? LEAT_OK
+                                          : into_entry(store, cells, row, (leat_str){0}, error);
 }
 
 /* ---------------------------------------------------------------- into the database */
@@ -247,6 +251,8 @@ leat_status leat__store_restored(leat__store *store, int64_t position, int64_t a
     } else {
         status = decode_held(store, error);
     }
+    if (status == LEAT_OK)
+        status = leat__directory_check(store, error);
     leat__restored_free(store);
     if (status != LEAT_OK)
         return status;

@@ -6,8 +6,8 @@
  *
  * Writes go through the WAL without a sync: kill -9 loses nothing, and what a power failure takes
  * comes back from the changelog, as the position is in the same write (R6). */
-#include "base/descriptors.h"
 #include "base/assert.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/log_line.h"
 #include "base/mem.h"

@@ -124,6 +124,8 @@ leat_status leat__row_decode_value(leat__store *store, const leat__cells *cells,
 {
     if (layout >= cells->layouts.count)
         return leat__row_damaged(error, cells);
+    if (cells->layouts.all[layout].refused)
+        return leat__layout_refused(cells, layout, 0, error);
     const leat__migration *migration = cells->layouts.all[layout].migration;
     leat__arena_reset(&store->scratch);
     if (migration == NULL)

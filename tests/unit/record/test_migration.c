@@ -170,13 +170,41 @@ static void text_may_grow_but_not_shrink(void **state)
         leat__migration_decode(migration, &arena, bytes, LEAT__STRINGS_IN_INPUT, got, NULL),
         LEAT_OK);
     assert_string_equal(got, "wxyz");
-    assert_null(leat__migration_new("t{code:text(4)}", less, NULL));
+    assert_null(leat__migration_new("t{code:text(4)}", less, &error));
+    assert_string_equal(error.message, "field 'code' was text(4) and is text(3), which cannot hold "
+                                       "it; stored: t{code:text(4)} now: t{code:text(3)}");
     leat__migration_free(migration);
     leat__arena_free(&arena);
     free((void *)(uintptr_t)bytes.data);
     leat_type_free(old);
     leat_type_free(type);
     leat_type_free(less);
+}
+
+static void expect_reason(const char *layout, const leat_type *type, const char *reason)
+{
+    assert_null(leat__migration_new(layout, type, &error));
+    if (strncmp(error.message, reason, strlen(reason)) != 0)
+        fail_msg("'%s' does not begin with '%s'", error.message, reason);
+}
+
+static void a_refusal_says_what_was_what(void **state)
+{
+    (void)state;
+    leat_type *inner = leat_type_new("inner"), *outer = leat_type_new("outer");
+    leat_type_add(inner, "n", LEAT_KIND_I64, NULL, 0);
+    leat_type_add(outer, "items", LEAT_KIND_LIST, inner, 0);
+    expect_reason("u64", inner, "the value was u64 and is a record, which cannot hold it; ");
+    expect_reason("inner{n:i64}", &leat_type_str,
+                  "the value was a record and is str, which cannot hold it; ");
+    expect_reason("text(9)", &leat_type_i64, "the value was text(9) and is i64, which cannot");
+    expect_reason("outer{items:[str]}", outer,
+                  "an item of list 'items' was str and is a record, which cannot hold it; ");
+    expect_reason("outer{items:[inner{n:f64}]}", outer, "field 'n' was f64 and is i64, which");
+    expect_reason("outer{items:inner{n:i64}}", outer, "field 'items' was record and is list, ");
+    expect_reason("outer{items", outer, "not a layout from byte ");
+    leat_type_free(outer);
+    leat_type_free(inner);
 }
 
 static void layouts_that_are_none_are_refused(void **state)
@@ -301,6 +329,7 @@ int main(void)
         cmocka_unit_test(what_widens_and_what_does_not),
         cmocka_unit_test(what_is_refused_shows_both_layouts),
         cmocka_unit_test(text_may_grow_but_not_shrink),
+        cmocka_unit_test(a_refusal_says_what_was_what),
         cmocka_unit_test(layouts_that_are_none_are_refused),
         cmocka_unit_test(scalars_migrate_too),
         cmocka_unit_test(a_layout_text_is_the_whole_layout),

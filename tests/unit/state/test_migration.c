@@ -28,6 +28,12 @@ struct other {
 };
 LEAT_RECORD(other, count);
 
+struct tally_text { /* `sum` comes back as another type */
+    int64_t count;
+    leat_str sum;
+};
+LEAT_RECORD(tally_text, count, sum);
+
 /* The program as `slots` from now on: the process ends and starts again. */
 static leat_status restart_as(world *w, const leat__slot *slots, size_t slot_count,
                               leat_error *error)
@@ -65,6 +71,9 @@ static const leat__slot wider[] = {
     {.name = "op/tally", .kind = LEAT__VALUE, .type = &tally_wider_type}};
 static const leat__slot less[] = {
     {.name = "op/tally", .kind = LEAT__VALUE, .type = &tally_less_type}};
+static const leat__slot returned[] = {
+    {.name = "op/tally", .kind = LEAT__VALUE, .type = &tally_text_type},
+    {.name = "op/short-list", .kind = LEAT__LIST, .type = &visit_type}};
 static const leat__slot incompatible[] = {
     {.name = "op/tally", .kind = LEAT__VALUE, .type = &other_type}};
 static const leat__slot narrow[] = {
@@ -215,6 +224,99 @@ static void another_type_is_refused(world *w)
     must_be_refused(w, incompatible, 1, "count:i64", "count:str");
 }
 
+static void write_as_less(world *w, const char *key, int64_t count)
+{
+    begin(w, key);
+    ((struct tally_less *)leat__store_mut(w->store, 0))->count = count;
+    commit(w);
+}
+
+static void expect_returned(world *w, const char *key, int64_t count, const char *sum)
+{
+    begin(w, key);
+    const struct tally_text *tally = leat__store_get(w->store, 0);
+    assert_non_null(tally);
+    assert_int_equal(tally->count, count);
+    if (sum == NULL)
+        assert_null(tally->sum.data);
+    else
+        assert_true(leat_str_equal(tally->sum, leat_str_from(sum)));
+    commit(w);
+}
+
+static void a_field_may_come_back_as_another_type_once_no_value_had_it(world *w)
+{
+    leat_error error;
+    set_tally(w, "ann", 1);
+    set_tally(w, "bob", 2);
+    world_epoch(w);
+    must_restart_as(w, less, 1);
+    write_as_less(w, "ann", 3);
+    world_epoch(w);
+    assert_int_equal(restart_as(w, returned, 2, &error), LEAT_ETYPE); /* bob's has it still */
+    assert_non_null(strstr(error.message, "field 'sum' was f64 and is str"));
+    assert_non_null(
+        strstr(error.message, w->backend == LEAT__ROCKSDB ? "1 value not" : "values not"));
+    must_restart_as(w, less, 1);
+    write_as_less(w, "bob", 4);
+    world_epoch(w);
+    for (int i = 0; i < 2; i++) { /* found out, and found out again: nothing was written */
+        must_restart_as(w, returned, 2);
+        expect_returned(w, "ann", 3, NULL);
+        expect_returned(w, "bob", 4, NULL);
+    }
+    begin(w, "bob");
+    ((struct tally_text *)leat__store_mut(w->store, 0))->sum = LEAT_STR("five");
+    commit(w);
+    world_epoch(w); /* with a directory row that has forgotten it */
+    world_crash(w);
+    expect_returned(w, "ann", 3, NULL);
+    expect_returned(w, "bob", 4, "five");
+    if (w->backend == LEAT__ROCKSDB) { /* and from the changelog alone */
+        world_close(w);
+        world_remove_dir(w->dir);
+        must_restart_as(w, returned, 2);
+        expect_returned(w, "bob", 4, "five");
+    }
+    compact_log(w);
+    must_restart_as(w, returned, 2);
+    expect_returned(w, "ann", 3, NULL);
+    assert_int_equal(restart_as(w, world_slots, SLOT_COUNT, &error), LEAT_ETYPE); /* back: bob's */
+    assert_non_null(strstr(error.message, "field 'sum' was str and is f64"));
+}
+
+static void what_was_deleted_behind_a_late_layout_stays_deleted(world *w)
+{
+    set_tally(w, "ann", 1);
+    set_tally(w, "bob", 2);
+    world_epoch(w);
+    must_restart_as(w, wider, 1);
+    size_t directory = w->log_count;
+    begin(w, "bob");
+    ((struct tally_wider *)leat__store_mut(w->store, 0))->extra = 7;
+    commit(w);
+    world_epoch(w);
+    begin(w, "ann");
+    leat__store_del(w->store, 0);
+    commit(w);
+    world_epoch(w);
+    logged late = w->log[directory]; /* as compaction may leave it */
+    memmove(&w->log[directory], &w->log[directory + 1],
+            (w->log_count - directory - 1) * sizeof *w->log);
+    w->log[w->log_count - 1] = late;
+    if (w->backend == LEAT__ROCKSDB) {
+        world_close(w);
+        world_remove_dir(w->dir);
+    }
+    must_restart_as(w, wider, 1);
+    begin(w, "ann");
+    assert_null(leat__store_get(w->store, 0));
+    commit(w);
+    begin(w, "bob");
+    assert_int_equal(((const struct tally_wider *)leat__store_get(w->store, 0))->extra, 7);
+    commit(w);
+}
+
 static void another_kind_is_refused(world *w)
 {
     static const leat__slot list[] = {
@@ -345,6 +447,10 @@ static void values_of_a_newer_version_are_refused(world *w)
       "S4 values of every layout are read, also from the changelog alone") \
     X(a_layout_may_be_told_late, "S4 values may come before the row that tells their layout") \
     X(the_older_program_can_come_back, "S4 the older program can come back") \
+    X(a_field_may_come_back_as_another_type_once_no_value_had_it, \
+      "S4 a removed field may come back as another type once no value has it") \
+    X(what_was_deleted_behind_a_late_layout_stays_deleted, \
+      "S4 what was deleted behind a layout told late stays deleted") \
     X(another_type_is_refused, "S4 any other change is refused, with both layouts") \
     X(another_kind_is_refused, "S4 another kind of state is refused") \
     X(another_map_key_is_refused, "S4 another map key is refused") \
