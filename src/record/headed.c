@@ -1,3 +1,11 @@
+/* record/headed.c - binary records that say in which layout they were written.
+ *
+ *     layout text ─► names of types left out ─► CRC32C ─► fingerprint ─► in each record's head
+ *
+ *     record ─► fingerprint ─┬─ the type's own ──────────► fields decoded
+ *                            ├─ of a former layout ──────► migration (S4)
+ *                            └─ of none that is known ───► LEAT_ETYPE
+ *     format 1, no fingerprint: only with a layout that the program vouches for */
 #include "record/headed.h"
 #include "base/error.h"
 #include "base/hash.h"
