@@ -136,7 +136,8 @@ def newest_first(items):
 
 
 def build_index(sessions, options):
-    """{"items": {item: (n, [ids, newest first])}, "sessions": {id: (time, items)}, "count": N}"""
+    """{"items": {item: (n, [numbers, newest first])}, "sessions": {number: (time, items)},
+    "count": N}; a session's number is its place among the stored ones, oldest first."""
     counted = []
     for value in sessions:
         items = newest_first(value["items"])
@@ -149,9 +150,14 @@ def build_index(sessions, options):
             lists.setdefault(item, []).append((last_ms, name, items))
     for item, found in lists.items():
         recent = found[:options["sessions_per_item"]]
-        lists[item] = (len(found), [name.decode() for _, name, _ in recent])
-        stored.update({name.decode(): (last_ms, items) for last_ms, name, items in recent})
-    return {"items": lists, "sessions": stored, "count": len(counted)}
+        lists[item] = (len(found), [(last_ms, name) for last_ms, name, _ in recent])
+        stored.update({(last_ms, name): items for last_ms, name, items in recent})
+    numbers = {session: number for number, session in enumerate(sorted(stored))}
+    return {"items": {item: (count, [numbers[session] for session in recent])
+                      for item, (count, recent) in lists.items()},
+            "sessions": {numbers[session]: (session[0], items)
+                         for session, items in stored.items()},
+            "count": len(counted)}
 
 
 def read_dump(text):

@@ -133,7 +133,8 @@ class World:
     def launch(self):
         epoch_ms = self.rng.choice([[], [], ["--epoch", "20ms"]])
         self.server = tool.start("leat-recommender", "serve", "--data-dir", self.dir, "--listen",
-                                 "127.0.0.1:0", *epoch_ms, stdout=subprocess.PIPE)
+                                 "127.0.0.1:0", "--debug-endpoints", *epoch_ms,
+                                 stdout=subprocess.PIPE)
 
     def wait_ready(self):
         line = self.server.stdout.readline().decode()

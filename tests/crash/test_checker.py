@@ -181,17 +181,17 @@ class RecommenderCheck(unittest.TestCase):
         dump = [{"options": {"sessions_per_item": 2, "min_session_items": 1,
                              "max_session_items": 9},
                  "sessions": 3},
-                {"item": "a", "sessions": 1, "recent": ["s1"]},
-                {"item": "b", "sessions": 3, "recent": ["s2", "s1"]},
-                {"item": "c", "sessions": 1, "recent": ["s3"]},
-                {"session": "s3", "last_time_ms": 5, "items": ["c", "b"]},
-                {"session": "s1", "last_time_ms": 10, "items": ["a", "b"]},
-                {"session": "s2", "last_time_ms": 10, "items": ["b"]}]
+                {"item": "a", "sessions": 1, "recent": [1]},
+                {"item": "b", "sessions": 3, "recent": [2, 1]},
+                {"item": "c", "sessions": 1, "recent": [0]},
+                {"session": 0, "last_time_ms": 5, "items": ["c", "b"]},
+                {"session": 1, "last_time_ms": 10, "items": ["a", "b"]},
+                {"session": 2, "last_time_ms": 10, "items": ["b"]}]
 
         def text():
             return "\n".join(map(json.dumps, dump))
         reco.check_index(text(), sessions, "a dump")
-        dump[2]["recent"] = ["s1", "s2"]
+        dump[2]["recent"] = [1, 2]
         with self.assertRaises(check.Violation):
             reco.check_index(text(), sessions, "a dump")
 

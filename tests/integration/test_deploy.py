@@ -138,10 +138,30 @@ class Compose(unittest.TestCase):
         listen = command[command.index("--listen") + 1]
         gateway = text_of(path("gateway", "nginx.conf"))
         self.assertIn(f"server {listen};", gateway)
-        port = re.search(r"listen (\d+);", gateway).group(1)
-        self.assertTrue(self.services["recommender"]["ports"][0].endswith(":" + port))
+        published, inside = re.findall(r"listen (\d+);", gateway)
+        ports = self.services["recommender"]["ports"]
+        self.assertEqual(len(ports), 1)
+        self.assertTrue(ports[0].endswith(":" + published))
         scraped = load("prometheus", "prometheus.yml")["scrape_configs"][0]
-        self.assertEqual(scraped["static_configs"][0]["targets"], [f"recommender:{port}"])
+        self.assertEqual(scraped["static_configs"][0]["targets"], [f"recommender:{inside}"])
+
+    def test_the_published_port_passes_on_what_is_for_clients_only(self):
+        """Each path of the API as nginx finds its location: exact, then the longest prefix."""
+        published = text_of(path("gateway", "nginx.conf")).split("listen 8082;")[0]
+        locations = re.findall(r"location (=|\^~)? ?(\S+) { (return 404|proxy_pass \S+);",
+                               published)
+        self.assertEqual(len(locations), 7)
+
+        def passed(asked):
+            exact = [does for kind, to, does in locations if kind == "=" and to == asked]
+            prefix = max((to, does) for kind, to, does in locations
+                         if kind != "=" and asked.startswith(to))
+            return (exact or [prefix[1]])[0].startswith("proxy_pass")
+        api = yaml.safe_load(text_of(os.path.join(tool.SOURCE, "apps", "recommender", "serve",
+                                                  "openapi.yaml")))
+        refused = {asked for asked in api["paths"] if not passed(asked)}
+        self.assertEqual(refused, {"/metrics", "/v1/debug/index"})
+        self.assertFalse(passed("/v1/debug/anything/new"))
 
 
 class Image(unittest.TestCase):

@@ -66,6 +66,7 @@ class Process:
             self.running = tool.start("leat-recommender", "serve", "--data-dir",
                                       os.path.join(world.dir, name), "--log", world.url,
                                       "--listen", "127.0.0.1:0", "--instance", name,
+                                      "--debug-endpoints",
                                       stdout=subprocess.PIPE, stderr=errors)
         line = self.running.stdout.readline().decode()
         if not line.startswith("ready http://"):

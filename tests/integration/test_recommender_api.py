@@ -178,8 +178,8 @@ class Api(unittest.TestCase):
 
     def test_several_requests_at_once_on_a_connection_are_answered_in_order(self):
         with socket.create_connection(("127.0.0.1", self.server.port)) as sock:
-            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 3 +
-                         b"GET /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3 +
+                         b"GET /nope HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             data = b""
             while chunk := sock.recv(65536):
                 data += chunk
@@ -204,7 +204,7 @@ class Recommendations(unittest.TestCase):
     """A shop of its own for each test."""
 
     def setUp(self):
-        self.server = recommender.Server()
+        self.server = recommender.Server(flags=["--debug-endpoints"])
         self.server.start()
         self.addCleanup(self.server.__exit__)
 

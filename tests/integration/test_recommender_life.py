@@ -46,7 +46,7 @@ class Life(unittest.TestCase):
             self.assertRegex(server.errors, r"\A\S+ info  serve   \d+ descriptors [^\n]+\n\Z")
 
     def test_a_restart_keeps_everything(self):
-        server = recommender.Server(self.dir)
+        server = recommender.Server(self.dir, ["--debug-endpoints"])
         server.start()
         events = [{"user_id": f"u{n % 5}", "item_id": f"i{n % 9}", "timestamp_ms": T0 + n,
                    "event_id": f"e{n}",

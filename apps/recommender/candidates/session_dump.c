@@ -44,7 +44,7 @@ typedef struct dump {
     const session_index *index;
     FILE *out;
     leat__buffer text;
-    uint64_t *sessions; /* stored ones that the cutoff has not passed; oldest first */
+    uint64_t *sessions; /* stored ones that the cutoff has not passed, each once; oldest first */
     size_t session_count;
 } dump;
 
@@ -71,11 +71,6 @@ static void flush(dump *to, size_t above_bytes)
     to->text.length = 0;
 }
 
-static leat_str session_name(const session_block *session)
-{
-    return (leat_str){session_id_of(session), session->id_length};
-}
-
 static void dump_options(dump *to)
 {
     const session_index_options *options = &to->index->options;
@@ -87,6 +82,38 @@ static void dump_options(dump *to)
                         (unsigned long long)to->index->sessions_counted);
 }
 
+/* Session ids may be names of users: their places in the order by age stand for them. */
+static size_t number_of(const dump *to, uint64_t entry)
+{
+    size_t low = 0, high = to->session_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (session_order(to->index, to->sessions[middle], entry) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void collect_sessions(dump *to, uint32_t item)
+{
+    const posting_list *list = &to->index->lists[item];
+    for (uint32_t i = session_expired_entries(to->index, list); i < list->count; i++)
+        to->sessions[to->session_count++] = entries_of(to->index, list)[i];
+}
+
+static void sort_sessions(dump *to, session_index *index)
+{
+    size_t kept = 0;
+    if (to->session_count > 1)
+        qsort_r(to->sessions, to->session_count, sizeof *to->sessions, by_age, index);
+    for (size_t i = 0; i < to->session_count; i++)
+        if (kept == 0 || to->sessions[i] != to->sessions[kept - 1])
+            to->sessions[kept++] = to->sessions[i];
+    to->session_count = kept;
+}
+
 static void dump_item(dump *to, uint32_t item)
 {
     const session_index *index = to->index;
@@ -96,22 +123,18 @@ static void dump_item(dump *to, uint32_t item)
     leat__buffer_format(&to->text, ",\"sessions\":%u,\"recent\":[", index->sessions_of[item]);
     uint32_t expired = session_expired_entries(index, list);
     for (uint32_t i = list->count; i-- > expired;) {
-        uint64_t entry = entries_of(index, list)[i];
-        const session_block *session = session_at(index, (uint32_t)entry);
-        leat__buffer_json_str(&to->text, session_name(session));
+        leat__buffer_format(&to->text, "%zu", number_of(to, entries_of(index, list)[i]));
         if (i > expired)
             leat__buffer_u8(&to->text, ',');
-        to->sessions[to->session_count++] = entry;
     }
     leat__buffer_text(&to->text, "]}\n");
     flush(to, FLUSH_BYTES);
 }
 
-static void dump_session(dump *to, uint64_t entry)
+static void dump_session(dump *to, size_t number)
 {
-    const session_block *session = session_at(to->index, (uint32_t)entry);
-    leat__buffer_text(&to->text, "{\"session\":");
-    leat__buffer_json_str(&to->text, session_name(session));
+    const session_block *session = session_at(to->index, (uint32_t)to->sessions[number]);
+    leat__buffer_format(&to->text, "{\"session\":%zu", number);
     leat__buffer_format(&to->text, ",\"last_time_ms\":%lld,\"items\":[",
                         (long long)session->last_time_ms);
     for (uint32_t i = 0; i < session->item_count; i++) {
@@ -132,15 +155,16 @@ static void dump_all(dump *to, session_index *index)
         items[i] = i;
     if (item_count > 1)
         qsort_r(items, item_count, sizeof *items, by_name, &index->names);
+    for (uint32_t i = 0; i < item_count; i++)
+        if (index->sessions_of[i] != 0)
+            collect_sessions(to, i);
+    sort_sessions(to, index);
     dump_options(to);
     for (uint32_t i = 0; i < item_count; i++)
         if (index->sessions_of[items[i]] != 0)
             dump_item(to, items[i]);
-    if (to->session_count > 1)
-        qsort_r(to->sessions, to->session_count, sizeof *to->sessions, by_age, index);
     for (size_t i = 0; i < to->session_count; i++)
-        if (i == 0 || to->sessions[i] != to->sessions[i - 1])
-            dump_session(to, to->sessions[i]);
+        dump_session(to, i);
     flush(to, 0);
     leat__free(items);
     leat__free(to->sessions);

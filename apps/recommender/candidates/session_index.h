@@ -130,8 +130,9 @@ uint64_t session_index_item_sessions(session_index *index, leat_str item); /* n_
 
 /* Writes the whole index in a canonical form, the same for the same set of sessions, one JSON
  * object a line: {"options":...,"sessions":N}, then per item with n_i > 0, by name (bytes),
- * {"item":"a","sessions":n_i,"recent":["newest id","older id"]}, then per stored session, oldest
- * first, {"session":"id","last_time_ms":T,"items":["newest click","older"]}.
+ * {"item":"a","sessions":n_i,"recent":[newest,older]}, then per stored session, oldest first and
+ * numbered from 0, {"session":0,"last_time_ms":T,"items":["newest click","older"]}. Session ids,
+ * which may be names of users, do not appear.
  * Holds up the writer meanwhile: for tests and diagnosis. */
 leat_status session_index_dump(session_index *index, FILE *out, leat_error *error);
 #endif

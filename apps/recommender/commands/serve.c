@@ -3,7 +3,7 @@
 #include "apps/recommender/commands/commands.h"
 #include "apps/recommender/serve/server.h"
 
-enum { OWN_FLAGS = 13 };
+enum { OWN_FLAGS = 15 };
 
 static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
 
@@ -63,6 +63,10 @@ int serve_main(int argc, char **argv)
          "threads that answer requests"},
         {"allow-any-origin", FLAG_BOOL, &options.allow_any_origin, 0, 0, NULL,
          "let web pages of other origins write events"},
+        {"allow-host", FLAG_TEXT, &options.allow_host, 0, 0, "NAMES",
+         "further names by which clients may call the server, by commas"},
+        {"debug-endpoints", FLAG_BOOL, &options.debug_endpoints, 0, 0, NULL,
+         "answer GET /v1/debug/index"},
         {"snapshot-dir", FLAG_TEXT, &options.settings.snapshot_dir, 0, 0, "DIR",
          "copies of the state, for a start without it; processes may share it"},
         {"snapshot-interval", FLAG_DURATION, &options.settings.snapshot_interval_ms, 1, 0, NULL,

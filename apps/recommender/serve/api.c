@@ -1,7 +1,6 @@
 #include "apps/recommender/serve/api.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "apps/recommender/serve/openapi.h"
@@ -80,29 +79,6 @@ static void get_health(http_exchange *exchange, void *arg)
     leat__buffer_text(exchange->out, "{\"status\":\"alive\"}\n");
 }
 
-/* What the live server holds, to be compared with a build from the log. */
-static void get_debug_index(http_exchange *exchange, void *arg)
-{
-    api *self = arg;
-    char *text = NULL;
-    size_t length = 0;
-    leat_error error;
-    if (!api_is_ready(self, exchange))
-        return;
-    FILE *file = open_memstream(&text, &length);
-    leat_status status =
-        file == NULL ? LEAT_EIO : session_index_dump(self->job->model->index, file, &error);
-    if (file != NULL)
-        fclose(file);
-    if (status == LEAT_OK) {
-        exchange->answer_type = "application/x-ndjson";
-        leat__buffer_bytes(exchange->out, text, length);
-    } else {
-        http_problem(exchange, 500, "dump", "the index could not be written");
-    }
-    free(text);
-}
-
 static void get_openapi(http_exchange *exchange, void *arg)
 {
     (void)arg;
@@ -129,7 +105,8 @@ const http_route api_routes[] = {
      api_user_recommendations, api_user_forwarded},
     {"similar", HTTP_GET, "/v1/items/", "/similar", 0, api_similar_items, NULL},
     {"trending", HTTP_GET, "/v1/trending", NULL, 0, api_trending, NULL},
-    {"debug_index", HTTP_GET, "/v1/debug/index", NULL, 0, get_debug_index, NULL},
+    {"debug_index", HTTP_GET, "/v1/debug/index", NULL, 0, api_debug_index,
+     api_debug_index_written},
     {"health", HTTP_GET, "/healthz", NULL, 0, get_health, NULL},
     {"ready", HTTP_GET, "/readyz", NULL, 0, api_ready, NULL},
     {"metrics", HTTP_GET, "/metrics", NULL, 0, api_metrics, NULL},

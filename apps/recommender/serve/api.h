@@ -1,6 +1,7 @@
 /* serve/api.h - the HTTP API: what its handlers share.
  *
- *   serve/api.c            routes, health, the OpenAPI file, the index for diagnosis
+ *   serve/api.c            routes, health, the OpenAPI file
+ *   serve/api_debug.c      the index, for diagnosis
  *   serve/api_events.c     POST /v1/events
  *   serve/api_user.c       recommendations for a user, here or from the process that has the user
  *   serve/api_recommend.c  recommendations for a session, similar items, trending
@@ -40,7 +41,11 @@ typedef struct api {
     leat_log *log;
     appender *appender;
     http_server *http;
-    proxy *proxy; /* NULL: no other process is ever asked */
+    proxy *proxy;         /* NULL: no other process is ever asked */
+    const char *data_dir; /* or NULL */
+    bool debug_endpoints;
+    _Atomic bool dumping;      /* somebody reads the index */
+    _Atomic bool dump_is_made; /* by a thread of its own */
     _Atomic uint32_t slow_in_a_row;
     _Atomic uint64_t fallbacks[FALLBACKS];
     _Atomic int phase; /* api_phase */
@@ -78,6 +83,8 @@ void api_mark_stale(api *self, http_exchange *exchange);
 bool api_is_stale(const api *self, int64_t *age_ms); /* age_ms: -1: nothing of the state is here */
 
 /* handlers */
+void api_debug_index(http_exchange *exchange, void *api);
+void api_debug_index_written(http_exchange *exchange, void *api);
 void api_post_events(http_exchange *exchange, void *api);
 void api_events_appended(http_exchange *exchange, void *api);
 void api_user_recommendations(http_exchange *exchange, void *api);

@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -65,6 +66,7 @@ static http_item *item_take(http_slot *slot, struct MHD_Connection *connection)
     item->place = place_of(connection);
     item->phase = HTTP_RECEIVING;
     item->allow = NULL;
+    item->prepared = NULL;
     item->dropped_bytes = 0;
     item->exchange = (http_exchange){
         .arena = &item->arena,
@@ -140,9 +142,12 @@ static enum MHD_Result answer(http_item *item)
 {
     static char nothing[1];
     http_exchange *exchange = &item->exchange;
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        item->out.length, item->out.data == NULL ? nothing : item->out.data,
-        MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = item->prepared;
+    item->prepared = NULL;
+    if (response == NULL)
+        response = MHD_create_response_from_buffer(
+            item->out.length, item->out.data == NULL ? nothing : item->out.data,
+            MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
         return MHD_NO;
     enum MHD_Result added =
@@ -212,11 +217,41 @@ static enum MHD_Result take_body(http_item *item, const char *bytes, size_t leng
 
 /* ------------------------------------------------------------------ requests */
 
+static enum MHD_Result count_host(void *arg, enum MHD_ValueKind kind, const char *key,
+                                  const char *value)
+{
+    (void)kind, (void)value;
+    *(unsigned *)arg += strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
+/* H6; false: the answer is a problem. */
+static bool check_host(http_item *item)
+{
+    const http_options *options = &item->slot->server->options;
+    const char *host =
+        MHD_lookup_connection_value(item->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    unsigned count = 0;
+    (void)MHD_get_connection_values(item->connection, MHD_HEADER_KIND, count_host, &count);
+    int status = count == 1 ? http_host_problem(host, options->hosts,
+                                                sizeof options->hosts / sizeof *options->hosts)
+                            : 400;
+    if (status == 421)
+        http_problem(&item->exchange, 421, "foreign-host",
+                     "'%.100s' is not a name of this server; --allow-host makes it one (H6)", host);
+    else if (status == 400)
+        http_problem(&item->exchange, 400, "bad-host",
+                     "one Host header is needed, NAME or NAME:PORT (H6)");
+    return status == 0;
+}
+
 /* Finds the route; false: the answer is a problem. */
 static bool route_request(http_item *item, const char *path, const char *method)
 {
     http_exchange *exchange = &item->exchange;
     const http_options *options = &item->slot->server->options;
+    if (!check_host(item))
+        return false;
     leat_str parameter;
     exchange->route = http_route_of(options->routes, options->route_count, method, path, &parameter,
                                     &item->allow);
@@ -348,6 +383,53 @@ static size_t keep_escapes(void *arg, struct MHD_Connection *connection, char *t
 {
     (void)arg, (void)connection;
     return strlen(text);
+}
+
+/* ------------------------------------------------------------------ long answers */
+
+typedef struct file_answer {
+    int fd;
+    int64_t started_us;
+    void (*done)(void *arg);
+    void *arg;
+} file_answer;
+
+static ssize_t read_file(void *arg, uint64_t at, char *bytes, size_t most)
+{
+    const file_answer *file = arg;
+    const leat_env *env = leat__env_system();
+    int64_t seconds = (env->monotonic_us(env->arg) - file->started_us) / 1000000 - 60;
+    if (seconds > 0 && (int64_t)(at / HTTP_FILE_BYTES_PER_S) < seconds)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    ssize_t length = pread(file->fd, bytes, most, (off_t)at);
+    return length > 0 ? length : MHD_CONTENT_READER_END_WITH_ERROR; /* its size was given */
+}
+
+static void free_file(void *arg)
+{
+    file_answer *file = arg;
+    close(file->fd);
+    file->done(file->arg);
+    leat__free(file);
+}
+
+void http_answer_file(http_exchange *exchange, int fd, uint64_t size_bytes, void (*done)(void *arg),
+                      void *arg)
+{
+    http_item *item = (http_item *)exchange;
+    const leat_env *env = leat__env_system();
+    file_answer *file = leat__calloc(1, sizeof *file);
+    *file = (file_answer){fd, env->monotonic_us(env->arg), done, arg};
+    item->prepared = MHD_create_response_from_callback(size_bytes, HTTP_FILE_BLOCK_BYTES, read_file,
+                                                       file, free_file);
+    if (item->prepared == NULL) {
+        free_file(file);
+        http_problem(exchange, 500, "memory", "no answer could be made");
+        return;
+    }
+    (void)MHD_set_connection_option(item->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                    (unsigned)HTTP_FILE_IDLE_S);
+    http_add_header(exchange, "Connection", "close"); /* the shorter time-out is this answer's */
 }
 
 void http_suspend(http_exchange *exchange)

@@ -11,7 +11,10 @@
  * H4 Without access tokens only loopback addresses are served, and a page of another origin can't
  *    make a browser on this machine write (403).
  * H5 Bodies, their sum, connections and paths are bounded; what is over the bound is refused with
- *    413, 503 or 414, never buffered. Connections that wait make room for new ones. */
+ *    413, 503 or 414, never buffered. Connections that wait make room for new ones.
+ * H6 A request names the server in Host, as the page that a browser shows did when it asked: what
+ * is neither local nor allowed is 421, as another site's name that was made to lead here (DNS
+ *    rebinding); none, two or a malformed one is 400. */
 #ifndef RECOMMENDER_HTTP_H
 #define RECOMMENDER_HTTP_H
 #include "apps/recommender/serve/connections.h"
@@ -66,6 +69,8 @@ typedef struct http_options {
     void (*worker_free)(void *worker);
     bool allow_any_origin;
     uint32_t connections_max; /* 0: 4000 */
+    /* H6: lists of "name" or "name:port", by commas; borrowed, NULL: none */
+    const char *hosts[3];
 } http_options;
 
 LEAT_MUST_CHECK leat_status http_server_start(http_server **server, const http_options *options,
@@ -97,6 +102,12 @@ void http_problem_begin(http_exchange *exchange, int status, const char *slug, c
                         ...) LEAT_PRINTF(4, 5);
 void http_problem_end(http_exchange *exchange);
 
+/* Instead of exchange->out: the file from its beginning, 64 KiB at a time. The server closes it,
+ * and calls done when the answer is sent or given up: a reader that takes nothing for
+ * HTTP_FILE_IDLE_S, or less than HTTP_FILE_BYTES_PER_S on the whole, is cut off. */
+void http_answer_file(http_exchange *exchange, int fd, uint64_t size_bytes, void (*done)(void *arg),
+                      void *arg);
+
 /* Call as the last thing of a handler; then any thread resumes it once. */
 void http_suspend(http_exchange *exchange);
 void http_resume(http_exchange *exchange);
@@ -120,4 +131,6 @@ bool http_percent_decode(char *text, size_t *length);
 const http_route *http_route_of(const http_route *routes, size_t route_count, const char *method,
                                 const char *path, leat_str *parameter, const char **allowed);
 bool http_origin_is_local(const char *origin);
+/* H6: is it local, or in one of the lists? 400 or 421; 0: yes. */
+int http_host_problem(const char *host, const char *const *lists, size_t list_count);
 #endif

@@ -15,6 +15,9 @@ enum {
     HTTP_KEPT_BUFFER_BYTES = 64 << 10, /* a pooled exchange keeps buffers up to this size */
     HTTP_BODIES_BYTES_MAX = 256 << 20, /* H5: all request bodies together */
     HTTP_GET_BODY_BYTES_MAX = 4096,    /* read and ignored */
+    HTTP_FILE_IDLE_S = 10,             /* a reader of a long answer that takes nothing */
+    HTTP_FILE_BYTES_PER_S = 64 << 10,  /* less, after the first minute, is too slow */
+    HTTP_FILE_BLOCK_BYTES = 64 << 10,
 };
 
 typedef enum http_phase {
@@ -40,7 +43,8 @@ typedef struct http_item {  /* an exchange and what the handler need not see */
     leat__buffer in, out;
     leat__arena arena;
     http_phase phase;
-    const char *allow; /* Allow header of a 405 */
+    const char *allow;             /* Allow header of a 405 */
+    struct MHD_Response *prepared; /* http_answer_file; NULL: out */
     size_t dropped_bytes;
 } http_item;
 

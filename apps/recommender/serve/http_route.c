@@ -1,5 +1,7 @@
 /* serve/http_route.c - which handler a path belongs to, and what is in the path. */
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "apps/recommender/serve/http.h"
 
@@ -94,4 +96,55 @@ bool http_origin_is_local(const char *origin)
         !starts_with(&host, "[::1]"))
         return false;
     return *host == '\0' || *host == ':';
+}
+
+/* NAME or NAME:PORT with a port of 0 to 65535; *name_length gets what stands before the colon. An
+ * IPv6 address is in brackets. */
+static bool split_host(const char *host, size_t *name_length)
+{
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    size_t length = end != NULL ? (size_t)(end - host) + 1 : strcspn(host, ":");
+    *name_length = length;
+    if (length == 0 || strcspn(host, " /\\@,\t") < strlen(host))
+        return false;
+    if (host[length] == '\0')
+        return true;
+    const char *port = host + length + 1;
+    size_t digits = strspn(port, "0123456789");
+    return host[length] == ':' && digits > 0 && digits <= 5 && port[digits] == '\0' &&
+           strtol(port, NULL, 10) <= 65535;
+}
+
+/* An entry with a port is that one alone, one without is any. */
+static bool is_listed(const char *list, const char *host, size_t name_length)
+{
+    while (list != NULL && *list != '\0') {
+        size_t length = strcspn(list, ","), entry_name;
+        char entry[300];
+        if (length < sizeof entry) {
+            memcpy(entry, list, length);
+            entry[length] = '\0';
+            bool sound = split_host(entry, &entry_name);
+            if (sound && entry_name == length && length == name_length &&
+                strncasecmp(entry, host, length) == 0)
+                return true;
+            if (sound && entry_name != length && strcasecmp(entry, host) == 0)
+                return true;
+        }
+        list += length + (list[length] == ',');
+    }
+    return false;
+}
+
+int http_host_problem(const char *host, const char *const *lists, size_t list_count)
+{
+    size_t name_length;
+    if (host == NULL || !split_host(host, &name_length))
+        return 400;
+    if (is_listed("localhost,127.0.0.1,[::1]", host, name_length))
+        return 0;
+    for (size_t i = 0; i < list_count; i++)
+        if (is_listed(lists[i], host, name_length))
+            return 0;
+    return 421;
 }

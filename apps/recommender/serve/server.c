@@ -30,7 +30,8 @@ typedef struct server {
     api api;
     listener listener;
     descriptors descriptors;
-    int signals, ended; /* signalfd, eventfd */
+    const char *advertise; /* NULL: nothing is */
+    int signals, ended;    /* signalfd, eventfd */
     pthread_t job_thread;
     bool job_running;
     pthread_mutex_t lock;
@@ -155,6 +156,8 @@ static leat_status start_http(server *self, leat_error *error)
         .worker_free = api_worker_free,
         .allow_any_origin = self->options->allow_any_origin,
         .connections_max = self->descriptors.connections,
+        .hosts = {self->listener.url + strlen("http://"), self->advertise,
+                  self->options->allow_host},
     };
     self->listener.fd = -1; /* the server closes it */
     return http_server_start(&self->api.http, &http, error);
@@ -183,6 +186,9 @@ static leat_status start(server *self, leat_error *error)
         status = recommender_job_new(&self->api.job, self->api.log, &settings, error);
     if (status != LEAT_OK)
         return status;
+    self->advertise = settings.advertise;
+    self->api.data_dir = settings.data_dir;
+    self->api.debug_endpoints = options->debug_endpoints;
     self->api.appender = appender_start(self->api.log);
     if (settings.advertise != NULL)
         self->api.proxy =
@@ -224,6 +230,8 @@ static void stop(server *self)
         drain(self);
     appender_stop(self->api.appender); /* resumes every suspended request, as does the proxy */
     proxy_stop(self->api.proxy);
+    while (atomic_load(&self->api.dump_is_made)) /* it resumes its request */
+        usleep(DRAIN_STEP_US);
     if (self->api.http != NULL)
         drain(self);
     if (self->job_running) {

@@ -14,6 +14,8 @@ typedef struct server_options {
     bool refuse_stale;
     bool no_sync; /* tests only */
     bool allow_any_origin;
+    bool debug_endpoints;
+    const char *allow_host;        /* further names in Host, "a,b:8080"; NULL: none */
     recommender_settings settings; /* data_dir is made if missing */
 } server_options;
 
