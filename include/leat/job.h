@@ -523,6 +523,9 @@ typedef struct leat_job_stats {
     /* offsets of the sources that retention took before they were read, since the job was made; the
      * job goes on with what is left */
     uint64_t records_lost;
+    /* partitions whose state in state_dir, or in a snapshot, was too old or not of this log, so
+     * that it was built anew from the changelog (R13), since the job was made */
+    uint64_t state_rebuilds;
     /* partitions that went on, since the job was started, behind an end at which an earlier run had
      * fired what was open (leat_job_opts.drain) */
     uint64_t resumed_after_drain;

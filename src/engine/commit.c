@@ -23,6 +23,7 @@
 typedef struct position {
     leat__task *task;
     int64_t next;
+    leat__seal_identity seal;
 } position;
 
 typedef struct commit {
@@ -105,7 +106,7 @@ static leat_status add_changes(commit *c, leat__task *task, leat__bundle *bundle
                                      .key = bundle->changes.changes[i].key,
                                      .value = bundle->changes.changes[i].value};
     size_t seal_at = c->seals.length;
-    leat__seal_append(&c->seals, task, bundle);
+    c->positions[task->number].seal = leat__seal_append(&c->seals, task, bundle);
     batch[bundle->change_count] =
         (leat_log_record){.topic = task->changelog,
                           .partition = task->partition,
@@ -212,6 +213,7 @@ static leat_status apply(commit *c, leat_error *error)
                                          .changes = &task->sealed->changes,
                                          /* at its seal, see restore.c */
                                          .changelog_position = next <= 0 ? -1 : next - 1,
+                                         .seal = c->positions[i].seal,
                                          .at_ms = run->env->now_ms(run->env->arg),
                                          .epoch = task->sealed->epoch};
     }

@@ -29,6 +29,11 @@ void leat__run_count_violation(leat__run *run)
     atomic_fetch_add(&run->job->violations, 1);
 }
 
+void leat__run_count_rebuild(leat__run *run)
+{
+    atomic_fetch_add(&run->job->rebuilds, 1);
+}
+
 void leat__run_count_lost(leat__run *run, uint64_t count)
 {
     atomic_fetch_add(&run->job->lost, count);

@@ -333,6 +333,7 @@ void leat_job_get_stats(leat_job *job, leat_job_stats *stats)
         run_stats(job->run, stats);
     stats->eos_violations = atomic_load(&job->violations);
     stats->records_lost = atomic_load(&job->lost);
+    stats->state_rebuilds = atomic_load(&job->rebuilds);
     stats->resumed_after_drain = atomic_load(&job->resumed_after_drain);
     stats->clock_steps = atomic_load(&job->clock_steps);
     stats->times_clamped = atomic_load(&job->times_clamped);

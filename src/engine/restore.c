@@ -24,8 +24,8 @@
  *
  * Restore reads committed records only, checks the chain,
  * and stops with LEAT_EVIOLATION when an epoch is torn or out of order. Compaction removes records
- * only below the last seal that it kept, so a seal whose predecessor was seen in the same pass must
- * match exactly; others can't be checked and needn't be: their epochs were whole when compacted.
+ * only below the last seal that it kept, and from the beginning on, so from the first seal that is
+ * read every next one must follow it exactly. What is missing before the first can't be seen here.
  */
 #include "base/assert.h"
 #include "base/error.h"
@@ -76,7 +76,8 @@ static uint32_t crc_record(uint32_t crc, leat_str key, leat_str value)
                               : leat__crc32c(crc, value.data, value.length);
 }
 
-void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle)
+leat__seal_identity leat__seal_append(leat__buffer *buffer, const leat__task *task,
+                                      const leat__bundle *bundle)
 {
     uint32_t crc = 0;
     size_t begin = buffer->length;
@@ -97,6 +98,7 @@ void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat_
     leat__buffer_u64(buffer, bundle->has_offset ? task->source->topic_id : 0);
     leat__buffer_u64(buffer, task->changelog_id);
     LEAT_ASSERT(buffer->length - begin == LEAT__SEAL_BYTES);
+    return (leat__seal_identity){task->changelog_id, task->run->incarnation, bundle->epoch, crc};
 }
 
 /* A format before 3 has the watermark in the record's timestamp. What the log puts in the place of
@@ -151,6 +153,11 @@ typedef struct restore {
     int64_t end;         /* of the changelog as of the start (R5) */
     uint64_t last_epoch; /* of the last seal seen; 0: none yet */
     int64_t sealed_at;   /* its offset; -1: none */
+    leat__seal_identity seal;
+    uint64_t gap_from,
+        gap_to;          /* epochs between which seals were missing when they were read first */
+    bool reread;         /* go back to the seal before the gap */
+    bool rereading;      /* the next record should be it */
     bool weak;           /* it was not written exactly-once */
     uint32_t count, crc; /* of the records since then */
     uint64_t records;
@@ -167,7 +174,10 @@ static leat_status violation(restore *r, leat_error *error, const char *what, co
         r->task->partition, s->epoch, what, s->previous, r->last_epoch, r->count, s->count);
 }
 
-/* R2: a torn epoch is normal where records and offsets are not committed together. */
+/* A seal that is missing between two others was compacted away while they were read, and with it
+ * the one before; or it is lost, and they are there when they are read again.
+ *
+ * A torn epoch (R2) is normal where records and offsets are not committed together. */
 static leat_status check_chain(restore *r, const seal *s, leat_error *error)
 {
     if (r->last_epoch == 0 || s->weak || r->weak)
@@ -177,6 +187,13 @@ static leat_status check_chain(restore *r, const seal *s, leat_error *error)
     if (s->previous > s->epoch || s->previous < r->last_epoch)
         return violation(r, error, "skips a seal", s);
     bool adjacent = s->previous == r->last_epoch;
+    if (!adjacent && r->gap_from == r->last_epoch && r->gap_to == s->epoch)
+        return violation(r, error, "comes after a lost one", s);
+    if (!adjacent) {
+        r->gap_from = r->last_epoch;
+        r->gap_to = s->epoch;
+        r->reread = true;
+    }
     if (adjacent && (s->count != r->count || s->crc != r->crc))
         return violation(r, error, "is torn", s);
     return LEAT_OK;
@@ -228,10 +245,11 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
     leat_status status = check_chain(r, &s, error);
     if (status == LEAT_OK)
         status = check_topic(r, &s, error);
-    if (status != LEAT_OK)
+    if (status != LEAT_OK || r->reread)
         return status;
     r->last_epoch = s.epoch;
     r->sealed_at = record->offset;
+    r->seal = (leat__seal_identity){task->changelog_id, s.incarnation, s.epoch, s.crc};
     r->weak = s.weak;
     r->count = 0;
     r->crc = 0;
@@ -248,6 +266,14 @@ static leat_status check_seal(restore *r, const leat_log_record *record, leat_er
 
 static leat_status restore_record(restore *r, const leat_log_record *record, leat_error *error)
 {
+    if (r->rereading) {
+        r->rereading = false;
+        r->count = 0;
+        r->crc = 0;
+        if (record->offset == r->sealed_at)
+            return LEAT_OK;
+        r->last_epoch = 0; /* compacted: what comes after it can't be checked */
+    }
     if (leat_str_equal(record->key, leat__seal_key))
         return check_seal(r, record, error);
     r->count++;
@@ -276,8 +302,14 @@ static leat_status read_to_end(restore *r, leat_error *error)
     for (int64_t position = -1; position < r->end;) {
         size_t count = 0;
         leat_status status = leat_log_reader_poll(r->reader, records, 512, &count, error);
-        for (size_t i = 0; i < count && status == LEAT_OK; i++)
+        for (size_t i = 0; i < count && status == LEAT_OK && !r->reread; i++)
             status = restore_record(r, &records[i], error);
+        if (status == LEAT_OK && r->reread) {
+            r->reread = false;
+            r->rereading = true;
+            status = leat_log_reader_seek(r->reader, r->task->changelog, r->task->partition,
+                                          r->sealed_at, error);
+        }
         if (status == LEAT_OK)
             status = step(r, count == 0, &position, error);
         if (status != LEAT_OK)
@@ -302,56 +334,129 @@ static leat_status next_record(restore *r, leat_log_record *record, bool *found,
     return LEAT_OK;
 }
 
+/* ------------------------------------------------------------------ what the database has */
+
+typedef enum copy_is { KEPT, TOO_OLD, OF_ANOTHER_LOG } copy_is;
+
+static bool is_same_seal(const leat__seal_identity *known, const seal *s)
+{
+    return known->epoch == 0 || (known->epoch == s->epoch && known->crc == s->crc &&
+                                 known->incarnation == s->incarnation);
+}
+
+/* A position without the seal's identity (format 2): the rows of that epoch are in the changelog
+ * before the seal, and must be in the database just so. */
+static leat_status compare_rows(restore *r, int64_t position, uint32_t count, bool *same,
+                                leat_error *error)
+{
+    leat__task *task = r->task;
+    int64_t from = position > count ? position - count : 0;
+    leat_log_record record;
+    *same = true;
+    leat_status status =
+        leat_log_reader_seek(r->reader, task->changelog, task->partition, from, error);
+    for (bool found = true; status == LEAT_OK && *same && found;) {
+        status = next_record(r, &record, &found, error);
+        if (status != LEAT_OK || !found || record.offset >= position)
+            break;
+        if (!leat_str_equal(record.key, leat__seal_key))
+            status = leat__store_has_row(task->face.store, record.key, record.value, same, error);
+    }
+    return status == LEAT_OK
+               ? leat_log_reader_seek(r->reader, task->changelog, task->partition, position, error)
+               : status;
+}
+
+/* The record at the position has to be the very seal that the database was written with. */
+static leat_status look_at_seal(restore *r, int64_t position, copy_is *verdict, leat_error *error)
+{
+    leat__seal_identity known = leat__store_position_seal(r->task->face.store);
+    leat_log_record record;
+    bool found = false, same = true;
+    seal s = {0};
+    *verdict = TOO_OLD;
+    leat_status status = next_record(r, &record, &found, error);
+    if (status != LEAT_OK || !found || record.offset != position)
+        return status;
+    *verdict = OF_ANOTHER_LOG;
+    if (!leat_str_equal(record.key, leat__seal_key))
+        return LEAT_OK;
+    if (seal_read(r->task, &record, &s) && !is_same_seal(&known, &s))
+        return LEAT_OK;
+    if (known.epoch == 0) {
+        status = compare_rows(r, position, s.count, &same, error);
+        if (status != LEAT_OK || !same)
+            return status;
+        *verdict = TOO_OLD;
+        status = next_record(r, &record, &found, error);
+        if (status != LEAT_OK || !found || record.offset != position)
+            return status;
+    }
+    *verdict = KEPT;
+    return restore_record(r, &record, error); /* its epoch; the reader goes on behind it */
+}
+
 /* R13: may what the database has be kept? The seal it stands at goes when the changelog is
  * compacted over a later one, and then tombstones behind it may have gone too; and a copy older
  * than half the retention of deletes is not trusted, unless nothing has happened since. */
-static leat_status look_at_seal(restore *r, int64_t position, bool *keep, leat_error *error)
+static leat_status judge_copy(restore *r, int64_t position, copy_is *verdict, leat_error *error)
 {
     const leat__task *task = r->task;
-    leat_log_record record;
-    bool found = false;
-    leat_status status = next_record(r, &record, &found, error);
-    *keep = status == LEAT_OK && found && record.offset == position;
-    if (!*keep)
-        return status;
-    bool is_seal = leat_str_equal(record.key, leat__seal_key);
-    if (!is_seal && leat__database_from_snapshot(task->run->database))
-        *keep = false;
-    if (!*keep)
+    uint64_t of = leat__store_position_seal(task->face.store).topic_id;
+    *verdict =
+        of != 0 && task->changelog_id != 0 && of != task->changelog_id ? OF_ANOTHER_LOG : TOO_OLD;
+    if (*verdict == OF_ANOTHER_LOG || position >= r->end)
         return LEAT_OK;
-    if (!is_seal)
-        return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
-                          "partition %u has no end of an epoch at %" PRId64
-                          " where the state directory stands: it belongs to another log or job; "
-                          "give each its own --state-dir",
-                          task->partition, position);
-    status = restore_record(r, &record, error); /* its epoch; the reader goes on behind it */
-    if (status != LEAT_OK)
+    leat_status status = look_at_seal(r, position, verdict, error);
+    if (status != LEAT_OK || *verdict != KEPT)
         return status;
     int64_t written_ms = leat__store_position_ms(task->face.store);
     int64_t age_ms = task->run->env->now_ms(task->run->env->arg) - written_ms;
     if (written_ms == 0 || age_ms <= LEAT_LOG_TOMBSTONE_RETENTION_MS / 2)
         return LEAT_OK;
+    leat_log_record record;
+    bool found = false;
     status = next_record(r, &record, &found, error);
-    *keep = status == LEAT_OK && !found;
+    if (found)
+        *verdict = TOO_OLD;
     return status;
 }
 
-/* Where to begin: what the database has is dropped if a tombstone could be missing (R13). */
+/* Without a copy all of the changelog is needed, from its first record on: compaction takes records
+ * away, but never moves where the partition begins. */
+static leat_status check_begin(const restore *r, leat_error *error)
+{
+    const leat__task *task = r->task;
+    if (task->changelog_begin == 0)
+        return LEAT_OK;
+    leat__run_count_violation(task->run);
+    return leat__fail(
+        error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, task->changelog,
+        "partition %u begins at %" PRId64
+        ": what stood before was deleted (retention, DeleteRecords), so its state can't be built "
+        "from it; bring back a state directory or a snapshot of this job, restore the topic, or "
+        "use a new job name (R13, leat_eos_violations_total)",
+        task->partition, task->changelog_begin);
+}
+
+/* Where to begin: what the database has is dropped if a tombstone could be missing (R13), or if it
+ * is no copy of this changelog. */
 static leat_status begin_at(restore *r, int64_t position, leat_error *error)
 {
     leat__task *task = r->task;
-    leat_status status = LEAT_OK;
-    bool keep = false;
+    copy_is verdict = KEPT;
     if (position == 0)
         position = -1; /* no seal is the first record: nothing was applied yet */
-    if (position >= 0 && position < r->end)
-        status = look_at_seal(r, position, &keep, error);
-    bool stale = position >= 0 && !keep;
-    if (status == LEAT_OK && stale) {
+    leat_status status = position >= 0 ? judge_copy(r, position, &verdict, error) : LEAT_OK;
+    if (status == LEAT_OK && (position < 0 || verdict != KEPT))
+        status = check_begin(r, error);
+    if (status == LEAT_OK && verdict != KEPT) {
+        leat__run_count_rebuild(task->run);
         leat__log_line(LEAT__WARN, "state",
-                       "%s partition %u: the local copy is too old, built anew", task->changelog,
-                       task->partition);
+                       "%s partition %u: the local copy is %s, built anew "
+                       "(leat_state_rebuilds_total)",
+                       task->changelog, task->partition,
+                       verdict == TOO_OLD ? "too old" : "of another log or a former topic");
         *r = (restore){.task = task, .reader = r->reader, .end = r->end, .sealed_at = -1};
         status = leat__store_wipe(task->face.store, error);
         if (status == LEAT_OK)
@@ -389,7 +494,9 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
     leat__task *task = r->task;
     leat__run *run = task->run;
     bool from_snapshot = leat__database_from_snapshot(run->database); /* then it is no evidence */
-    if (position > 0 && position >= r->end && !from_snapshot)
+    uint64_t of = leat__store_position_seal(task->face.store).topic_id;
+    bool another = of != 0 && task->changelog_id != 0 && of != task->changelog_id;
+    if (position > 0 && position >= r->end && !from_snapshot && !another)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
                           "partition %u ends at %" PRId64 " but the state directory has %" PRId64
                           ": it belongs to another log; give each log its own --state-dir",
@@ -403,8 +510,8 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
     task->restore_reader = NULL;
     /* R6: the position kept is that of the last seal, so that the next restore sees it again and
      * knows its epoch; what may follow it is read again then */
-    return leat__store_restored(task->face.store, r->sealed_at, run->env->now_ms(run->env->arg),
-                                error);
+    return leat__store_restored(task->face.store, r->sealed_at, &r->seal,
+                                run->env->now_ms(run->env->arg), error);
 }
 
 leat_status leat__task_restore(leat__task *task, leat_error *error)

@@ -259,7 +259,10 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         status = ensure_topic(run, topic, &wanted, true, NULL, &run->changelog_ids[s], error);
         if (status == LEAT_OK)
             status = leat__refusals_check_topic(run, topic, true, error);
-        leat__free(topic);
+        run->changelogs =
+            leat__realloc(run->changelogs, run->changelog_count + 1, sizeof(leat__snapshot_topic));
+        run->changelogs[run->changelog_count++] =
+            (leat__snapshot_topic){topic, run->changelog_ids[s]};
     }
     if (dead_letters && status == LEAT_OK)
         status = ensure_topic(run, graph->opts.dead_letters,
@@ -420,8 +423,10 @@ static leat_status open_run(leat__run *run, leat_error *error)
     leat__database_opts database = {.backend =
                                         opts->state_dir == NULL ? LEAT__MEMORY : LEAT__ROCKSDB,
                                     .dir = opts->state_dir,
-                                    .snapshots = {opts->snapshot_dir, opts->name, opts->instance,
-                                                  run->env->now_ms(run->env->arg)}};
+                                    .snapshots = {.dir = opts->snapshot_dir,
+                                                  .job = opts->name,
+                                                  .instance = opts->instance,
+                                                  .now_ms = run->env->now_ms(run->env->arg)}};
     leat_status status = open_log(run, error);
     if (status == LEAT_OK) {
         run->epoch_us = (opts->epoch_ms > 0 ? opts->epoch_ms : leat__log_epoch_ms(run->log)) * 1000;
@@ -429,6 +434,8 @@ static leat_status open_run(leat__run *run, leat_error *error)
     }
     if (status == LEAT_OK)
         status = divide_memory(run, &database, error);
+    database.snapshots.topics = run->changelogs;
+    database.snapshots.topic_count = run->changelog_count;
     if (status == LEAT_OK)
         status = leat__database_open(&run->database, &database, error);
     if (status == LEAT_OK) /* the database has locked the directory */
@@ -493,6 +500,9 @@ void leat__run_close(leat_job *job)
     leat__placed_free(run->placed);
     leat__free(run->source_ids);
     leat__free(run->changelog_ids);
+    for (size_t i = 0; i < run->changelog_count; i++)
+        leat__free((void *)(uintptr_t)run->changelogs[i].name);
+    leat__free(run->changelogs);
     leat__free(run->progress);
     pthread_rwlock_destroy(&run->assembly_lock);
     pthread_mutex_destroy(&run->lock);

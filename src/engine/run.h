@@ -255,11 +255,13 @@ struct leat__run {
     _Atomic(leat__lag *) lag;        /* NULL: asked for on the spot */
     leat__trimming *trimming;        /* NULL: no exchange through the log, or not begun yet */
     int64_t topics_checked_us;
-    uint32_t *source_partitions; /* by node id, as of the start; 0: no source */
-    uint64_t *source_ids;        /* the same: leat_topic_opts.id; 0: not known */
-    uint64_t *changelog_ids;     /* by number of the stage */
-    uint32_t *sink_partitions;   /* by node id, of log sinks */
-    leat__placed *placed;        /* NULL: no sink has on_committed */
+    uint32_t *source_partitions;      /* by node id, as of the start; 0: no source */
+    uint64_t *source_ids;             /* the same: leat_topic_opts.id; 0: not known */
+    uint64_t *changelog_ids;          /* by number of the stage */
+    leat__snapshot_topic *changelogs; /* of all stages; names are owned */
+    size_t changelog_count;
+    uint32_t *sink_partitions; /* by node id, of log sinks */
+    leat__placed *placed;      /* NULL: no sink has on_committed */
 
     /* coordinator */
     pthread_t coordinator;
@@ -338,6 +340,7 @@ void leat__disassemble(leat__run *run);
 leat_status leat__read_positions(leat__run *run, leat_error *error);
 /* progress.c */
 void leat__run_count_violation(leat__run *run);            /* leat_eos_violations_total */
+void leat__run_count_rebuild(leat__run *run);              /* leat_state_rebuilds_total */
 void leat__run_count_lost(leat__run *run, uint64_t count); /* leat_records_lost_total */
 /* W5: a partition goes on behind an end at which what was open has fired; the first says so. */
 void leat__run_count_resumed(leat__run *run, const leat__source *source, uint32_t partition);
@@ -383,7 +386,9 @@ void leat__watch_end(leat__run *run);
 leat_status leat__restore_start(leat__task *task, leat_error *error);
 leat_status leat__task_restore(leat__task *task, leat_error *error);
 enum { LEAT__SEAL_BYTES = 82 };
-void leat__seal_append(leat__buffer *buffer, const leat__task *task, const leat__bundle *bundle);
+/* What it writes is the seal that is told. */
+leat__seal_identity leat__seal_append(leat__buffer *buffer, const leat__task *task,
+                                      const leat__bundle *bundle);
 extern const leat_str leat__seal_key;
 /* False: it says that it is of another job or stage, or is no seal. */
 bool leat__seal_is_of(leat_str value, const char *job, const char *stage);

@@ -39,6 +39,8 @@ static leat__snapshot_place place_of(const leat__snapshots *s)
     return (leat__snapshot_place){.dir = opts->snapshot_dir,
                                   .job = opts->name,
                                   .instance = s->instance,
+                                  .topics = s->run->changelogs,
+                                  .topic_count = s->run->changelog_count,
                                   .now_ms = s->run->env->now_ms(s->run->env->arg)};
 }
 

@@ -130,6 +130,7 @@ struct leat_job {
     leat_job_stats last_stats;            /* when it does not run */
     _Atomic uint64_t violations;          /* of exactly-once, found (R2, R16) */
     _Atomic uint64_t lost;                /* offsets deleted before they were read */
+    _Atomic uint64_t rebuilds;            /* local copies of state that were not taken */
     _Atomic uint64_t resumed_after_drain; /* partitions (W5) */
     /* W7 */
     _Atomic uint64_t clock_steps, times_clamped;

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "state/internal.h"
 
-enum { POSITION_FORMAT = 2 }; /* 1 had no time */
+enum { POSITION_FORMAT = 3 }; /* 2 did not say which seal stood there, 1 had no time */
 
 static void memory_close(leat__database *database)
 {
@@ -46,13 +46,17 @@ static leat_str position_key(const leat__store *store, char key[5])
 }
 
 void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position,
-                                 int64_t at_ms)
+                                 const leat__seal_identity *seal, int64_t at_ms)
 {
     char key[5];
     leat__buffer value = {0};
     leat__buffer_u8(&value, POSITION_FORMAT);
     leat__buffer_u64(&value, (uint64_t)position);
     leat__buffer_u64(&value, (uint64_t)at_ms);
+    leat__buffer_u64(&value, seal->topic_id);
+    leat__buffer_u64(&value, seal->incarnation);
+    leat__buffer_u64(&value, seal->epoch);
+    leat__buffer_u32(&value, seal->crc);
     store->database->ops->put(batch, position_key(store, key),
                               (leat_str){value.data, value.length});
     leat__buffer_free(&value);
@@ -69,13 +73,20 @@ leat_status leat__database_get_position(leat__store *store, leat_error *error)
         store->database->ops->get(store->database, position_key(store, key), &value, error);
     leat__reader reader = leat__reader_of((leat_str){value.data, value.length});
     uint8_t format = status == LEAT_OK ? leat__read_u8(&reader) : 0;
-    if (status == LEAT_OK && format != 1 && format != POSITION_FORMAT)
+    if (status == LEAT_OK && (format == 0 || format > POSITION_FORMAT)) /* R26: and all before */
         status = leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, "state",
                             "the state was written by a newer version of leat (position format)");
     int64_t position = (int64_t)leat__read_u64(&reader);
     if (status == LEAT_OK && !reader.failed)
         atomic_store(&store->position, position);
-    store->position_ms = format == POSITION_FORMAT ? (int64_t)leat__read_u64(&reader) : 0;
+    store->position_ms = format >= 2 ? (int64_t)leat__read_u64(&reader) : 0;
+    store->seal = (leat__seal_identity){0};
+    if (format >= 3) {
+        store->seal.topic_id = leat__read_u64(&reader);
+        store->seal.incarnation = leat__read_u64(&reader);
+        store->seal.epoch = leat__read_u64(&reader);
+        store->seal.crc = leat__read_u32(&reader);
+    }
     leat__buffer_free(&value);
     return status == LEAT_ENOTFOUND ? LEAT_OK : status;
 }
@@ -192,6 +203,11 @@ static int64_t position_after(const leat__apply *apply)
                                           : apply->store->deferred_position;
 }
 
+static const leat__seal_identity *seal_after(const leat__apply *apply)
+{
+    return apply->changelog_position >= 0 ? &apply->seal : &apply->store->deferred_seal;
+}
+
 static void put_changes(leat__batch *batch, const leat__apply *apply, leat__buffer *key)
 {
     leat__store *store = apply->store;
@@ -207,14 +223,17 @@ static void put_changes(leat__batch *batch, const leat__apply *apply, leat__buff
     }
     leat__free(all);
     if (position_after(apply) >= 0)
-        leat__database_put_position(store, batch, position_after(apply), apply->at_ms);
+        leat__database_put_position(store, batch, position_after(apply), seal_after(apply),
+                                    apply->at_ms);
 }
 
 static void applied(const leat__apply *apply)
 {
     leat__store *store = apply->store;
-    if (position_after(apply) >= 0)
+    if (position_after(apply) >= 0) {
+        store->seal = *seal_after(apply);
         atomic_store(&store->position, position_after(apply));
+    }
     for (size_t i = 0; i < store->deferred_count; i++)
         leat__changes_reset(&store->deferred[i]);
     store->deferred_count = 0;
@@ -244,8 +263,10 @@ leat_status leat__database_apply(leat__database *database, const leat__apply *ap
 static void defer(const leat__apply *apply)
 {
     leat__store *store = apply->store;
-    if (apply->changelog_position >= 0)
+    if (apply->changelog_position >= 0) {
         store->deferred_position = apply->changelog_position;
+        store->deferred_seal = apply->seal;
+    }
     if (apply->changes->count == 0)
         return;
     if (store->deferred_count == store->deferred_capacity) {

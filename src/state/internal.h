@@ -233,7 +233,8 @@ struct leat__store {
      * used again */
     leat__changes *deferred;
     size_t deferred_count, deferred_capacity;
-    int64_t deferred_position; /* -1: as position */
+    int64_t deferred_position;               /* -1: as position */
+    leat__seal_identity deferred_seal, seal; /* what stands at them */
 
     leat__sweep sweep;
     uint64_t seals;
@@ -508,7 +509,7 @@ leat__cells *leat__cells_by_id(const leat__store *store, leat__row_kind kind, ui
 
 /* ---------------------------------------------------------------- database.c */
 void leat__database_put_position(leat__store *store, leat__batch *batch, int64_t position,
-                                 int64_t at_ms);
+                                 const leat__seal_identity *seal, int64_t at_ms);
 leat_status leat__database_get_position(leat__store *store,
                                         leat_error *error); /* into store->position */
 

@@ -239,14 +239,14 @@ leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value
     return into_memory(store, cells, &row, key, value, error);
 }
 
-leat_status leat__store_restored(leat__store *store, int64_t position, int64_t at_ms,
-                                 leat_error *error)
+leat_status leat__store_restored(leat__store *store, int64_t position,
+                                 const leat__seal_identity *seal, int64_t at_ms, leat_error *error)
 {
     leat_status status = LEAT_OK;
     if (store->restored == NULL)
         begin(store);
     if (store->durable) {
-        leat__database_put_position(store, store->batch, position, at_ms);
+        leat__database_put_position(store, store->batch, position, seal, at_ms);
         status = store->database->ops->write(store->batch, error);
     } else {
         status = decode_held(store, error);
@@ -258,11 +258,28 @@ leat_status leat__store_restored(leat__store *store, int64_t position, int64_t a
         return status;
     atomic_store(&store->position, position);
     store->position_ms = at_ms;
+    store->seal = *seal;
     if (!store->durable)
         return LEAT_OK;
     leat__store_drop_all(store);
     leat__cache_look_behind(store);
     return leat__timers_load(store, error);
+}
+
+leat_status leat__store_has_row(leat__store *store, leat_str key, leat_str value, bool *same,
+                                leat_error *error)
+{
+    leat__buffer found = {0};
+    store->row_key.length = 0;
+    leat__buffer_bytes(&store->row_key, store->prefix, sizeof store->prefix);
+    leat__buffer_bytes(&store->row_key, key.data, key.length);
+    leat_status status = store->database->ops->get(
+        store->database, (leat_str){store->row_key.data, store->row_key.length}, &found, error);
+    *same = status == LEAT_ENOTFOUND
+                ? value.data == NULL
+                : value.data != NULL && leat_str_equal(value, (leat_str){found.data, found.length});
+    leat__buffer_free(&found);
+    return status == LEAT_ENOTFOUND ? LEAT_OK : status;
 }
 
 leat_status leat__store_rewind(leat__store *store, leat_error *error)

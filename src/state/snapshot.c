@@ -368,6 +368,8 @@ static leat_status describe(const char *dir, const leat__snapshot_place *place, 
 {
     leat__manifest before = {0};
     leat__manifest manifest = {.job = leat_str_from(place->job),
+                               .topics = place->topics,
+                               .topic_count = place->topic_count,
                                .instance = leat_str_from(place->instance),
                                .made_ms = place->now_ms};
     leat_error ignored;
@@ -450,12 +452,30 @@ void leat__snapshot_undo(const char *state_dir)
     each_entry(state_dir, remove_database_file, NULL);
 }
 
+/* R13: the changelogs that its positions are of, as far as the job has them yet. */
+static leat_status check_topics(const leat__manifest *manifest, const char *path,
+                                const leat__snapshot_place *place, leat_error *error)
+{
+    for (size_t i = 0; i < manifest->topic_count; i++)
+        for (size_t k = 0; k < place->topic_count; k++) {
+            const leat__snapshot_topic *then = &manifest->topics[i], *now = &place->topics[k];
+            if (strcmp(then->name, now->name) == 0 && then->id != 0 && now->id != 0 &&
+                then->id != now->id)
+                return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, path,
+                                  "it is of another log, or of a former topic %.80s", now->name);
+        }
+    return LEAT_OK;
+}
+
 static leat_status check(const leat__manifest *manifest, const char *path,
                          const leat__snapshot_place *place, leat_error *error)
 {
     if (!leat_str_equal(manifest->job, leat_str_from(place->job)))
         return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, path, "it is of the job '%.*s'",
                           (int)manifest->job.length, manifest->job.data);
+    leat_status status = check_topics(manifest, path, place, error);
+    if (status != LEAT_OK)
+        return status;
     int64_t age_ms = place->now_ms - manifest->made_ms;
     if (age_ms > LEAT_LOG_TOMBSTONE_RETENTION_MS / 2) /* R13 */
         return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_FATAL, path,

@@ -1,6 +1,8 @@
 /* state/snapshot_manifest.c - leat.snapshot: written once, read wholly or not at all.
  *
- *   "LEATSNAP" [format][made_ms][job][instance][count] {[name][bytes][crc]} ... [crc of all]
+ *   "LEATSNAP" [format][made_ms][job][instance]
+ *              [count] {[changelog][topic id]} ...                  not in format 1
+ *              [count] {[name][bytes][crc]} ... [crc of all]
  *               └ read before the check sum: a newer version may have another (R26) */
 #include "state/snapshot_manifest.h"
 #include "base/buffer.h"
@@ -12,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, CRC_BYTES = 4, MANIFEST_BYTES_MAX = 64 << 20 };
+enum { FORMAT = 2, CRC_BYTES = 4, MANIFEST_BYTES_MAX = 64 << 20, TOPICS_MAX = 1 << 16 };
 static const leat_str magic = {"LEATSNAP", 8};
 
 static char *path_of(const char *snapshot)
@@ -51,6 +53,11 @@ static void append(leat__buffer *out, const leat__manifest *manifest)
     leat__buffer_u64(out, (uint64_t)manifest->made_ms);
     leat__buffer_str(out, manifest->job);
     leat__buffer_str(out, manifest->instance);
+    leat__buffer_varint(out, manifest->topic_count);
+    for (size_t i = 0; i < manifest->topic_count; i++) {
+        leat__buffer_str(out, leat_str_from(manifest->topics[i].name));
+        leat__buffer_u64(out, manifest->topics[i].id);
+    }
     leat__buffer_varint(out, manifest->count);
     for (size_t i = 0; i < manifest->count; i++) {
         leat__buffer_str(out, manifest->files[i].name);
@@ -127,11 +134,33 @@ static leat_status read_bytes(leat__buffer *bytes, const char *snapshot, leat_er
     return status;
 }
 
-static void parse(leat__manifest *manifest, leat__reader *reader)
+static void parse_topics(leat__manifest *manifest, leat__reader *reader)
+{
+    uint64_t count = leat__read_varint(reader);
+    reader->failed |= count > TOPICS_MAX;
+    if (reader->failed)
+        return;
+    leat__snapshot_topic *topics =
+        leat__arena_alloc(&manifest->arena, (size_t)(count + 1) * sizeof *topics);
+    for (uint64_t i = 0; i < count && !reader->failed; i++) {
+        leat_str name = leat__read_str(reader);
+        uint64_t id = leat__read_u64(reader);
+        char *copy = leat__arena_alloc(&manifest->arena, name.length + 1);
+        if (name.length != 0)
+            memcpy(copy, name.data, name.length);
+        copy[name.length] = '\0';
+        topics[manifest->topic_count++] = (leat__snapshot_topic){copy, id};
+    }
+    manifest->topics = topics;
+}
+
+static void parse(leat__manifest *manifest, uint8_t format, leat__reader *reader)
 {
     manifest->made_ms = (int64_t)leat__read_u64(reader);
     manifest->job = leat__arena_str(&manifest->arena, leat__read_str(reader));
     manifest->instance = leat__arena_str(&manifest->arena, leat__read_str(reader));
+    if (format > 1)
+        parse_topics(manifest, reader);
     uint64_t count = leat__read_varint(reader);
     for (uint64_t i = 0; i < count && !reader->failed; i++) {
         leat__manifest_file file = {.name = leat__read_str(reader)};
@@ -151,16 +180,17 @@ leat_status leat__manifest_read(leat__manifest *manifest, const char *snapshot, 
     if (status == LEAT_OK &&
         (bytes.length < head + CRC_BYTES || memcmp(bytes.data, magic.data, magic.length) != 0))
         status = damaged(snapshot, error);
-    if (status == LEAT_OK && bytes.data[magic.length] != FORMAT) /* R26: before the check sum */
+    uint8_t format = status == LEAT_OK ? (uint8_t)bytes.data[magic.length] : 0;
+    if (status == LEAT_OK && (format == 0 || format > FORMAT)) /* R26: before the check sum */
         status = leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, snapshot,
                             "made by a newer version of leat (format %d, this one reads %d)",
-                            (uint8_t)bytes.data[magic.length], FORMAT);
+                            format, FORMAT);
     if (status == LEAT_OK) {
         size_t length = bytes.length - CRC_BYTES;
         leat__reader sum = {.next = bytes.data + length, .end = bytes.data + bytes.length};
         leat__reader reader = {.next = bytes.data + head, .end = bytes.data + length};
         if (leat__read_u32(&sum) == leat__crc32c(0, bytes.data, length))
-            parse(manifest, &reader);
+            parse(manifest, format, &reader);
         else
             reader.failed = true;
         if (reader.failed || reader.next != reader.end)

@@ -3,7 +3,7 @@
 #ifndef LEAT_STATE_SNAPSHOT_MANIFEST_H
 #define LEAT_STATE_SNAPSHOT_MANIFEST_H
 #include "base/arena.h"
-#include "leat/base.h"
+#include "state/store.h"
 
 typedef struct leat__manifest_file {
     leat_str name;
@@ -14,6 +14,8 @@ typedef struct leat__manifest_file {
 typedef struct leat__manifest {
     leat_str job, instance;
     int64_t made_ms;
+    const leat__snapshot_topic *topics; /* none in format 1 */
+    size_t topic_count;
     leat__manifest_file *files;
     size_t count;
     leat__arena arena; /* has all of the above */

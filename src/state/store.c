@@ -408,6 +408,11 @@ int64_t leat__store_position_ms(const leat__store *store)
     return store->position_ms;
 }
 
+leat__seal_identity leat__store_position_seal(const leat__store *store)
+{
+    return store->seal;
+}
+
 leat_status leat__store_check(const leat__store *store, leat_error *error)
 {
     if (store->failure.status != LEAT_OK && error != NULL)

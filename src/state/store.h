@@ -37,10 +37,18 @@ typedef struct leat__slot {
 typedef struct leat__database leat__database;
 typedef enum leat__backend { LEAT__MEMORY, LEAT__ROCKSDB } leat__backend;
 
+typedef struct leat__snapshot_topic { /* a changelog of the job */
+    const char *name;
+    uint64_t id; /* leat_topic_opts.id */
+} leat__snapshot_topic;
+
 typedef struct leat__snapshot_place { /* state/snapshot.h; borrowed */
     const char *dir;                  /* NULL: no snapshots */
     const char *job, *instance;       /* file names; instance NULL: as kept in the database's dir */
     int64_t now_ms;
+    const leat__snapshot_topic
+        *topics; /* a snapshot of another topic of such a name is not taken */
+    size_t topic_count;
 } leat__snapshot_place;
 
 typedef struct leat__database_opts {
@@ -168,13 +176,21 @@ size_t leat__store_dirty_bytes(const leat__store *store);
  * be read is taken as absent): FATAL, sticky. Look before a commit; one load if all is well. */
 leat_status leat__store_check(const leat__store *store, leat_error *error);
 
+/* Which record of which changelog a position is of: an offset alone may be any log's. epoch 0: not
+ * known, as written before format 3. */
+typedef struct leat__seal_identity {
+    uint64_t topic_id, incarnation, epoch; /* topic_id 0: not known */
+    uint32_t crc;
+} leat__seal_identity;
+
 /* Commit thread, after the log has the epoch: one write for all tasks. */
 typedef struct leat__apply {
     leat__store *store;
     leat__changes *changes;
     int64_t changelog_position; /* of the seal of this epoch; -1: unknown, keep */
     uint64_t epoch;
-    int64_t at_ms; /* wall clock: the age of the copy (R13); 0: not said */
+    int64_t at_ms;            /* wall clock: the age of the copy (R13); 0: not said */
+    leat__seal_identity seal; /* what stands at changelog_position */
 } leat__apply;
 leat_status leat__database_apply(leat__database *database, const leat__apply *applies, size_t count,
                                  leat_error *error);
@@ -187,12 +203,17 @@ void leat__database_defer(const leat__apply *applies, size_t count);
  * record in order. */
 int64_t leat__store_position(const leat__store *store);
 int64_t leat__store_position_ms(const leat__store *store); /* when it was written; 0: not known */
+leat__seal_identity leat__store_position_seal(const leat__store *store); /* what stood there */
+/* Does the database have just this row? value.data NULL: or none of the key. ROCKSDB only. */
+leat_status leat__store_has_row(leat__store *store, leat_str key, leat_str value, bool *same,
+                                leat_error *error);
 leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value,
                                 leat_error *error);
-leat_status leat__store_restored(leat__store *store, int64_t position, int64_t at_ms,
-                                 leat_error *error); /* flush, load timers */
 /* A record of a changelog that names a slot or a timer, "operator/slot"; lent as the record is. */
 bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot);
+/* flush, load timers */
+leat_status leat__store_restored(leat__store *store, int64_t position,
+                                 const leat__seal_identity *seal, int64_t at_ms, leat_error *error);
 /* Drops everything not applied (R10). ROCKSDB: the cache; MEMORY: everything; restore from the
  * changelog again. */
 leat_status leat__store_rewind(leat__store *store, leat_error *error);

@@ -44,7 +44,7 @@ static leat_status replay(leat__store *store, const uint8_t *data, size_t size)
             return status;
         at += 2 + key_length + value_length;
     }
-    return leat__store_restored(store, 1, 0, NULL);
+    return leat__store_restored(store, 1, &(leat__seal_identity){0}, 0, NULL);
 }
 
 static bool count_entry(void *arg, const void *map_key, const void *value)

@@ -1,4 +1,5 @@
-/* What belongs to another life of a topic is refused: R2, R16. */
+/* What belongs to another life of a topic is refused, and copies of it are built anew: R2, R13,
+ * R16, R26. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "log/sim/sim.h"
 #include "log/sim/world.h"
 #include <leat/leat.h>
+#include <rocksdb/c.h>
 
 enum { READ = 10, STEPS = 60 };
 
@@ -94,14 +96,19 @@ static void make_topic(leat_log *log, const char *topic)
     assert_int_equal(leat_topic_create(log, topic, &one, NULL), LEAT_OK);
 }
 
+static void append_event(leat_log *log, const char *user)
+{
+    char json[80];
+    (void)snprintf(json, sizeof(json), "{\"user\":\"%s\",\"ts_ms\":1000}", user);
+    leat_log_record record = {
+        .topic = "events", .key = leat_str_from(user), .value = leat_str_from(json)};
+    assert_int_equal(leat_log_append(log, &record, 1, NULL), LEAT_OK);
+}
+
 static void append_events(leat_log *log, int count)
 {
-    for (int i = 0; i < count; i++) {
-        leat_log_record record = {.topic = "events",
-                                  .key = leat_str_from("ann"),
-                                  .value = leat_str_from("{\"user\":\"ann\",\"ts_ms\":1000}")};
-        assert_int_equal(leat_log_append(log, &record, 1, NULL), LEAT_OK);
-    }
+    for (int i = 0; i < count; i++)
+        append_event(log, "ann");
 }
 
 static void make_again(leat_log *log, const char *topic)
@@ -270,6 +277,253 @@ static void a_changelog_made_again_under_the_job_is_never_taken_for_its_state(vo
     leat_log_close(log);
 }
 
+/* ------------------------------------------------------------------ state directories, snapshots
+ */
+
+static const kind in_memory = {.log = "sim"};
+
+/* So many epochs of one event each. */
+static void run_epochs(leat_log *log, const char *user, int epochs, const char *state_dir)
+{
+    for (int i = 0; i < epochs; i++) {
+        append_event(log, user);
+        leat_job *job = job_on(log, &in_memory, state_dir);
+        run_well(job);
+        leat_job_free(job);
+    }
+}
+
+static char *folder(const char *name)
+{
+    static char path[4][100];
+    static int next;
+    char *made = path[next++ % 4];
+    (void)snprintf(made, sizeof(path[0]), "%s/%s-%d", place, name, sequence);
+    return made;
+}
+
+static void expect_last(leat_log *log, const char *expected)
+{
+    leat_log_reader *reader;
+    leat_log_record record;
+    size_t count = 0;
+    assert_int_equal(leat_log_reader_new(log, NULL, NULL, &reader, NULL), LEAT_OK);
+    assert_int_equal(leat_log_reader_seek(reader, "out", 0, written(log) - 1, NULL), LEAT_OK);
+    assert_int_equal(leat_log_reader_poll(reader, &record, 1, &count, NULL), LEAT_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(record.value.length, strlen(expected));
+    assert_memory_equal(record.value.data, expected, record.value.length);
+    leat_log_reader_free(reader);
+}
+
+/* Counts one event of ann's; how often state was built anew for it. */
+static uint64_t rebuilds_of(leat_log *log, const char *state_dir, const char *expected)
+{
+    leat_job_stats stats;
+    append_event(log, "ann");
+    leat_job *job = job_on(log, &in_memory, state_dir);
+    run_well(job);
+    leat_job_get_stats(job, &stats);
+    leat_job_free(job);
+    expect_last(log, expected);
+    return stats.state_rebuilds;
+}
+
+/* Changes each position row to what the version before wrote: it did not say which seal it is of.
+ */
+static void make_rows_older(const char *state_dir)
+{
+    char *message = NULL;
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
+    rocksdb_writeoptions_t *writing = rocksdb_writeoptions_create();
+    rocksdb_t *db = rocksdb_open(options, state_dir, &message);
+    assert_null(message);
+    rocksdb_iterator_t *each = rocksdb_create_iterator(db, reading);
+    int changed = 0;
+    for (rocksdb_iter_seek_to_first(each); rocksdb_iter_valid(each); rocksdb_iter_next(each)) {
+        size_t key_length, length;
+        const char *key = rocksdb_iter_key(each, &key_length);
+        const char *value = rocksdb_iter_value(each, &length);
+        if (key_length != 5 || key[4] != 1)
+            continue;
+        char older[17];
+        assert_int_equal(value[0], 3);
+        memcpy(older, value, sizeof(older));
+        older[0] = 2;
+        rocksdb_put(db, writing, key, key_length, older, sizeof(older), &message);
+        assert_null(message);
+        changed++;
+    }
+    assert_int_equal(changed, 1);
+    rocksdb_iter_destroy(each);
+    rocksdb_close(db);
+    rocksdb_writeoptions_destroy(writing);
+    rocksdb_readoptions_destroy(reading);
+    rocksdb_options_destroy(options);
+}
+
+/* Two logs with as many epochs, so that in both a seal stands where the directory does. */
+static void a_copy_of_another_log_is_built_anew(void **state)
+{
+    (void)state; /* R13 */
+    for (int older = 0; older < 2; older++) {
+        char *own = folder("own"), *other = folder("other");
+        leat_log *log = open_new(&in_memory);
+        make_topic(log, "events");
+        run_epochs(log, "ann", 5, own);
+        leat_log_close(log);
+        log = open_new(&in_memory);
+        make_topic(log, "events");
+        run_epochs(log, "bob", 8, other);
+        if (older)
+            make_rows_older(own);
+        assert_int_equal(rebuilds_of(log, own, "{\"user\":\"ann\",\"count\":1}"), 1);
+        assert_int_equal(rebuilds_of(log, own, "{\"user\":\"ann\",\"count\":2}"), 0);
+        leat_log_close(log);
+    }
+}
+
+static void a_copy_of_this_log_is_kept_also_if_it_is_of_an_older_format(void **state)
+{
+    (void)state; /* R26 */
+    char *own = folder("own");
+    leat_log *log = open_new(&in_memory);
+    make_topic(log, "events");
+    run_epochs(log, "ann", 5, own);
+    assert_int_equal(rebuilds_of(log, own, "{\"user\":\"ann\",\"count\":6}"), 0);
+    make_rows_older(own);
+    assert_int_equal(rebuilds_of(log, own, "{\"user\":\"ann\",\"count\":7}"), 0);
+    leat_log_close(log);
+}
+
+/* The same log as it was before: a restored backup, in which other epochs were written since. */
+static void a_copy_of_another_course_of_the_log_is_built_anew(void **state)
+{
+    (void)state; /* R13: the topic is the same, the seal is not */
+    char *own = folder("own"), *other = folder("other");
+    leat_log *log = open_new(&in_memory);
+    make_topic(log, "events");
+    run_epochs(log, "bob", 1, other);
+    leat__sim *backup = leat__log_sim_snapshot(log);
+    run_epochs(log, "ann", 4, own);
+    leat__log_sim_restore(log, backup);
+    run_epochs(log, "bob", 6, other);
+    assert_int_equal(rebuilds_of(log, own, "{\"user\":\"ann\",\"count\":1}"), 1);
+    leat__log_sim_snapshot_free(backup);
+    leat_log_close(log);
+}
+
+/* ------------------------------------------------------------------ changelogs that are not whole
+ */
+
+static const char changelog[] = "life-tally-changelog";
+
+static sim_topic *changelog_of(leat_log *log)
+{
+    sim_topic *topic;
+    assert_int_equal(leat__sim_topic_find(leat__sim_world_of(log), changelog, &topic, NULL),
+                     LEAT_OK);
+    return topic;
+}
+
+static void refuses_to_restore(leat_log *log, const char *because)
+{
+    leat_job *job = job_on(log, &in_memory, NULL);
+    leat_error error;
+    leat_job_stats stats;
+    int64_t before = written(log);
+    assert_int_equal(step(job, &error), LEAT_EVIOLATION);
+    assert_string_equal(error.where, changelog);
+    assert_non_null(strstr(error.message, because));
+    leat_job_get_stats(job, &stats);
+    assert_int_equal(stats.eos_violations, 1);
+    assert_int_equal(written(log), before);
+    leat_job_free(job);
+}
+
+static void a_changelog_whose_beginning_was_cut_gives_no_state(void **state)
+{
+    (void)state; /* R13 */
+    char *own = folder("own");
+    leat_log *log = open_new(&in_memory);
+    make_topic(log, "events");
+    run_epochs(log, "bob", 1, own);
+    run_epochs(log, "ann", 5, own);
+    sim_topic *topic = changelog_of(log);
+    topic->opts.compacted = false; /* as DeleteRecords does where a policy allows it */
+    const leat_log_offset cut = {.topic = changelog, .offset = 4};
+    assert_int_equal(leat_log_trim(log, &cut, 1, NULL), LEAT_OK);
+    topic->opts.compacted = true;
+    refuses_to_restore(log, "begins at 4");
+    /* whoever has a copy from after it needs none of what is gone */
+    assert_int_equal(rebuilds_of(log, own, "{\"user\":\"ann\",\"count\":6}"), 0);
+    leat_log_close(log);
+}
+
+static void a_lost_epoch_between_two_others_is_found(void **state)
+{
+    (void)state; /* R2 */
+    leat_log *log = open_new(&in_memory);
+    make_topic(log, "events");
+    run_epochs(log, "ann", 6, NULL);
+    sim_partition *partition = &changelog_of(log)->partitions[0];
+    size_t first = partition->count - 6; /* the fourth epoch: a row and its seal */
+    leat__sim_record_free(&partition->records[first]);
+    leat__sim_record_free(&partition->records[first + 1]);
+    memmove(&partition->records[first], &partition->records[first + 2],
+            4 * sizeof(partition->records[0]));
+    partition->count -= 2;
+    refuses_to_restore(log, "comes after a lost one");
+    leat_log_close(log);
+}
+
+static leat_log *cleaned_log; /* at the next look at the clock */
+
+static int64_t clean_and_look(void *arg)
+{
+    (void)arg;
+    leat_log *log = cleaned_log;
+    if (log != NULL && leat__sim_world_of(log)->readers != NULL &&
+        leat__sim_world_of(log)->readers->count != 0 &&
+        leat__sim_world_of(log)->readers->positions[0].offset > 100) {
+        cleaned_log = NULL;
+        assert_int_equal(leat_log_clean(log, NULL), LEAT_OK);
+    }
+    return leat__env_system()->monotonic_us(leat__env_system()->arg);
+}
+
+static void a_compaction_during_a_restore_is_no_loss(void **state)
+{
+    (void)state; /* R2: seals are missing between two others, but not any more when they are looked
+                    for */
+    enum { EPOCHS = 600 };
+    leat_log *log = open_new(&in_memory);
+    make_topic(log, "events");
+    leat_job *job = job_on(log, &in_memory, NULL);
+    for (int64_t i = 0; i < EPOCHS; i++) {
+        append_event(log, "ann");
+        for (int steps = 0; (i == 0 && steps < STEPS) || written(log) == i; steps++) {
+            bool busy;
+            leat_error error;
+            assert_int_equal(leat_job_step(job, &busy, &error), LEAT_OK);
+            assert_true(steps < 10000);
+        }
+    }
+    leat_job_free(job);
+    leat_env env = *leat__env_system();
+    env.monotonic_us = clean_and_look;
+    cleaned_log = log;
+    append_event(log, "ann");
+    job = job_on(log, &in_memory, NULL);
+    job->env = &env;
+    run_well(job);
+    assert_null(cleaned_log);
+    leat_job_free(job);
+    expect_last(log, "{\"user\":\"ann\",\"count\":601}");
+    leat_log_close(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +531,12 @@ int main(void)
         cmocka_unit_test(nothing_of_a_topic_made_again_is_read_while_the_job_runs),
         cmocka_unit_test(an_offset_that_outlived_its_topic_is_refused),
         cmocka_unit_test(a_changelog_made_again_under_the_job_is_never_taken_for_its_state),
+        cmocka_unit_test(a_copy_of_another_log_is_built_anew),
+        cmocka_unit_test(a_copy_of_this_log_is_kept_also_if_it_is_of_an_older_format),
+        cmocka_unit_test(a_copy_of_another_course_of_the_log_is_built_anew),
+        cmocka_unit_test(a_changelog_whose_beginning_was_cut_gives_no_state),
+        cmocka_unit_test(a_lost_epoch_between_two_others_is_found),
+        cmocka_unit_test(a_compaction_during_a_restore_is_no_loss),
     };
     return cmocka_run_group_tests(tests, fresh_place, remove_place);
 }

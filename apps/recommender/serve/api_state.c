@@ -153,4 +153,7 @@ void api_state_metrics(leat__buffer *out, const api *self)
     family(out, "leat_records_lost_total", "counter",
            "Offsets of the sources that were deleted before they were read.");
     leat__buffer_format(out, "leat_records_lost_total %" PRIu64 "\n", stats.records_lost);
+    family(out, "leat_state_rebuilds_total", "counter",
+           "Partitions whose local state was too old or of another log, and was built anew.");
+    leat__buffer_format(out, "leat_state_rebuilds_total %" PRIu64 "\n", stats.state_rebuilds);
 }

@@ -446,7 +446,9 @@ static void all_tasks_commit_in_one_write(void **state)
     memset(changes, 0, sizeof changes);
     leat__store_seal(w->store, 1, &changes[0]);
     leat__store_seal(other, 1, &changes[1]);
-    leat__apply applies[2] = {{w->store, &changes[0], 10, 1, 0}, {other, &changes[1], -1, 1, 0}};
+    leat__apply applies[2] = {
+        {.store = w->store, .changes = &changes[0], .changelog_position = 10, .epoch = 1},
+        {.store = other, .changes = &changes[1], .changelog_position = -1, .epoch = 1}};
     assert_int_equal(leat__database_apply(w->database, applies, 2, &error), LEAT_OK);
     assert_int_equal(leat__store_position(w->store), 10);
     assert_int_equal(leat__store_position(other), -1); /* unknown: kept */

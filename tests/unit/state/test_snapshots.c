@@ -36,7 +36,8 @@ static int tear_down(void **state)
 
 static leat__snapshot_place place_at(const char *instance, int64_t after_ms)
 {
-    return (leat__snapshot_place){place_dir, "counts", instance, noon_ms + after_ms};
+    return (leat__snapshot_place){
+        .dir = place_dir, .job = "counts", .instance = instance, .now_ms = noon_ms + after_ms};
 }
 
 static void count_to(world *w, int64_t count)
@@ -272,7 +273,8 @@ static void one_of_another_job_is_not_taken(void **state)
     assert_int_equal(rename(from, to), 0);
     assert_int_equal(symlink("sums", from), 0);
     assert_int_equal(count_after_a_loss(w, "a", 1), 1);
-    leat__snapshot_place place = {place_dir, "sums", "a", noon_ms};
+    leat__snapshot_place place = {
+        .dir = place_dir, .job = "sums", .instance = "a", .now_ms = noon_ms};
     leat__snapshot_size size;
     char path[300];
     assert_int_equal(matches("sums/a/*", path, sizeof path), 1);
@@ -322,7 +324,8 @@ static void a_place_that_cannot_be_written_is_an_error(void **state)
     world *w = *state;
     leat_error error = {0};
     leat__snapshot_size size;
-    leat__snapshot_place place = {"/dev/null/x", "counts", "a", noon_ms};
+    leat__snapshot_place place = {
+        .dir = "/dev/null/x", .job = "counts", .instance = "a", .now_ms = noon_ms};
     assert_int_equal(leat__snapshot_make(w->database, &place, &size, &error), LEAT_EIO);
     assert_non_null(strstr(error.message, "/dev/null/x"));
     world_close(w);

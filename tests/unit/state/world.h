@@ -247,7 +247,8 @@ static inline leat_status world_replay_from(world *w, int64_t from, leat_error *
         if (status != LEAT_OK)
             return status;
     }
-    return leat__store_restored(w->store, (int64_t)w->log_count, 0, error);
+    return leat__store_restored(w->store, (int64_t)w->log_count, &(leat__seal_identity){0}, 0,
+                                error);
 }
 
 static inline void world_replay(world *w)
