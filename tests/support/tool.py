@@ -89,7 +89,7 @@ def stack_of(process):
         return "(gdb would show where it stands)"
     command = ["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all bt 12"]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60)
-    return done.stdout.decode(errors="replace")[-12000:]
+    return done.stdout.decode(errors="replace")[-60000:]
 
 
 def json_lines(text):

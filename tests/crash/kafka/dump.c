@@ -18,7 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NO_TOPIC = 3, ASK_TIMEOUT_MS = 2000, ASK_TRIES = 30, BATCH = 2000 };
+/* what fails at once, as a partition that has no leader just now, is asked again a little later */
+enum { NO_TOPIC = 3, ASK_TIMEOUT_MS = 2000, ASK_TRIES = 100, PAUSE_US = 100000, BATCH = 2000 };
 
 typedef struct reader {
     rd_kafka_t *consumer;
@@ -151,6 +152,7 @@ static void ask_watermarks(rd_kafka_t *handle, const reader *r, int p, int64_t *
         code = rd_kafka_query_watermark_offsets(handle, r->topic, p, low, high, ASK_TIMEOUT_MS);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             return;
+        usleep(PAUSE_US);
     }
     client_die("bounds of %s/%d: %s", r->topic, p, rd_kafka_err2str(code));
 }

@@ -53,17 +53,17 @@ def kill(world, rng):
     return f"SIGKILL of {victim.name} after {lived_s * 1000:.0f} ms, {how}"
 
 
-def outage(world, rng, begin, end, longest_s):
+def outage(world, begin, end, lasts_s):
     """A job survives it, or ends with a code that lets its supervisor start it again.  Returns
     (how long it lasted, what came of it)."""
     before = {each: len(each.exits) for each in world.jobs.values()}
     world.wait_for_progress()
-    time.sleep(rng.uniform(0, 0.3))
+    time.sleep(world.rng.uniform(0, 0.3))
     began_s = time.monotonic()
     begin()
     world.faults += 1
     try:
-        time.sleep(rng.choice([0, rng.uniform(0, longest_s / 4), rng.uniform(0, longest_s)]))
+        time.sleep(lasts_s)
     finally:
         end()
     back_s = time.monotonic()
@@ -86,16 +86,18 @@ def brokers_of(world):
 
 def broker(world, rng):
     number = rng.choice(brokers_of(world))
-    down_s, what = outage(world, rng, lambda: world.broker.kill(number),
-                          lambda: world.broker.restart(number), 6)
+    down_s, what = outage(world, lambda: world.broker.kill(number),
+                          lambda: world.broker.restart(number),
+                          rng.choice([0, rng.uniform(0, 1.5), rng.uniform(0, 6)]))
     return f"SIGKILL of broker {number}, down {down_s:.0f} s, {what}"
 
 
 def stopped(world, rng):
     """Sessions (2 s) and transactions (10 s) run out meanwhile, or do not."""
     number = rng.choice(brokers_of(world))
-    down_s, what = outage(world, rng, lambda: world.broker.pause(number),
-                          lambda: world.broker.resume(number), 12)
+    down_s, what = outage(world, lambda: world.broker.pause(number),
+                          lambda: world.broker.resume(number),
+                          rng.choice([rng.uniform(0.1, 2), rng.uniform(2, 5), rng.uniform(5, 12)]))
     return f"SIGSTOP of broker {number} for {down_s:.1f} s, {what}"
 
 
@@ -106,7 +108,7 @@ def all_brokers(world, rng):
         for number in numbers:
             world.broker.kill(number)
 
-    down_s, what = outage(world, rng, kill_all, world.broker.start, 6)
+    down_s, what = outage(world, kill_all, world.broker.start, rng.uniform(0, 6))
     return f"SIGKILL of all {len(numbers)} brokers, down {down_s:.0f} s, {what}"
 
 
