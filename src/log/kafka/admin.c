@@ -247,10 +247,7 @@ leat_status leat__kafka_bounds(leat_log *base, const char *topic, uint32_t parti
     rd_kafka_poll(log->admin, 0);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return LEAT_OK;
-    leat__kafka_forget(log, topic);
-    if (leat__kafka_status(code, NULL) == LEAT_ENOTFOUND &&
-        leat__kafka_partition(log, topic, partition, error) == LEAT_OK)
-        code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* it is there, and nobody leads it now */
+    code = leat__kafka_look_for(log, topic, partition, code);
     return leat__kafka_fail(error, code, topic, "%.60s: the bounds of '%.80s' partition %" PRIu32,
                             log->options.servers, topic, partition);
 }

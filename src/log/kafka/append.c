@@ -243,12 +243,10 @@ static leat_status send_all(leat__kafka *log, slot *slots, size_t count, leat_er
 static leat_status failed(leat__kafka *log, const call *done, leat_error *error)
 {
     const char *topic = done->failed->topic;
-    leat__kafka_forget(log, topic);
-    if (done->code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-        done->code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-        done->code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+    rd_kafka_resp_err_t code = leat__kafka_look_for(log, topic, 0, done->code);
+    if (leat__kafka_status(code, NULL) == LEAT_ENOTFOUND)
         return leat__log_topic_deleted(error, topic);
-    return leat__kafka_fail(error, done->code, topic, "appending to '%.80s' on %.60s", topic,
+    return leat__kafka_fail(error, code, topic, "appending to '%.80s' on %.60s", topic,
                             log->options.servers);
 }
 

@@ -141,6 +141,11 @@ leat_status leat__kafka_topic(leat__kafka *log, const char *topic, leat_topic_op
 /* The same, and the partition is one of it. */
 leat_status leat__kafka_partition(leat__kafka *log, const char *topic, uint32_t partition,
                                   leat_error *error);
+/* What is believed of the topic is forgotten after a call failed with `code`. The client says
+ * "unknown" of a partition that has no leader just now, too, as after a broker stood still: unless
+ * the brokers say that it is not there, the answer is "no leader", which passes (R30). */
+rd_kafka_resp_err_t leat__kafka_look_for(leat__kafka *log, const char *topic, uint32_t partition,
+                                         rd_kafka_resp_err_t code);
 void leat__kafka_forget(leat__kafka *log, const char *topic); /* NULL: all */
 leat_status leat__kafka_topic_describe(leat_log *log, const char *topic, leat_topic_opts *opts,
                                        leat_error *error);

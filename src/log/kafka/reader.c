@@ -131,9 +131,10 @@ static leat_status resolve(leat__kafka *log, leat__kafka_position *position, int
         position->consumer->handle, rd_kafka_topic_name(position->handle),
         (int32_t)position->partition, &begin, &end, log->options.connect_timeout_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return leat__kafka_fail(error, code, position->topic,
-                                "%.60s: the bounds of '%.80s' partition %" PRIu32,
-                                log->options.servers, position->topic, position->partition);
+        return leat__kafka_fail(
+            error, leat__kafka_look_for(log, position->topic, position->partition, code),
+            position->topic, "%.60s: the bounds of '%.80s' partition %" PRIu32,
+            log->options.servers, position->topic, position->partition);
     *offset = *offset == LEAT_OFFSET_BEGIN ? begin : end;
     return LEAT_OK;
 }

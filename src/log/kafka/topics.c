@@ -316,6 +316,17 @@ leat_status leat__kafka_partition(leat__kafka *log, const char *topic, uint32_t 
     return status;
 }
 
+rd_kafka_resp_err_t leat__kafka_look_for(leat__kafka *log, const char *topic, uint32_t partition,
+                                         rd_kafka_resp_err_t code)
+{
+    leat__kafka_forget(log, topic);
+    if (leat__kafka_status(code, NULL) != LEAT_ENOTFOUND)
+        return code;
+    leat_status status = leat__kafka_partition(log, topic, partition, NULL);
+    bool gone = status == LEAT_ENOTFOUND || status == LEAT_EINVAL;
+    return gone ? code : RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
 leat_status leat__kafka_topic_each(leat_log *base, leat__topic_fn fn, void *arg, leat_error *error)
 {
     leat__kafka *log = leat__kafka_of(base);
