@@ -169,13 +169,16 @@ endfunction()
 
 # A job whose bytes of earlier versions are in tests/upgrade/data, and a clock as it was then.
 function(leat_upgrade_programs)
-  add_executable(upgrade_shop ${CMAKE_SOURCE_DIR}/tests/upgrade/shop.c)
-  target_link_libraries(upgrade_shop PRIVATE leat_static)
+  foreach(name upgrade_shop upgrade_shop_changed)
+    add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/upgrade/shop.c)
+    target_link_libraries(${name} PRIVATE leat_static)
+  endforeach()
+  target_compile_definitions(upgrade_shop_changed PRIVATE SHOP_CHANGED)
   add_library(upgrade_clock MODULE ${CMAKE_SOURCE_DIR}/tests/upgrade/clock.c)
   target_link_libraries(upgrade_clock PRIVATE ${CMAKE_DL_LIBS})
   target_compile_options(upgrade_clock PRIVATE -Wno-missing-prototypes)
-  set_target_properties(upgrade_shop PROPERTIES LINKER_LANGUAGE CXX)
-  set_target_properties(upgrade_shop upgrade_clock PROPERTIES
+  set_target_properties(upgrade_shop upgrade_shop_changed PROPERTIES LINKER_LANGUAGE CXX)
+  set_target_properties(upgrade_shop upgrade_shop_changed upgrade_clock PROPERTIES
                         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()

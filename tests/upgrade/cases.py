@@ -212,6 +212,7 @@ class Shop(Case):
 
     group, topic, key = "shop", "shop", "item"
     epoch_ms = 0
+    program = "upgrade_shop"
 
     def __init__(self, exchange):
         self.exchange = exchange
@@ -225,7 +226,7 @@ class Shop(Case):
                        for item in one_per_partition("end")]
 
     def command(self, world, until_end, state=True):
-        return ["upgrade_shop", world.log, self.exchange,
+        return [self.program, world.log, self.exchange,
                 world.path("state") if state and world.on_disk else "-",
                 0 if until_end else self.epoch_ms, *(["end"] if until_end else [])]
 

@@ -82,6 +82,19 @@ class Upgrade(unittest.TestCase):
         self.each(prepare, lambda case: case.snapshots)
 
 
+class Changed(Upgrade):
+    """Today's program has operators with state, keys and a filter before the old ones (S6)."""
+
+    def setUp(self):
+        self.addCleanup(setattr, cases.Shop, "program", cases.Shop.program)
+        cases.Shop.program = "upgrade_shop_changed"
+
+    def each(self, prepare, wanted=lambda case: True):
+        super().each(prepare, lambda case: isinstance(case, cases.Shop))
+
+    test_from_the_snapshot = None
+
+
 class TheClock(unittest.TestCase):
     def test_programs_believe_that_it_is_then(self):
         with tempfile.TemporaryDirectory() as folder:
