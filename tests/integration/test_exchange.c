@@ -478,6 +478,25 @@ static void who_ended_first_holds_time_in_a_later_run(void **state)
     assert_int_equal(end_of("late", 0), 0);
 }
 
+/* events ─┐
+ *         ├ both ─ in memory ─► both ─ through the log ─► windows        events stop, made has
+ * ended made   ─┘ */
+static void that_all_inputs_have_stopped_is_told_through_stages_in_memory(void **state)
+{
+    (void)state; /* W5 */
+    for (int turn = 0; turn < 3; turn++) {
+        bool last = turn == 2;
+        send(page_in(0), 1100 + turn);
+        start(0, &(setting){.generators = 1, .until_end = true, .drain = last});
+        for (int n = 0; n < 5 && w.jobs[0] != NULL; n++)
+            run_all();
+        assert_null(w.jobs[0]);
+        assert_int_equal(end_of("visits", 0), last ? 1 : 0);
+        assert_int_equal(end_of("late", 0), 0);
+    }
+    expect_visits(0, page_in(0), 3);
+}
+
 static void an_end_of_an_older_run_is_not_believed(void **state)
 {
     (void)state; /* W5 */
@@ -643,6 +662,7 @@ int main(void)
         IN_A_WORLD(the_end_of_one_sender_is_heard_by_receivers_that_come_back),
         IN_A_WORLD(a_later_run_goes_on_from_where_time_was),
         IN_A_WORLD(who_ended_first_holds_time_in_a_later_run),
+        IN_A_WORLD(that_all_inputs_have_stopped_is_told_through_stages_in_memory),
         IN_A_WORLD(an_end_of_an_older_run_is_not_believed),
         IN_A_WORLD(a_union_of_unlike_inputs_spans_processes),
         IN_A_WORLD(a_watermark_on_the_move_is_told_at_intervals),
