@@ -1,5 +1,6 @@
 #include "state/identity.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@ static leat_status write_name(const char *path, const char *name, leat_error *er
     int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     size_t length = strlen(name);
     leat_status status = LEAT_OK;
-    if (file < 0 || write(file, name, length) != (ssize_t)length || fsync(file) != 0)
+    if (file < 0 || !leat__write_all(file, name, length) || fsync(file) != 0)
         status = failed(fresh, "write", error);
     if (file >= 0)
         (void)close(file);

@@ -1,5 +1,6 @@
 #include "state/lock.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/mem.h"
 #include <dirent.h>
 #include <errno.h>
@@ -45,7 +46,7 @@ leat_status leat__lock_take(const char *dir, int *lock, leat_error *error)
     }
     char pid[24];
     int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(file, 0) != 0 || pwrite(file, pid, (size_t)length, 0) != length) {
+    if (ftruncate(file, 0) != 0 || !leat__write_all(file, pid, (size_t)length)) {
         leat_status status = cannot("write in", dir, errno, error);
         close(file);
         return status;

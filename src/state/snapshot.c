@@ -8,6 +8,7 @@
  * are never written again (*.sst) may be shared by link; RocksDB appends to the others. */
 #include "state/snapshot.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "state/backend.h"
@@ -99,13 +100,7 @@ static void remove_folder(const char *dir)
 
 static leat_status sync_dir(const char *dir, leat_error *error)
 {
-    int file = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    leat_status status = LEAT_OK;
-    if (file < 0 || (fsync(file) != 0 && errno != EINVAL)) /* some networks' volumes have none */
-        status = failed(dir, "sync", error);
-    if (file >= 0)
-        (void)close(file);
-    return status;
+    return leat__sync_dir(dir) ? LEAT_OK : failed(dir, "sync", error);
 }
 
 static leat_status make_dir(const char *dir, leat_error *error)
@@ -282,17 +277,6 @@ leat_status leat__snapshot_tidy(const leat__snapshot_place *place, leat_error *e
 
 /* ---------------------------------------------------------------- files */
 
-static bool write_all(int file, const char *bytes, size_t length)
-{
-    for (size_t done = 0; done < length;) {
-        ssize_t count = write(file, bytes + done, length - done);
-        if (count < 0 && errno != EINTR)
-            return false;
-        done += count > 0 ? (size_t)count : 0;
-    }
-    return true;
-}
-
 /* Reads the file; to >= 0: and writes it there. *out gets the length and the check sum. */
 static leat_status read_through(const char *path, int to, leat__manifest_file *out,
                                 leat_error *error)
@@ -314,7 +298,7 @@ static leat_status read_through(const char *path, int to, leat__manifest_file *o
             break;
         out->bytes += (uint64_t)count;
         out->crc = leat__crc32c(out->crc, bytes, (size_t)count);
-        if (to >= 0 && !write_all(to, bytes, (size_t)count))
+        if (to >= 0 && !leat__write_all(to, bytes, (size_t)count))
             status = failed(path, "copy", error);
     }
     leat__free(bytes);

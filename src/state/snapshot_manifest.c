@@ -7,6 +7,7 @@
 #include "state/snapshot_manifest.h"
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -67,17 +68,6 @@ static void append(leat__buffer *out, const leat__manifest *manifest)
     leat__buffer_u32(out, leat__crc32c(0, out->data, out->length));
 }
 
-static bool write_all(int file, const char *bytes, size_t length)
-{
-    for (size_t done = 0; done < length;) {
-        ssize_t count = write(file, bytes + done, length - done);
-        if (count < 0 && errno != EINTR)
-            return false;
-        done += count > 0 ? (size_t)count : 0;
-    }
-    return true;
-}
-
 leat_status leat__manifest_write(const leat__manifest *manifest, const char *snapshot,
                                  leat_error *error)
 {
@@ -86,7 +76,7 @@ leat_status leat__manifest_write(const leat__manifest *manifest, const char *sna
     append(&bytes, manifest);
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     leat_status status = LEAT_OK;
-    if (file < 0 || !write_all(file, bytes.data, bytes.length) || fsync(file) != 0)
+    if (file < 0 || !leat__write_all(file, bytes.data, bytes.length) || fsync(file) != 0)
         status = leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO, LEAT_RECOVERY_RETRY,
                             path, "can't write %s: %s", path, strerror(errno));
     if (file >= 0)

@@ -22,6 +22,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EMBEDDED, KAFKA = os.path.join(HERE, "run.py"), os.path.join(HERE, "kafka", "run.py")
+FILES = os.path.join(HERE, "file_faults", "run.py")
 DEFAULT_ROUNDS = 100
 END_S = 60  # from an interrupt to the end
 START_S = 300  # a kind may take this long beside its rounds: brokers, and what a judge reads last
@@ -31,6 +32,7 @@ Kind = collections.namedtuple("Kind", "name each round_s command")
 KINDS = (
     Kind("counts-kill", 1, 15, (EMBEDDED, "--target", "user_counts")),
     Kind("recommender-kill", 1, 15, (EMBEDDED, "--target", "recommender")),
+    Kind("file-faults", 1, 30, (FILES, "--quiet", "--pairs", "20")),
     Kind("kafka-kill", 1, 30, (KAFKA, "--kind", "kill")),
     Kind("kafka-compact", 3, 60, (KAFKA, "--kind", "compact")),
     Kind("kafka-broker", 3, 60, (KAFKA, "--kind", "broker")),

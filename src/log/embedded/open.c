@@ -10,6 +10,7 @@
  */
 #include "base/descriptors.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "base/rocksdb_logger.h"
@@ -116,6 +117,20 @@ static void free_log(embedded_log *log)
 
 /* ------------------------------------------------------------------ the directory */
 
+/* RocksDB syncs what it makes in its directory, but not that there is the directory. */
+static leat_status sync_parent(const char *path, leat_error *error)
+{
+    char *parent = leat__strdup(path), *name = strrchr(parent, '/');
+    if (name != NULL)
+        name[name == parent] = '\0';
+    const char *dir = name == NULL ? "." : parent;
+    leat_status status = LEAT_OK;
+    if (!leat__sync_dir(dir))
+        status = leat__embedded_errno(error, dir, "sync the directory", errno);
+    leat__free(parent);
+    return status;
+}
+
 static leat_status make_dirs(const char *dir, leat_error *error)
 {
     char *path = leat__strdup(dir);
@@ -125,7 +140,9 @@ static leat_status make_dirs(const char *dir, leat_error *error)
             continue;
         bool last = *at == '\0';
         *at = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+        if (mkdir(path, 0755) == 0)
+            status = sync_parent(path, error);
+        else if (errno != EEXIST)
             status = leat__embedded_errno(error, path, "create the directory", errno);
         if (last)
             break;

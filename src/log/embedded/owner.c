@@ -8,6 +8,7 @@
  * torn tail of a crash.
  */
 #include "base/error.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "log/embedded/store.h"
@@ -47,7 +48,7 @@ leat_status leat__embedded_own(embedded_log *log, leat_error *error)
         char *line =
             leat__format("process %ld (%s)\n", (long)getpid(), program_invocation_short_name);
         size_t length = strlen(line);
-        if (ftruncate(fd, 0) != 0 || pwrite(fd, line, length, 0) != (ssize_t)length)
+        if (ftruncate(fd, 0) != 0 || !leat__write_all(fd, line, length))
             status = leat__embedded_errno(error, path, "write to it", errno);
         leat__free(line);
     }
