@@ -88,8 +88,7 @@ def tell_skips(preset, cases, expected):
     return len(surprising)
 
 
-def main():
-    preset = sys.argv[1]
+def main(preset):
     folder = os.path.join(ROOT, "build", preset)
     groups = groups_of(folder)
     root = xml.etree.ElementTree.parse(os.path.join(folder, "tests.xml")).getroot()
@@ -106,4 +105,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

@@ -87,9 +87,9 @@ static leat_status check_through(leat__op *op, const leat__element *element, boo
 {
     const leat__op_spec *spec = op->spec;
     leat__element out = *element;
-    if (!large && !only_passes(spec)) {
+    if (!large && !only_passes(spec))
         return LEAT_OK; /* it answers for it when it hands over */
-    } else if (spec->class == &leat__op_map) {
+    if (spec->class == &leat__op_map) {
         void *record = leat__arena_alloc(op->ctx.task->scratch, spec->out->size_bytes);
         memset(record, 0, spec->out->size_bytes);
         spec->config.map(element->record, record, spec->arg);

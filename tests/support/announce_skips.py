@@ -10,7 +10,8 @@ class Result(unittest.TextTestResult):
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
         name = test.id().removeprefix("__main__.")
-        print(f"[  SKIPPED ] {name} -- {reason}", file=sys.stderr, flush=True)
+        # on a line of its own, after the dots that unittest prints
+        print(f"\n[  SKIPPED ] {name} -- {reason}", file=sys.stderr, flush=True)
 
 
 unittest.TextTestRunner.resultclass = Result
