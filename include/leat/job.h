@@ -96,7 +96,8 @@ typedef struct leat_job_opts {
     /* decoded state kept in memory, all tasks together (rocksdb); 0: 64 MiB, or a share likewise */
     size_t cache_bytes;
     const char *dead_letters; /* topic of LEAT_ON_ERROR_DEAD_LETTER; NULL: "dead-letters" */
-    /* rewinds in a row without a commit before the job stops; 0: 10 (R30) */
+    /* rewinds in a row, none of which gets past what was read before the first, until the job
+     * stops; 0: 10 (R30) */
     uint32_t restart_limit;
     /* what a crash may do to the output. The weaker ones cost less on Kafka; a log that gives
      * exactly-once for nothing gives it all the same. State is as the outputs are: with at-least-
@@ -143,7 +144,8 @@ typedef struct leat_job_opts {
 LEAT_API leat_job *leat_job_new(const leat_job_opts *opts);
 LEAT_API void leat_job_free(leat_job *job); /* stops it first if it runs; NULL is allowed */
 
-/* What happens to a record whose callback (or decoder) fails (R19). */
+/* What happens to a record whose callback (or decoder) fails, or that the log would not take
+ * (R19). */
 typedef enum leat_on_error {
     /* the job stops, the record stays unread, the error says where it is */
     LEAT_ON_ERROR_STOP = 0,
@@ -541,6 +543,9 @@ typedef struct leat_job_stats {
     int64_t snapshot_at_ms, snapshot_took_ms;
     uint64_t snapshot_bytes;
     int64_t stalled_ms; /* for how long nothing has moved although something waits (R31); 0: not */
+    /* rewinds since the job last got on, past all that it had read before them; from 2 on it is
+     * stuck for now, and its answers grow old (R30) */
+    uint32_t rewinds_in_row;
 } leat_job_stats;
 LEAT_API void leat_job_get_stats(leat_job *job, leat_job_stats *stats);
 /* How far time is in the key's partition of an operator, so that who takes records in can say at

@@ -118,7 +118,7 @@ typedef struct leat_log_record {
     const char *topic;
     uint32_t partition;
     int64_t offset;       /* written by the log */
-    int64_t timestamp_ms; /* event time, given by the writer */
+    int64_t timestamp_ms; /* event time, given by the writer; kafka: not before 1970 */
     leat_str key;         /* data NULL: no key */
     leat_str value;       /* data NULL: tombstone */
 } leat_log_record;
@@ -126,7 +126,8 @@ typedef struct leat_log_record {
 /* Appends outside any transaction; durable and visible when it returns, all or nothing.  Writes
  * each record's partition and offset back.  Key + value over 1 MiB: LEAT_ETOOBIG, nothing is
  * written. Concurrent callers share one disk sync. kafka: what can be known before is checked
- * before; a failure after that may leave a part of the records in the log. */
+ * before; a failure after that may leave a part of the records in the log; offset -1: it is
+ * written, and the cluster did not say where. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_append(leat_log *log, leat_log_record *records,
                                                      size_t count, leat_error *error);
 

@@ -23,6 +23,7 @@ enum {
     LEAT__CLOCK_STEP_MS = 2000,         /* W7: more than a clock is slewed between two looks */
     LEAT__STALL_MS = 60000, /* R31: longer than any pause of a sound job, a takeover included */
     LEAT__STALL_CALLBACK_LIMITS = 10, /* R31: a callback is the user's, and may be slow */
+    LEAT__STILL_REWINDING_MS = 60000, /* R30: of rewinds that no source's position tells apart */
     LEAT__CHANNEL_BATCHES = 64,       /* batches in flight between two tasks */
 };
 #endif

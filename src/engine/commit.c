@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "engine/exchange.h"
 #include "engine/placed.h"
+#include "engine/refusals.h"
 #include "engine/suspects.h"
 #include "log/driver.h"
 #include "record/codec.h"
@@ -33,6 +34,7 @@ typedef struct commit {
     leat_log_record *batch; /* records of one task, handed to the log in one call */
     size_t batch_capacity;
     position *positions; /* by task number: the changelog's end after this epoch */
+    leat_error internal; /* the log has refused a record of the job's own; else LEAT_OK */
 } commit;
 
 static leat_str at(const leat__buffer *bytes, size_t offset, size_t length)
@@ -166,6 +168,42 @@ static leat_status add_epoch(commit *c, leat_error *error)
     return status;
 }
 
+/* Which of the epoch's records was added as number so and so (add_epoch); NULL: one of the
+ * changelog. */
+static const leat__out_record *find_added(const commit *c, size_t number,
+                                          const leat__bundle **bundle)
+{
+    const leat__run *run = c->run;
+    for (size_t i = 0; i < run->task_count; i++) {
+        *bundle = run->tasks[i]->sealed;
+        for (size_t k = 0; k < (*bundle)->count; k++)
+            if (topic_of(run, &(*bundle)->records[k]) != NULL && number-- == 0)
+                return &(*bundle)->records[k];
+        size_t changes = (*bundle)->change_count == 0 ? 0 : (*bundle)->change_count + 1;
+        if (number < changes)
+            return NULL;
+        number -= changes;
+    }
+    return NULL;
+}
+
+/* R19: done again, a sink's record is the failure of what emits it. The job's own records have
+ * nobody to blame. */
+static void refused(void *arg, size_t number, const leat_error *reason)
+{
+    commit *c = arg;
+    const leat__bundle *bundle;
+    const leat__out_record *record = find_added(c, number, &bundle);
+    if (record != NULL && record->node < LEAT__SINK_STAGE) {
+        const leat__node *sink = &c->run->graph->nodes[record->node];
+        const leat_log_record out = out_record(bundle, record, sink->as.sink.topic);
+        leat__refusals_note(c->run, sink, &out, reason);
+        return;
+    }
+    c->internal = *reason;
+    c->internal.recovery = LEAT_RECOVERY_FATAL;
+}
+
 static leat_status transact(commit *c, leat_error *error)
 {
     leat__run *run = c->run;
@@ -181,7 +219,12 @@ static leat_status transact(commit *c, leat_error *error)
         return status;
     }
     leat__watch_phase(run, "commit");
-    return leat_log_txn_commit_ex(c->txn, written, c, error);
+    leat__log_txn_on_refused(c->txn, refused, c);
+    status = leat_log_txn_commit_ex(c->txn, written, c, error);
+    if (status == LEAT_OK || c->internal.status == LEAT_OK)
+        return status;
+    *error = c->internal;
+    return error->status;
 }
 
 /* R3: a client's call may block for ever. */
@@ -361,7 +404,8 @@ static bool writes_to_log(const leat__run *run)
 leat_status leat__commit(leat__run *run, bool force, leat_error *error)
 {
     int64_t started_us = run->env->monotonic_us(run->env->arg);
-    bool worth = worth_a_transaction(run, force || leat__suspects_any(run));
+    bool worth =
+        worth_a_transaction(run, force || leat__suspects_any(run) || leat__attempts_pending(run));
     leat_status status = LEAT_OK;
     if (worth || run->deferred_bytes != 0) {
         commit c = {.run = run};

@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "base/log_line.h"
 #include "base/mem.h"
-#include "engine/run.h"
+#include "engine/refusals.h"
 #include "engine/suspects.h"
 #include <inttypes.h>
 
@@ -193,6 +193,8 @@ static leat_status rebuild(leat__run *run, leat_error *error)
     pthread_mutex_unlock(&run->lock);
     atomic_store(&run->failed, false);
     leat__disassemble(run);
+    leat__refusals_apply(run);
+    leat__refusals_refresh(run);
     run->incarnation++;
     run->epoch++; /* an epoch number is never used twice */
     run->phase = LEAT__OPEN;
@@ -204,7 +206,21 @@ static leat_status rebuild(leat__run *run, leat_error *error)
     return status;
 }
 
-/* R30: a bounded number of rewinds in a row, each after a longer pause with jitter. */
+/* R30: a pause that grows, with jitter. */
+static void pause(leat__run *run, leat_recovery recovery)
+{
+    uint32_t times = atomic_load(&run->rewinds_in_row), shift = times < 8 ? times : 8;
+    if (run->stepping || times < 2)
+        return;
+    int64_t pause_us =
+        (INT64_C(1000) << shift) + (int64_t)(run->env->random_u64(run->env->arg) % 1000);
+    if (recovery == LEAT_RECOVERY_RETRY) /* the log is busy: up to 2 s */
+        pause_us *= 8;
+    leat__doorbell_wait(&run->bell, pause_us);
+}
+
+/* R30: a bounded number of rewinds without getting on. One that found out which record the log does
+ * not take gets on: that record goes another way now (R19), and there are so many at most. */
 static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_error *error)
 {
     pthread_mutex_lock(&run->lock);
@@ -214,21 +230,16 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
         *error = *cause;
         return cause->status;
     }
-    uint32_t limit = run->graph->opts.restart_limit == 0 ? 10 : run->graph->opts.restart_limit;
-    if (++run->rewinds_in_row > limit)
+    uint32_t limit = run->graph->opts.restart_limit;
+    if (!leat__refusals_got_on(run) && atomic_fetch_add(&run->rewinds_in_row, 1) >= limit)
         return leat__fail(error, cause->status, LEAT_RECOVERY_FATAL, cause->where,
                           "%.360s (gave up after %" PRIu32 " rewinds in a row)", cause->message,
                           limit);
     leat__log_line(LEAT__WARN, "job", "rewinding to the last committed epoch: %s: %s", cause->where,
                    cause->message);
-    if (!run->stepping && run->rewinds_in_row > 1) {
-        uint32_t shift = run->rewinds_in_row < 8 ? run->rewinds_in_row : 8;
-        int64_t pause_us =
-            (INT64_C(1000) << shift) + (int64_t)(run->env->random_u64(run->env->arg) % 1000);
-        if (cause->recovery == LEAT_RECOVERY_RETRY) /* the log is busy: up to 2 s */
-            pause_us *= 8;
-        leat__doorbell_wait(&run->bell, pause_us);
-    }
+    pause(run, cause->recovery);
+    park_workers(run);
+    leat__attempts_note(run);
     return rebuild(run, error);
 }
 
@@ -402,7 +413,7 @@ static void commit_epoch(leat__run *run)
     }
     if (full || closely)
         ring_workers(run); /* R9, R19: paused sources go on */
-    run->rewinds_in_row = 0;
+    leat__attempts_committed(run);
     run->epoch++;
     run->phase = LEAT__OPEN;
     if (last)

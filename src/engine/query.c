@@ -276,6 +276,7 @@ static void run_stats(leat__run *run, leat_job_stats *stats)
     leat__lag_get(run, stats);
     leat__restore_sum sum = leat__progress_sum(run);
     stats->state = leat__run_state(run);
+    stats->rewinds_in_row = atomic_load(&run->rewinds_in_row);
     stats->partitions_ready = sum.ready;
     stats->partitions_restoring = sum.restoring;
     stats->restore_done = sum.done;

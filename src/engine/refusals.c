@@ -35,18 +35,20 @@ typedef struct rules { /* of a sink; written by the coordinator, read by the wor
 typedef struct refused {
     uint32_t sink;
     bool has_key;
+    _Atomic bool met;    /* it was emitted again, and has failed */
     uint64_t key, value; /* hashes */
     int64_t timestamp_ms;
     leat_error reason;
 } refused;
 
 struct leat__refusals {
-    rules *of_sink; /* by node id */
-    /* in force, then, from in_force on, noted since the last assembly */
-    refused *records;
-    size_t count, in_force;
-    bool over;
-    _Atomic bool any; /* in force, and not over */
+    rules *of_sink;   /* by node id */
+    refused *records; /* in force; changed only while the workers stand still */
+    size_t count;
+    refused *news; /* noted since the last assembly */
+    size_t news_count;
+    bool over;        /* what was met may be forgotten */
+    _Atomic bool any; /* some are in force, and are waited for */
 };
 
 /* ------------------------------------------------------------------ limits */
@@ -98,6 +100,7 @@ void leat__refusals_close(leat__run *run)
         return;
     leat__free(run->refusals->of_sink);
     leat__free(run->refusals->records);
+    leat__free(run->refusals->news);
     leat__free(run->refusals);
     run->refusals = NULL;
 }
@@ -110,9 +113,12 @@ void leat__refusals_refresh(leat__run *run)
         if (sink->kind != LEAT__NODE_SINK_LOG)
             continue;
         leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
-        if (leat__log_topic_limits(run->log, sink->as.sink.topic, &limits, NULL) == LEAT_OK)
-            set_rules(&run->refusals->of_sink[n], &limits);
+        leat_status status = leat__log_topic_limits(run->log, sink->as.sink.topic, &limits, NULL);
         leat__watch_end(run);
+        if (status == LEAT_OK)
+            set_rules(&run->refusals->of_sink[n], &limits);
+        else if (status != LEAT_ENOTFOUND)
+            return; /* the servers are away: the others would take as long to say so */
     }
 }
 
@@ -148,7 +154,7 @@ leat_status leat__refusals_check_topic(leat__run *run, const char *topic, bool t
 bool leat__refusals_strict(const leat__run *run, const leat__node *sink)
 {
     return sink->kind == LEAT__NODE_SINK_LOG &&
-           (leat__log_may_refuse(run->log) || run->refusals->in_force != 0 ||
+           (leat__log_may_refuse(run->log) || run->refusals->count != 0 ||
             atomic_load(&run->refusals->of_sink[sink->id].needs_key));
 }
 
@@ -163,13 +169,13 @@ static uint64_t hash_of(leat_str bytes)
     return bytes.length == 0 ? 0 : leat__hash64(bytes.data, bytes.length);
 }
 
-static refused identify(const leat__node *sink, const leat_log_record *record)
+static void identify(refused *made, const leat__node *sink, const leat_log_record *record)
 {
-    return (refused){.sink = sink->id,
-                     .has_key = record->key.data != NULL,
-                     .key = hash_of(record->key),
-                     .value = hash_of(record->value),
-                     .timestamp_ms = record->timestamp_ms};
+    *made = (refused){.sink = sink->id,
+                      .has_key = record->key.data != NULL,
+                      .key = hash_of(record->key),
+                      .value = hash_of(record->value),
+                      .timestamp_ms = record->timestamp_ms};
 }
 
 static bool is_same(const refused *a, const refused *b)
@@ -178,19 +184,18 @@ static bool is_same(const refused *a, const refused *b)
            a->value == b->value && a->timestamp_ms == b->timestamp_ms;
 }
 
-static const refused *find(const leat__refusals *all, const refused *wanted, size_t from,
-                           size_t until)
+static refused *find(refused *all, size_t count, const refused *wanted)
 {
-    for (size_t i = from; i < until; i++)
-        if (is_same(&all->records[i], wanted))
-            return &all->records[i];
+    for (size_t i = 0; i < count; i++)
+        if (is_same(&all[i], wanted))
+            return &all[i];
     return NULL;
 }
 
 leat_status leat__refusals_check(const leat__task *task, const leat__node *sink,
                                  const leat_log_record *record, leat_error *error)
 {
-    const leat__refusals *all = task->run->refusals;
+    leat__refusals *all = task->run->refusals;
     const rules *of = &all->of_sink[sink->id];
     const leat__log_limits limits = {.needs_key = atomic_load(&of->needs_key),
                                      .record_bytes = atomic_load(&of->record_bytes),
@@ -202,9 +207,11 @@ leat_status leat__refusals_check(const leat__task *task, const leat__node *sink,
         return leat__too_big(sink->name, bytes, error);
     leat_status status = leat__log_check_limits(record, &limits, task->face.clock_ms, error);
     if (status == LEAT_OK && atomic_load(&all->any)) {
-        const refused wanted = identify(sink, record);
-        const refused *found = find(all, &wanted, 0, all->in_force);
+        refused wanted;
+        identify(&wanted, sink, record);
+        refused *found = find(all->records, all->count, &wanted);
         if (found != NULL) {
+            atomic_store(&found->met, true);
             *error = found->reason;
             status = found->reason.status;
         }
@@ -221,39 +228,63 @@ leat_status leat__refusals_check(const leat__task *task, const leat__node *sink,
 
 /* ------------------------------------------------------------------ refused by the log */
 
-bool leat__refusals_note(leat__run *run, const leat__node *sink, const leat_log_record *record,
+void leat__refusals_note(leat__run *run, const leat__node *sink, const leat_log_record *record,
                          const leat_error *reason)
 {
     leat__refusals *all = run->refusals;
-    refused made = identify(sink, record);
-    size_t from = all->over ? all->in_force : 0;
-    if (find(all, &made, from, all->count) != NULL)
-        return true;
-    if (all->count - from >= LEAT__REFUSED_MAX)
-        return false;
+    refused made;
+    identify(&made, sink, record);
+    const refused *known = find(all->records, all->count, &made);
+    if ((known != NULL && !(all->over && known->met)) ||
+        find(all->news, all->news_count, &made) != NULL)
+        return;
     made.reason = *reason;
-    all->records = leat__realloc(all->records, all->count + 1, sizeof(*all->records));
-    all->records[all->count++] = made;
-    return true;
+    all->news = leat__realloc(all->news, all->news_count + 1, sizeof(*all->news));
+    all->news[all->news_count++] = made;
 }
 
-bool leat__refusals_apply(leat__run *run)
+bool leat__refusals_got_on(const leat__run *run)
+{
+    const leat__refusals *all = run->refusals;
+    bool met = all->count == 0;
+    for (size_t i = 0; i < all->count; i++)
+        met |= all->records[i].met;
+    return met && all->news_count != 0;
+}
+
+static void drop(leat__refusals *all, size_t place)
+{
+    all->count--;
+    memmove(all->records + place, all->records + place + 1,
+            (all->count - place) * sizeof(*all->records));
+}
+
+void leat__refusals_apply(leat__run *run)
 {
     leat__refusals *all = run->refusals;
-    bool news = all->count != all->in_force;
-    if (all->over) {
-        all->count -= all->in_force;
-        if (all->count != 0)
-            memmove(all->records, all->records + all->in_force, all->count * sizeof(*all->records));
-    }
+    for (size_t i = all->count; all->over && i-- > 0;)
+        if (all->records[i].met)
+            drop(all, i);
     all->over = false;
-    all->in_force = all->count;
-    atomic_store(&all->any, all->in_force != 0);
-    return news;
+    if (all->news_count != 0)
+        all->records =
+            leat__realloc(all->records, all->count + all->news_count, sizeof(*all->records));
+    for (size_t i = 0; i < all->news_count; i++)
+        all->records[all->count++] = all->news[i];
+    all->news_count = 0;
+    while (all->count > LEAT__REFUSED_MAX) /* the oldest; should it come, it is refused again */
+        drop(all, 0);
+    for (size_t i = 0; i < all->count; i++)
+        all->records[i].met = false;
+    atomic_store(&all->any, all->count != 0);
 }
 
 void leat__refusals_over(leat__run *run)
 {
-    run->refusals->over = true;
-    atomic_store(&run->refusals->any, false);
+    leat__refusals *all = run->refusals;
+    bool waited_for = false;
+    for (size_t i = 0; i < all->count; i++)
+        waited_for |= !all->records[i].met;
+    all->over = true;
+    atomic_store(&all->any, waited_for);
 }

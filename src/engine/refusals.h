@@ -23,13 +23,15 @@ leat_status leat__refusals_check(const leat__task *task, const leat__node *sink,
                                  const leat_log_record *record, leat_error *error);
 
 /* The log has refused this record of a sink for good, for that reason: it is told to the operator
- * that emits it the next time. False: there are too many already. */
-bool leat__refusals_note(leat__run *run, const leat__node *sink, const leat_log_record *record,
+ * that emits it the next time. */
+void leat__refusals_note(leat__run *run, const leat__node *sink, const leat_log_record *record,
                          const leat_error *reason);
-/* All workers stand still, between two assemblies: what was noted holds from now on. True: there
- * was something new. */
-bool leat__refusals_apply(leat__run *run);
-/* What had been under way at the refusals has been committed without them. */
+/* Something new was noted, and what was noted before has been emitted again, if anything was. */
+bool leat__refusals_got_on(const leat__run *run);
+/* All workers stand still, between two assemblies: what was noted holds from now on. */
+void leat__refusals_apply(leat__run *run);
+/* What had been under way at the refusals has been committed; those that have not been emitted
+ * again may still come, from a timer. */
 void leat__refusals_over(leat__run *run);
 /* R14: an internal topic must take all that the job writes to it, with its timestamps if they are
  * read back. */

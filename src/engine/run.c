@@ -504,6 +504,7 @@ void leat__run_close(leat_job *job)
         leat__free((void *)(uintptr_t)run->changelogs[i].name);
     leat__free(run->changelogs);
     leat__free(run->progress);
+    leat__free(run->attempts);
     pthread_rwlock_destroy(&run->assembly_lock);
     pthread_mutex_destroy(&run->lock);
     pthread_cond_destroy(&run->parked_changed);

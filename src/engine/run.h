@@ -189,6 +189,11 @@ typedef struct leat__restore_sum {
     int64_t left_ms; /* -1: can't be said yet */
 } leat__restore_sum;
 
+typedef struct leat__attempt { /* how far a source had read when the job rewound */
+    uint32_t stage, partition;
+    int64_t reached;
+} leat__attempt;
+
 typedef struct leat__watchdog leat__watchdog;
 typedef struct leat__snapshots leat__snapshots;
 typedef struct leat__lag leat__lag;
@@ -285,13 +290,17 @@ struct leat__run {
      * give another */
     _Atomic int64_t proven_us;
     bool proving;
-    uint32_t rewinds_in_row;
     /* R31: what it is at (leat__doing); counts epochs, restored records, events of the group: what
      * shows that it does not stand still; for how long it has */
     _Atomic int doing;
     _Atomic uint64_t moves;
     _Atomic int64_t stalled_ms;
     _Atomic(const leat__node *) delivering; /* the sink whose callback runs */
+    _Atomic uint32_t rewinds_in_row; /* R30: without getting past where the first one began */
+    leat__attempt *attempts;         /* what is to be got past; attempts.c */
+    size_t attempt_count;
+    int64_t attempted_us; /* the last rewind */
+    bool attempts_moved;  /* a source had read further than was committed */
     /* the barrier asked for commits positions even without output */
     bool forced;
     _Atomic bool barrier_wanted; /* the harness ends the epoch now */
@@ -479,6 +488,10 @@ static inline void leat__moves(leat__run *run) /* R31 */
 {
     atomic_fetch_add_explicit(&run->moves, 1, memory_order_relaxed);
 }
+/* attempts.c: R30; by the coordinator */
+void leat__attempts_note(leat__run *run);      /* it is about to rewind; all workers stand still */
+void leat__attempts_committed(leat__run *run); /* resets rewinds_in_row once it has got on */
+bool leat__attempts_pending(const leat__run *run);
 /* backlog.c: epochs are longer while the job is far behind */
 /* Its source has read up to its offset, or found nothing there to read. */
 void leat__backlog_read(leat__task *task, bool nothing);

@@ -158,6 +158,8 @@ void leat__log_txn_on_refused(leat_log_txn *txn, leat__refused_fn refused, void 
 /* What records of the topic may be. */
 leat_status leat__log_topic_limits(leat_log *log, const char *topic, leat__log_limits *limits,
                                    leat_error *error);
+/* Those that hold for every topic. */
+leat__log_limits leat__log_no_limits(const leat_log *log);
 /* May a log refuse a record for another reason than its size and a missing key? */
 bool leat__log_may_refuse(const leat_log *log);
 /* The earliest timestamp that can be read back. */

@@ -301,6 +301,15 @@ size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count)
     return log->driver->memory_bytes == NULL ? 0 : log->driver->memory_bytes(log, partition_count);
 }
 
+leat__log_limits leat__log_no_limits(const leat_log *log)
+{
+    return (leat__log_limits){.record_bytes = LEAT__RECORD_BYTES_MAX,
+                              .timestamp_min_ms = log->driver->timestamp_min_ms,
+                              .behind_ms = INT64_MAX,
+                              .ahead_ms = INT64_MAX,
+                              .keeps_timestamps = true};
+}
+
 bool leat__log_may_refuse(const leat_log *log)
 {
     return log->driver->topic_limits != NULL;
@@ -383,11 +392,7 @@ leat_status leat__log_topic_limits(leat_log *log, const char *topic, leat__log_l
                                    leat_error *error)
 {
     leat_topic_opts opts;
-    *limits = (leat__log_limits){.record_bytes = LEAT__RECORD_BYTES_MAX,
-                                 .timestamp_min_ms = log->driver->timestamp_min_ms,
-                                 .behind_ms = INT64_MAX,
-                                 .ahead_ms = INT64_MAX,
-                                 .keeps_timestamps = true};
+    *limits = leat__log_no_limits(log);
     if (log->driver->topic_limits != NULL)
         return log->driver->topic_limits(log, topic, limits, error);
     leat_status status = log->driver->topic_describe(log, topic, &opts, error);

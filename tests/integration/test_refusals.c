@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "log/sim/sim.h"
+#include "integration/commit_fault.h"
 #include <leat/leat.h>
 #include <leat/test.h>
 #include <unistd.h>
@@ -238,6 +238,190 @@ static void the_embedded_log_never_sees_it(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* ------------------------------------------------------------------ what only the log knows */
+
+static const char *refuse_odd_pages(void *arg, const leat_log_record *record)
+{
+    int *asked = arg;
+    if (strcmp(record->topic, "pages") != 0)
+        return NULL;
+    ++*asked;
+    return record->key.length == 4 ? "its key has 4 bytes" : NULL;
+}
+
+static leat_log *refusing(leat__sim_hooks hooks)
+{
+    leat_log *log;
+    assert_int_equal(leat_log_open(&log, url, NULL, NULL), LEAT_OK);
+    leat__sim_set_hooks(leat__sim_world_of(log), &hooks);
+    return log;
+}
+
+static void assert_refused_one_is_put_aside(kind shape, const char *operator, const int * numbers)
+{
+    int asked = 0;
+    (void)sim_log(NULL);
+    leat_log *log = refusing((leat__sim_hooks){.arg = &asked, .refuse = refuse_odd_pages});
+    leat_job *job = pages_job(shape, LEAT_ON_ERROR_DEAD_LETTER);
+    leat_test *test = leat_test_new(job);
+    for (int i = 0; i < 8; i++)
+        send(test, "ann", i % 4 == 1 ? "/bad" : "/a", 1000 + i);
+    leat_test_send_watermark(test, "views", 5000);
+    if (leat_test_run(test) != LEAT_OK)
+        fail_msg("%s", leat_test_error(test)->message);
+    char json[80];
+    for (; *numbers >= 0; numbers++) {
+        (void)snprintf(json, sizeof(json), "\"number\":%d", *numbers);
+        assert_next(test, "pages", json);
+    }
+    assert_next(test, "pages", NULL);
+    for (int i = 0; i < 2; i++) {
+        const char *letter = leat_test_next_json(test, "dead-letters");
+        assert_non_null(letter);
+        (void)snprintf(json, sizeof(json),
+                       "\"operator\":\"%s\",\"error\":\"LEAT_EDATA\"", operator);
+        assert_non_null(strstr(letter, json));
+        assert_non_null(strstr(letter, "its key has 4 bytes"));
+    }
+    assert_next(test, "dead-letters", NULL);
+    leat_job_stats stats;
+    leat_job_get_stats(job, &stats);
+    assert_int_equal(stats.rewinds_in_row, 0);
+    assert_true(stats.rewinds >= 1);
+    leat_log_close(log);
+    leat_test_free(test);
+}
+
+static void a_refused_record_is_the_failure_of_what_emits_it_again(void **state)
+{
+    (void)state; /* R19, R10 */
+    assert_refused_one_is_put_aside(PROCESS, "numbering", (int[]){1, 2, 3, 4, 5, 6, -1});
+    assert_refused_one_is_put_aside(MAP, "mapping", (int[]){1, 3, 4, 5, 7, 8, -1});
+    assert_refused_one_is_put_aside(SOURCE, "views", (int[]){0, 0, 0, 0, 0, 0, -1});
+}
+
+static void so_is_a_refused_one_that_a_timer_emits(void **state)
+{
+    (void)state; /* R19 */
+    int asked = 0;
+    leat_log *log = refusing((leat__sim_hooks){.arg = &asked, .refuse = refuse_odd_pages});
+    leat_test *test = leat_test_new(pages_job(TIMER, LEAT_ON_ERROR_DEAD_LETTER));
+    send(test, "ann", "/bad", 1000);
+    send(test, "ben", "/b", 1000);
+    for (int i = 0; i < 2; i++) { /* what is fed is no record, and gone after the rewind */
+        leat_test_send_watermark(test, "views", 5000);
+        assert_int_equal(leat_test_run(test), LEAT_OK);
+    }
+    assert_next(test, "pages", "\"page\":\"/b\"");
+    assert_next(test, "pages", NULL);
+    assert_next(test, "dead-letters", "its key has 4 bytes");
+    leat_log_close(log);
+    leat_test_free(test);
+}
+
+static void a_refused_one_stops_the_job_by_its_name_if_that_is_the_policy(void **state)
+{
+    (void)state; /* R19 */
+    int asked = 0;
+    leat_log *log = refusing((leat__sim_hooks){.arg = &asked, .refuse = refuse_odd_pages});
+    leat_test *test = leat_test_new(pages_job(PROCESS, LEAT_ON_ERROR_STOP));
+    send(test, "ann", "/a", 1000);
+    send(test, "ann", "/bad", 1001);
+    assert_int_equal(leat_test_run(test), LEAT_EDATA);
+    const char *message = leat_test_error(test)->message;
+    assert_non_null(strstr(message, "its key has 4 bytes (views, partition "));
+    assert_non_null(strstr(message, "offset 1; on_error"));
+    leat_log_close(log);
+    leat_test_free(test);
+}
+
+/* A record of the job's own has nobody to blame. */
+static const char *refuse_dead_letters(void *arg, const leat_log_record *record)
+{
+    (void)arg;
+    return strcmp(record->topic, "dead-letters") == 0 ? "no letters" : NULL;
+}
+
+static void a_refused_dead_letter_stops_the_job(void **state)
+{
+    (void)state; /* R19 */
+    leat_log *log = refusing((leat__sim_hooks){.refuse = refuse_dead_letters});
+    leat_test *test = leat_test_new(pages_job(PROCESS, LEAT_ON_ERROR_DEAD_LETTER));
+    send(test, "ann", NULL, 1000);
+    assert_int_equal(leat_test_run(test), LEAT_EDATA);
+    assert_non_null(strstr(leat_test_error(test)->message, "no letters"));
+    leat_log_close(log);
+    leat_test_free(test);
+}
+
+/* ------------------------------------------------------------------ going round in circles */
+
+static int emitted_before;
+
+static leat_status number_each_attempt(leat_ctx *ctx, const void *record)
+{
+    struct view out = *(const struct view *)record;
+    if (out.page.length == 4)
+        out.number = ++emitted_before; /* another record each time: against R21 */
+    leat_emit(ctx, &out);
+    return LEAT_OK;
+}
+
+static void a_job_that_does_not_get_on_is_ended_though_others_of_its_commits_succeed(void **state)
+{
+    (void)state; /* R30 */
+    static const leat_process_op op = {.in = &view_type,
+                                       .out = &view_type,
+                                       .on_record = number_each_attempt,
+                                       .on_error = LEAT_ON_ERROR_DEAD_LETTER};
+    int asked = 0;
+    leat_log *log = refusing((leat__sim_hooks){.arg = &asked, .refuse = refuse_odd_pages});
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "pages", .log = url, .restart_limit = 4});
+    leat_stream out =
+        leat_process(leat_key_by(views(job, LEAT_ON_ERROR_STOP), "user"), "op", &op, NULL);
+    leat_to_log(out, "pages", &(leat_log_sink){.topic = "pages", .key = "page"});
+    leat_test *test = leat_test_new(job);
+    leat_status status = LEAT_OK;
+    uint32_t most = 0;
+    for (int i = 0; i < 4000 && status == LEAT_OK; i++) {
+        char user[8];
+        (void)snprintf(user, sizeof(user), "u%d", i % 40);
+        send(test, i == 40 ? "ann" : user, i == 40 ? "/bad" : "/a", 1000 + i);
+        for (int k = 0; k < 6; k++) /* epochs end in between, with and without the bad one */
+            (void)leat_test_step(test);
+        leat_test_advance(test, 1);
+        status = leat_test_error(test)->status;
+        leat_job_stats stats;
+        leat_job_get_stats(job, &stats);
+        if (stats.rewinds_in_row > most)
+            most = stats.rewinds_in_row;
+    }
+    assert_int_equal(status, LEAT_EDATA);
+    assert_non_null(strstr(leat_test_error(test)->message, "gave up after 4 rewinds"));
+    assert_true(most >= 2);
+    leat_log_close(log);
+    leat_test_free(test);
+}
+
+static void rewinds_are_counted_anew_once_the_job_has_got_on(void **state)
+{
+    (void)state; /* R30 */
+    leat_job *job = pages_job(PROCESS, LEAT_ON_ERROR_STOP);
+    leat_test *test = leat_test_new(job);
+    for (int i = 0; i < 40; i++) { /* 20 times two failures in a row, of at most 4 */
+        struct fault fault = {.status = LEAT_EABORTED, .times = i % 2 == 0 ? 2 : 0};
+        leat_log *log =
+            refusing((leat__sim_hooks){.arg = &fault, .before_commit = fault_before_commit});
+        send(test, "ann", "/a", 1000 + i);
+        assert_int_equal(leat_test_run(test), LEAT_OK);
+        leat_job_stats stats;
+        leat_job_get_stats(job, &stats);
+        assert_int_equal(stats.rewinds_in_row, 0);
+        leat_log_close(log);
+    }
+    leat_test_free(test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +430,14 @@ int main(void)
         cmocka_unit_test_setup(it_is_skipped_and_counted_if_that_is_the_policy, sim_log),
         cmocka_unit_test_setup(it_stops_the_job_with_its_name_if_that_is_the_policy, sim_log),
         cmocka_unit_test(the_embedded_log_never_sees_it),
+        cmocka_unit_test(a_refused_record_is_the_failure_of_what_emits_it_again),
+        cmocka_unit_test_setup(so_is_a_refused_one_that_a_timer_emits, sim_log),
+        cmocka_unit_test_setup(a_refused_one_stops_the_job_by_its_name_if_that_is_the_policy,
+                               sim_log),
+        cmocka_unit_test_setup(a_refused_dead_letter_stops_the_job, sim_log),
+        cmocka_unit_test_setup(
+            a_job_that_does_not_get_on_is_ended_though_others_of_its_commits_succeed, sim_log),
+        cmocka_unit_test_setup(rewinds_are_counted_anew_once_the_job_has_got_on, sim_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

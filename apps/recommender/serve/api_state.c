@@ -1,6 +1,8 @@
 /* serve/api_state.c - what the job's partitions are doing (R20): /readyz and its metrics.
  *
  *   STARTING, RESTORING ─► 503 "restoring", how far ─► READY 200 ─► DRAINING ─► 503 "draining"
+ *                                                      READY, but it rewinds on and on ─► 503
+ *                                                                                     "rewinding"
  */
 #include "apps/recommender/serve/api.h"
 
@@ -35,6 +37,16 @@ static void restoring(http_exchange *exchange, const leat_job_stats *stats)
     http_problem_end(exchange);
 }
 
+/* R30: it goes back and forth over the same records. */
+static void rewinding(http_exchange *exchange, const leat_job_stats *stats)
+{
+    http_problem_begin(exchange, 503, "rewinding",
+                       "rewinding: an epoch has failed %" PRIu32
+                       " times in a row; the log says why",
+                       stats->rewinds_in_row);
+    http_problem_end(exchange);
+}
+
 /* R15: with --when-stale mark it goes on answering, and says so here too. */
 static void ready(http_exchange *exchange, api *self)
 {
@@ -49,7 +61,9 @@ void api_ready(http_exchange *exchange, void *arg)
 {
     leat_job_stats stats = {0};
     leat_partition_state state = state_of(arg, &stats);
-    if (state == LEAT_READY)
+    if (state == LEAT_READY && stats.rewinds_in_row >= 2)
+        rewinding(exchange, &stats);
+    else if (state == LEAT_READY)
         ready(exchange, arg);
     else if (state == LEAT_RESTORING)
         restoring(exchange, &stats);

@@ -118,6 +118,9 @@ static void job_metrics(leat__buffer *out, const api *self)
     single(out, "leat_epochs_total", "counter", "Epochs committed.", (double)stats.epochs);
     single(out, "leat_rewinds_total", "counter",
            "Returns to the last committed epoch after a failure.", (double)stats.rewinds);
+    single(out, "leat_rewinds_in_row", "gauge",
+           "Returns since the job last got past what it had read before them.",
+           (double)stats.rewinds_in_row);
     single(out, "leat_records_in_total", "counter", "Records read by the job.",
            (double)stats.records_in);
     single(out, "leat_records_out_total", "counter", "Records written by the job.",

@@ -28,6 +28,7 @@ struct leat__kafka_producer {
     pthread_mutex_t lock;
     pthread_cond_t turn; /* the thread that polls has done so */
     bool polling;
+    size_t batch_bytes;
     topic_handle *topics;
     size_t topic_count;
 };
@@ -53,7 +54,8 @@ static void reported(rd_kafka_t *handle, const rd_kafka_message_t *message, void
     const slot *sent = message->_private;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         sent->record->partition = (uint32_t)message->partition;
-        sent->record->offset = message->offset;
+        /* a repeated request is told that it was one, and not where the first had put it */
+        sent->record->offset = message->offset < 0 ? -1 : message->offset;
     } else if (sent->call->code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         sent->call->code = message->err;
         sent->call->failed = sent->record;
@@ -69,7 +71,10 @@ static leat_status make_producer(leat__kafka *log, leat_error *error)
         return status;
     char timeout[16];
     snprintf(timeout, sizeof timeout, "%d", log->options.append_timeout_ms);
+    size_t batch_bytes = atomic_load(&log->batch_bytes);
     status = leat__kafka_set(conf, "message.timeout.ms", timeout, error);
+    if (status == LEAT_OK)
+        status = leat__kafka_limit_batch(conf, &batch_bytes, error);
     if (status != LEAT_OK) {
         rd_kafka_conf_destroy(conf);
         return status;
@@ -81,6 +86,7 @@ static leat_status make_producer(leat__kafka *log, leat_error *error)
         return status;
     log->producer = leat__calloc(1, sizeof *log->producer);
     log->producer->handle = handle;
+    log->producer->batch_bytes = batch_bytes;
     pthread_mutex_init(&log->producer->lock, NULL);
     pthread_cond_init(&log->producer->turn, NULL);
     return LEAT_OK;
@@ -167,17 +173,37 @@ static void serve(leat__kafka_producer *producer, call *waiting, bool once)
 
 /* ---------------------------------------------------------------- append */
 
+/* A topic takes smaller batches than those before: the next append gets a producer that keeps to
+ * it. */
+static void keep_to(leat__kafka *log, size_t batch_bytes)
+{
+    if (batch_bytes >= atomic_load(&log->batch_bytes))
+        return;
+    atomic_store(&log->batch_bytes, batch_bytes);
+    pthread_rwlock_rdlock(&log->producer_lock);
+    bool drop = log->producer != NULL && log->producer->batch_bytes > batch_bytes;
+    pthread_rwlock_unlock(&log->producer_lock);
+    if (drop)
+        leat__kafka_drop_producer(log);
+}
+
 static leat_status check(leat__kafka *log, const leat_log_record *records, size_t count,
                          leat_error *error)
 {
     leat_topic_opts opts;
+    leat__log_limits limits;
+    int64_t now_ms = log->env->now_ms(log->env->arg);
     for (size_t i = 0; i < count; i++) {
         bool same = i > 0 && (records[i].topic == records[i - 1].topic ||
                               strcmp(records[i].topic, records[i - 1].topic) == 0);
         leat_status status =
-            same ? LEAT_OK : leat__kafka_topic(log, records[i].topic, &opts, error);
+            same ? LEAT_OK : leat__kafka_recall(log, records[i].topic, &opts, &limits, error);
         if (status == LEAT_OK)
             status = leat__log_check_place(&records[i], &opts, error);
+        if (status == LEAT_OK)
+            status = leat__log_check_limits(&records[i], &limits, now_ms, error);
+        if (status == LEAT_OK && !same)
+            keep_to(log, leat__kafka_batch_bytes(&limits));
         if (status != LEAT_OK)
             return status;
     }

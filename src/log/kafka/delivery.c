@@ -5,12 +5,36 @@
  * The bytes are not copied again: they stay where they were staged until the report.
  */
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "log/kafka/member.h"
 #include <inttypes.h>
 #include <string.h>
 
 enum { METADATA_TIMEOUT_MS = 5000 };
+
+bool leat__kafka_is_refusal(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP || code == RD_KAFKA_RESP_ERR_INVALID_RECORD;
+}
+
+static void note_failure(kafka_txn *txn, const kafka_staged *record, rd_kafka_resp_err_t code)
+{
+    size_t number = (size_t)(record - txn->records);
+    bool refused = leat__kafka_is_refusal(code);
+    if (refused && txn->refused_count < LEAT__REFUSED_MAX) { /* the rest is refused again */
+        txn->refused = leat__realloc(txn->refused, txn->refused_count + 1, sizeof *txn->refused);
+        txn->refused[txn->refused_count++] = number;
+        txn->parts[record->part].refused++;
+    }
+    if (code == RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD)
+        txn->parts[record->part].spared++;
+    if (txn->delivery_code == RD_KAFKA_RESP_ERR_NO_ERROR ||
+        (refused && !leat__kafka_is_refusal(txn->delivery_code))) {
+        txn->delivery_code = code;
+        txn->delivery_record = number;
+    }
+}
 
 void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *arg)
 {
@@ -20,10 +44,7 @@ void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, vo
     if (txn == NULL)
         return;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (txn->delivery_code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            txn->delivery_code = message->err;
-            txn->delivery_target = record->target;
-        }
+        note_failure(txn, record, message->err);
         return;
     }
     kafka_part *part = &txn->parts[record->part];
@@ -97,7 +118,7 @@ rd_kafka_error_t *leat__kafka_produce(kafka_txn *txn)
         if (failure == NULL)
             continue;
         txn->delivery_code = rd_kafka_error_code(failure);
-        txn->delivery_target = txn->records[i].target;
+        txn->delivery_record = i;
         return failure;
     }
     return NULL;

@@ -10,6 +10,7 @@ const leat__log_driver leat__kafka_driver = {
     .memory_bytes = leat__kafka_memory_bytes,
     .topic_create = leat__kafka_topic_create,
     .topic_describe = leat__kafka_topic_describe,
+    .topic_limits = leat__kafka_topic_limits,
     .topic_delete = leat__kafka_topic_delete,
     .topic_each = leat__kafka_topic_each,
     .bounds = leat__kafka_bounds,

@@ -26,6 +26,7 @@
 enum {
     LEAT__KAFKA_NAME_BYTES = 250, /* a cluster's name of a topic and its NUL */
     LEAT__KAFKA_REASON_BYTES = 300,
+    LEAT__KAFKA_BATCH_BYTES_MAX = 4 << 20, /* max.message.bytes of topics that we make */
 };
 
 /* ---------------------------------------------------------------- options.c */
@@ -77,6 +78,7 @@ typedef struct leat__kafka {
 
     pthread_rwlock_t producer_lock; /* read: append; write: making and dropping it */
     leat__kafka_producer *producer; /* NULL: none now */
+    _Atomic size_t batch_bytes;     /* at most, of the topics that were appended to */
     _Atomic uint32_t round_robin;
 
     pthread_mutex_t consumers_lock;
@@ -105,6 +107,9 @@ leat_status leat__kafka_set(rd_kafka_conf_t *conf, const char *key, const char *
                             leat_error *error);
 /* For settings that older versions of librdkafka do not know: unknown is fine. */
 void leat__kafka_set_if_known(rd_kafka_conf_t *conf, const char *key, const char *value);
+/* No batch of more than *bytes, which gets what is set: a topic may take less than the user or we
+ * put into one, and all of it would be refused. */
+leat_status leat__kafka_limit_batch(rd_kafka_conf_t *conf, size_t *bytes, leat_error *error);
 /* rd_kafka_new, with its errors in our words; takes conf in every case. */
 leat_status leat__kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, rd_kafka_t **handle,
                             leat_error *error);
@@ -138,6 +143,11 @@ void leat__kafka_quiet(int change);
  * anew, names near misses. */
 leat_status leat__kafka_topic(leat__kafka *log, const char *topic, leat_topic_opts *opts,
                               leat_error *error);
+/* The same with what its records may be. */
+leat_status leat__kafka_recall(leat__kafka *log, const char *topic, leat_topic_opts *opts,
+                               leat__log_limits *limits, leat_error *error);
+/* What all records of a batch may take together. */
+size_t leat__kafka_batch_bytes(const leat__log_limits *limits);
 /* The same, and the partition is one of it. */
 leat_status leat__kafka_partition(leat__kafka *log, const char *topic, uint32_t partition,
                                   leat_error *error);
@@ -152,6 +162,8 @@ leat_status leat__kafka_topic_describe(leat_log *log, const char *topic, leat_to
 /* The same as of a moment after after_us; *gone: there is none now. */
 leat_status leat__kafka_topic_id(leat__kafka *log, const char *topic, int64_t after_us,
                                  uint64_t *id, bool *gone, leat_error *error);
+leat_status leat__kafka_topic_limits(leat_log *log, const char *topic, leat__log_limits *limits,
+                                     leat_error *error);
 leat_status leat__kafka_topic_each(leat_log *log, leat__topic_fn fn, void *arg, leat_error *error);
 /* Partitions of the topic, 0 if there is none; leaderless counts those without a leader. */
 leat_status leat__kafka_ask(leat__kafka *log, const char *cluster_name, uint32_t *partition_count,

@@ -355,6 +355,7 @@ static kafka_member *new_member(leat__kafka *log, const leat_log_group *group, l
         member->topics[member->topic_count++] = leat__strdup(group->topics[i]);
     member->guarantee = group->guarantee;
     member->transaction_timeout_ms = group->transaction_timeout_ms;
+    member->batch_bytes = LEAT__KAFKA_BATCH_BYTES_MAX;
     member->waker = leat__waker_new(wake, arg);
     pthread_mutex_init(&member->lock, NULL);
     pthread_cond_init(&member->commit_over, NULL);

@@ -37,7 +37,8 @@ typedef struct kafka_names { /* owned; {0} is empty */
 } kafka_names;
 
 typedef struct kafka_producer {
-    rd_kafka_t *rk; /* NULL: to be made before the next transaction */
+    rd_kafka_t *rk;     /* NULL: to be made before the next transaction */
+    size_t batch_bytes; /* it sends at most */
     /* R1: requests of transactions, counted by the client's threads */
     atomic_uint requests_sent, requests_answered;
     atomic_bool in_transaction, broker_lost;
@@ -82,6 +83,7 @@ struct kafka_member {
     kafka_producer producer;
     kafka_target *targets;
     size_t target_count;
+    size_t batch_bytes; /* the least that one of them takes */
     uint64_t txn_number;
     kafka_staged *spare_records; /* of the last transaction, for the next */
     size_t spare_capacity;
@@ -91,6 +93,8 @@ struct kafka_member {
 typedef struct kafka_part { /* what a partition got */
     uint32_t target, partition;
     int64_t first, next;
+    /* records that were refused, and that would not have been but for others of their batch */
+    uint32_t refused, spared;
 } kafka_part;
 
 struct kafka_txn {
@@ -105,8 +109,11 @@ struct kafka_txn {
     rd_kafka_topic_partition_list_t *offsets;
     /* delivery */
     size_t delivered;
-    rd_kafka_resp_err_t delivery_code; /* of the first record that was refused */
-    uint32_t delivery_target;
+    rd_kafka_resp_err_t delivery_code; /* of the first record that failed, if one was */
+    size_t delivery_record;            /* refused by itself of that one; its number */
+    rd_kafka_resp_err_t batch_code;    /* of the commit, which is that of a batch */
+    size_t *refused;                   /* numbers of those, or of whole batches */
+    size_t refused_count;
     int64_t began_us;
 };
 
@@ -177,6 +184,8 @@ void leat__kafka_producer_ends(kafka_producer *producer);
 /* delivery.c */
 /* A record of the running transaction has been written, or refused. */
 void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *member);
+/* The broker has looked at the records and will never take one of them. */
+bool leat__kafka_is_refusal(rd_kafka_resp_err_t code);
 /* Hands all staged records to the producer; a failure is noted as a record's. */
 rd_kafka_error_t *leat__kafka_produce(kafka_txn *txn);
 /* Sees to a handle for each topic written to, and that the client knows where it lives. */

@@ -102,6 +102,21 @@ void leat__kafka_set_if_known(rd_kafka_conf_t *conf, const char *key, const char
     rd_kafka_conf_set(conf, key, value, NULL, 0);
 }
 
+leat_status leat__kafka_limit_batch(rd_kafka_conf_t *conf, size_t *bytes, leat_error *error)
+{
+    char text[24] = "";
+    size_t text_bytes = sizeof text;
+    if (rd_kafka_conf_get(conf, "batch.size", text, &text_bytes) == RD_KAFKA_CONF_OK) {
+        size_t set = strtoull(text, NULL, 10);
+        if (set <= *bytes) {
+            *bytes = set;
+            return LEAT_OK;
+        }
+    }
+    snprintf(text, sizeof text, "%zu", *bytes);
+    return leat__kafka_set(conf, "batch.size", text, error);
+}
+
 leat_status leat__kafka_conf(leat__kafka *log, leat__kafka_role role, rd_kafka_conf_t **out,
                              leat_error *error)
 {
@@ -252,6 +267,7 @@ leat_status leat__kafka_open(leat_log **out, const char *rest, const leat_log_op
     pthread_mutex_init(&log->topics_lock, NULL);
     pthread_mutex_init(&log->consumers_lock, NULL);
     pthread_rwlock_init(&log->producer_lock, NULL);
+    log->batch_bytes = LEAT__KAFKA_BATCH_BYTES_MAX;
     leat__kafka_quiet(1);
     status = check_settings(log, error);
     if (status == LEAT_OK)

@@ -161,6 +161,10 @@ static leat_status producer_conf(kafka_member *member, rd_kafka_conf_t *conf, le
         if (status != LEAT_OK)
             return status;
     }
+    member->producer.batch_bytes = member->batch_bytes;
+    leat_status status = leat__kafka_limit_batch(conf, &member->producer.batch_bytes, error);
+    if (status != LEAT_OK)
+        return status;
     rd_kafka_conf_set_opaque(conf, member);
     /* with a callback the commit's flush is woken by deliveries instead of looking every 10 ms */
     rd_kafka_conf_set_dr_msg_cb(conf, leat__kafka_delivered);

@@ -18,9 +18,14 @@ enum { COPY_LIFE_US = 60 * 1000 * 1000 };
 struct leat__kafka_topic_entry {
     char *name;
     leat_topic_opts opts;
+    leat__log_limits limits;
     int64_t until_us;
     int64_t asked_us; /* the id was asked for then */
 };
+
+/* Of a batch with one record, beside key and value: 61 bytes of the batch, up to 36 of the record,
+ * rounded up. */
+enum { ENVELOPE_BYTES = 100 };
 
 /* ---------------------------------------------------------------- the copies */
 
@@ -32,7 +37,8 @@ static leat__kafka_topic_entry *find(leat__kafka *log, const char *topic)
     return NULL;
 }
 
-static void keep(leat__kafka *log, const char *topic, const leat_topic_opts *opts, int64_t asked_us)
+static void keep(leat__kafka *log, const char *topic, const leat_topic_opts *opts,
+                 const leat__log_limits *limits, int64_t asked_us)
 {
     pthread_mutex_lock(&log->topics_lock);
     leat__kafka_topic_entry *entry = find(log, topic);
@@ -42,18 +48,22 @@ static void keep(leat__kafka *log, const char *topic, const leat_topic_opts *opt
         entry->name = leat__strdup(topic);
     }
     entry->opts = *opts;
+    entry->limits = *limits;
     entry->until_us = leat__kafka_now_us(log) + COPY_LIFE_US;
     entry->asked_us = asked_us;
     pthread_mutex_unlock(&log->topics_lock);
 }
 
-static bool recall(leat__kafka *log, const char *topic, leat_topic_opts *opts)
+static bool recall(leat__kafka *log, const char *topic, leat_topic_opts *opts,
+                   leat__log_limits *limits)
 {
     pthread_mutex_lock(&log->topics_lock);
     const leat__kafka_topic_entry *entry = find(log, topic);
     bool fresh = entry != NULL && entry->until_us > leat__kafka_now_us(log);
-    if (fresh)
+    if (fresh) {
         *opts = entry->opts;
+        *limits = entry->limits;
+    }
     pthread_mutex_unlock(&log->topics_lock);
     return fresh;
 }
@@ -161,7 +171,31 @@ static void send_describe(rd_kafka_t *handle, const void *what, rd_kafka_AdminOp
     rd_kafka_ConfigResource_destroy(resource);
 }
 
-static void take_entries(const rd_kafka_ConfigResource_t *resource, leat_topic_opts *opts)
+static void at_most(int64_t *bound, const char *value)
+{
+    int64_t told = strtoll(value, NULL, 10);
+    if (told >= 0 && told < *bound)
+        *bound = told;
+}
+
+/* What a broker refuses for good. Up to Kafka 3.6 there was one bound for both directions. */
+static void take_limit(const char *name, const char *value, leat__log_limits *limits)
+{
+    bool both = strcmp(name, "message.timestamp.difference.max.ms") == 0;
+    if (both || strcmp(name, "message.timestamp.before.max.ms") == 0)
+        at_most(&limits->behind_ms, value);
+    if (both || strcmp(name, "message.timestamp.after.max.ms") == 0)
+        at_most(&limits->ahead_ms, value);
+    if (strcmp(name, "message.timestamp.type") == 0)
+        limits->keeps_timestamps = strcmp(value, "LogAppendTime") != 0;
+    if (strcmp(name, "max.message.bytes") == 0) {
+        long long bytes = strtoll(value, NULL, 10);
+        limits->record_bytes = bytes <= ENVELOPE_BYTES ? 0 : (size_t)bytes - ENVELOPE_BYTES;
+    }
+}
+
+static void take_entries(const rd_kafka_ConfigResource_t *resource, leat_topic_opts *opts,
+                         leat__log_limits *limits)
 {
     bool deletes = true;
     size_t count;
@@ -171,6 +205,7 @@ static void take_entries(const rd_kafka_ConfigResource_t *resource, leat_topic_o
         const char *value = rd_kafka_ConfigEntry_value(entries[i]);
         if (value == NULL)
             continue;
+        take_limit(name, value, limits);
         if (strcmp(name, "cleanup.policy") == 0) {
             opts->compacted = strstr(value, "compact") != NULL;
             deletes = strstr(value, "delete") != NULL;
@@ -184,6 +219,9 @@ static void take_entries(const rd_kafka_ConfigResource_t *resource, leat_topic_o
         opts->retention_ms = 0; /* for ever */
     if (!deletes || opts->retention_bytes < 0)
         opts->retention_bytes = 0;
+    limits->needs_key = opts->compacted;
+    if (!limits->keeps_timestamps) /* then they are replaced, not looked at */
+        limits->behind_ms = limits->ahead_ms = INT64_MAX;
 }
 
 /* Some clusters do not tell their settings; then the partitions are all that is known. */
@@ -196,7 +234,7 @@ static bool may_be_hidden(rd_kafka_resp_err_t code)
 }
 
 static leat_status ask_settings(leat__kafka *log, const char *cluster_name, leat_topic_opts *opts,
-                                bool *gone, leat_error *error)
+                                leat__log_limits *limits, bool *gone, leat_error *error)
 {
     rd_kafka_event_t *event;
     leat_status status = leat__kafka_administer(log, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
@@ -209,7 +247,7 @@ static leat_status ask_settings(leat__kafka *log, const char *cluster_name, leat
     rd_kafka_resp_err_t code =
         count == 1 ? rd_kafka_ConfigResource_error(resources[0]) : RD_KAFKA_RESP_ERR_NO_ERROR;
     if (count == 1 && code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        take_entries(resources[0], opts);
+        take_entries(resources[0], opts, limits);
     else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         *gone = true;
     else if (!may_be_hidden(code))
@@ -232,19 +270,19 @@ static void tell_no_ids(const leat__kafka *log)
             log->options.servers, rd_kafka_version_str());
 }
 
-leat_status leat__kafka_topic_describe(leat_log *base, const char *topic, leat_topic_opts *opts,
-                                       leat_error *error)
+static leat_status ask(leat__kafka *log, const char *topic, leat_topic_opts *opts,
+                       leat__log_limits *limits, leat_error *error)
 {
-    leat__kafka *log = leat__kafka_of(base);
     char name[LEAT__KAFKA_NAME_BYTES];
     leat_status status = leat__kafka_name(log, topic, name, error);
     leat_topic_opts found = {0};
+    leat__log_limits kept = leat__log_no_limits(&log->base);
     uint32_t leaderless;
     bool gone = false, no_id = false;
     if (status == LEAT_OK)
         status = leat__kafka_ask(log, name, &found.partition_count, &leaderless, error);
     if (status == LEAT_OK && found.partition_count > 0)
-        status = ask_settings(log, name, &found, &gone, error);
+        status = ask_settings(log, name, &found, &kept, &gone, error);
     int64_t asked_us = leat__kafka_now_us(log);
     if (status == LEAT_OK && found.partition_count > 0)
         status = leat__kafka_ask_id(log, name, &found.id, &no_id, error);
@@ -256,8 +294,9 @@ leat_status leat__kafka_topic_describe(leat_log *base, const char *topic, leat_t
     }
     if (found.id == 0)
         tell_no_ids(log);
-    keep(log, topic, &found, asked_us);
+    keep(log, topic, &found, &kept, asked_us);
     *opts = found;
+    *limits = kept;
     return LEAT_OK;
 }
 
@@ -292,18 +331,40 @@ leat_status leat__kafka_topic_id(leat__kafka *log, const char *topic, int64_t af
     return LEAT_OK;
 }
 
+leat_status leat__kafka_topic_describe(leat_log *base, const char *topic, leat_topic_opts *opts,
+                                       leat_error *error)
+{
+    leat__log_limits limits;
+    return ask(leat__kafka_of(base), topic, opts, &limits, error);
+}
+
+leat_status leat__kafka_topic_limits(leat_log *base, const char *topic, leat__log_limits *limits,
+                                     leat_error *error)
+{
+    leat_topic_opts opts;
+    return leat__kafka_recall(leat__kafka_of(base), topic, &opts, limits, error);
+}
+
+size_t leat__kafka_batch_bytes(const leat__log_limits *limits)
+{
+    return limits->record_bytes + ENVELOPE_BYTES;
+}
+
+leat_status leat__kafka_recall(leat__kafka *log, const char *topic, leat_topic_opts *opts,
+                               leat__log_limits *limits, leat_error *error)
+{
+    return recall(log, topic, opts, limits) ? LEAT_OK : ask(log, topic, opts, limits, error);
+}
+
 leat_status leat__kafka_topic(leat__kafka *log, const char *topic, leat_topic_opts *opts,
                               leat_error *error)
 {
     leat_topic_opts found;
-    if (!recall(log, topic, &found)) {
-        leat_status status = leat__kafka_topic_describe(&log->base, topic, &found, error);
-        if (status != LEAT_OK)
-            return status;
-    }
-    if (opts != NULL)
+    leat__log_limits limits;
+    leat_status status = leat__kafka_recall(log, topic, &found, &limits, error);
+    if (status == LEAT_OK && opts != NULL)
         *opts = found;
-    return LEAT_OK;
+    return status;
 }
 
 leat_status leat__kafka_partition(leat__kafka *log, const char *topic, uint32_t partition,

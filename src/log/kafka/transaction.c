@@ -75,6 +75,16 @@ leat_status leat__kafka_begin(leat_log_member *base, int64_t generation, leat_lo
 
 /* ------------------------------------------------------------------ staging */
 
+/* A topic takes smaller batches than those before. Nothing has been sent yet. */
+static void keep_to(kafka_member *member, size_t batch_bytes)
+{
+    if (batch_bytes >= member->batch_bytes)
+        return;
+    member->batch_bytes = batch_bytes;
+    if (member->producer.rk != NULL && member->producer.batch_bytes > batch_bytes)
+        leat__kafka_producer_drop(member);
+}
+
 static leat_status find_target(kafka_member *member, const char *topic, uint32_t *place,
                                leat_error *error)
 {
@@ -85,9 +95,11 @@ static leat_status find_target(kafka_member *member, const char *topic, uint32_t
     if (at < member->target_count && member->targets[at].checked == member->txn_number)
         return LEAT_OK;
     leat_topic_opts opts;
-    leat_status status = leat__kafka_topic(member->log, topic, &opts, error);
+    leat__log_limits limits;
+    leat_status status = leat__kafka_recall(member->log, topic, &opts, &limits, error);
     if (status != LEAT_OK)
         return status;
+    keep_to(member, leat__kafka_batch_bytes(&limits));
     if (at == member->target_count) {
         member->targets =
             leat__realloc(member->targets, member->target_count + 1, sizeof *member->targets);
@@ -246,6 +258,8 @@ static leat_status explain(kafka_txn *txn, rd_kafka_resp_err_t code, const char 
     leat_error known = {0};
     leat_status status = leat__kafka_fail(&known, code, member->group, "%.300s", text);
     if (status == LEAT_EACCES || status == LEAT_ENOTFOUND || status == LEAT_ETOOBIG) {
+        if (status == LEAT_ETOOBIG) /* of a batch; with the topic's bound known it may be smaller */
+            known.recovery = LEAT_RECOVERY_RESTART;
         if (error != NULL)
             *error = known;
         return status;
@@ -254,23 +268,139 @@ static leat_status explain(kafka_txn *txn, rd_kafka_resp_err_t code, const char 
                       known.message);
 }
 
-static leat_status failed(kafka_txn *txn, rd_kafka_error_t *failure, leat_error *error)
+/* For a message: cut, and on one line. */
+static void print_key(leat_str key, char text[64])
 {
-    leat_status status;
-    if (txn->delivery_code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        char text[400];
-        (void)snprintf(text, sizeof text, "a record for '%.100s': %.250s",
-                       txn->member->targets[txn->delivery_target].name,
-                       rd_kafka_err2str(txn->delivery_code));
-        status = explain(txn, txn->delivery_code, text, error);
-    } else {
-        status = explain(txn, rd_kafka_error_code(failure), rd_kafka_error_string(failure), error);
+    size_t length = key.length < 48 ? key.length : 48;
+    while (length < key.length && length > 0 && ((uint8_t)key.data[length] & 0xc0) == 0x80)
+        length--; /* not within a character */
+    (void)snprintf(text, 64, key.data == NULL ? "no key" : "key '%.*s'", (int)length, key.data);
+    for (char *c = text; *c != '\0'; c++)
+        if ((uint8_t)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
+/* R19: a record that the broker will never take. */
+static leat_status explain_record(const kafka_txn *txn, size_t number, bool named,
+                                  rd_kafka_resp_err_t code, leat_error *error)
+{
+    const kafka_staged *record = &txn->records[number];
+    const char *topic = txn->member->targets[record->target].name;
+    leat_status status = leat__kafka_status(code, NULL);
+    char key[64], which[120] = "one of several";
+    print_key(record->key, key);
+    if (named)
+        (void)snprintf(which, sizeof which, "%s, timestamp %" PRId64, key, record->timestamp_ms);
+    return leat__fail(
+        error, status == LEAT_ETOOBIG ? status : LEAT_EDATA, LEAT_RECOVERY_RESTART, topic,
+        "the broker refuses a record for partition %" PRIu32 " of '%.80s' (%s): %.140s",
+        record->partition, topic, which, rd_kafka_err2str(code));
+}
+
+/* Of the batch, whichever of its records is to blame: one that is over the topic's bound is found
+ * when it is emitted, once the bound is known. */
+static bool is_refused_batch(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+           code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE ||
+           code == RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE || code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
+}
+
+static leat_status explain_delivery(kafka_txn *txn, leat_error *error)
+{
+    char text[400];
+    const kafka_staged *record = &txn->records[txn->delivery_record];
+    const char *topic = txn->member->targets[record->target].name;
+    bool refused = leat__kafka_is_refusal(txn->delivery_code);
+    if (refused || is_refused_batch(txn->delivery_code)) {
+        leat__kafka_forget(txn->member->log, topic); /* its settings were others a minute ago */
+        return explain_record(txn, txn->delivery_record, txn->parts[record->part].refused == 1,
+                              txn->delivery_code, error);
     }
-    rd_kafka_error_destroy(failure);
-    return status;
+    (void)snprintf(text, sizeof text, "a record for '%.100s': %.250s", topic,
+                   rd_kafka_err2str(txn->delivery_code));
+    return explain(txn, txn->delivery_code, text, error);
+}
+
+/* ------------------------------------------------------------------ which record it is
+ *
+ * A broker names the records of a batch that it refuses, and the client passes that on if there are
+ * several: the others get a code of their own. If there is one, all of its batch get the broker's
+ * code (2.15.1). A timestamp can be judged by itself then: if any is out of bounds, the farthest
+ * is.
+ */
+
+/* How far the timestamp is beyond what the topic takes, by our clock, which is not quite the
+ * broker's; negative: within. As doubles: bounds may be anything. */
+static double excess_ms(const kafka_staged *record, const leat__log_limits *limits, int64_t now_ms)
+{
+    double ahead_ms = (double)record->timestamp_ms - (double)now_ms;
+    double over_ms = ahead_ms - (double)limits->ahead_ms;
+    double under_ms = -ahead_ms - (double)limits->behind_ms;
+    return over_ms > under_ms ? over_ms : under_ms;
+}
+
+static void tell(const kafka_txn *txn, size_t number)
+{
+    leat_error error;
+    (void)explain_record(txn, number, true, txn->delivery_code, &error);
+    txn->base.refused(txn->base.refused_arg, number, &error);
+}
+
+static void tell_farthest(const kafka_txn *txn, uint32_t part)
+{
+    leat_topic_opts opts;
+    leat__log_limits limits;
+    const leat__kafka *log = txn->member->log;
+    const char *topic = txn->member->targets[txn->parts[part].target].name;
+    if (leat__kafka_recall(txn->member->log, topic, &opts, &limits, NULL) != LEAT_OK ||
+        (limits.ahead_ms == INT64_MAX && limits.behind_ms == INT64_MAX))
+        return; /* the bounds are not told */
+    int64_t now_ms = log->env->now_ms(log->env->arg);
+    size_t farthest = SIZE_MAX;
+    double most_ms = 0;
+    for (size_t i = 0; i < txn->refused_count; i++) {
+        const kafka_staged *record = &txn->records[txn->refused[i]];
+        double ms = excess_ms(record, &limits, now_ms);
+        if (record->part != part || (farthest != SIZE_MAX && ms <= most_ms) ||
+            record->timestamp_ms == 0) /* "none" is taken everywhere */
+            continue;
+        most_ms = ms;
+        farthest = txn->refused[i];
+    }
+    if (farthest != SIZE_MAX)
+        tell(txn, farthest);
+}
+
+static void tell_refused(const kafka_txn *txn)
+{
+    for (uint32_t p = 0; p < txn->part_count && txn->base.refused != NULL; p++) {
+        const kafka_part *part = &txn->parts[p];
+        bool timestamps = txn->batch_code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+                          txn->delivery_code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
+        if (part->refused > 1 && part->spared == 0) {
+            if (timestamps)
+                tell_farthest(txn, p);
+            continue; /* else it is not known; R30 has the last word */
+        }
+        for (size_t i = 0; i < txn->refused_count; i++)
+            if (txn->records[txn->refused[i]].part == p)
+                tell(txn, txn->refused[i]);
+    }
 }
 
 /* ------------------------------------------------------------------ committing */
+
+static leat_status failed(kafka_txn *txn, rd_kafka_error_t *failure, leat_error *error)
+{
+    txn->batch_code = rd_kafka_error_code(failure);
+    leat_status status =
+        txn->delivery_code != RD_KAFKA_RESP_ERR_NO_ERROR
+            ? explain_delivery(txn, error)
+            : explain(txn, rd_kafka_error_code(failure), rd_kafka_error_string(failure), error);
+    rd_kafka_error_destroy(failure);
+    return status;
+}
 
 static leat_status send_offsets(kafka_txn *txn, leat_error *error)
 {
@@ -316,8 +446,8 @@ static leat_status write_records(kafka_txn *txn, leat_error *error)
         return LEAT_OK;
     rd_kafka_resp_err_t code =
         rd_kafka_flush(txn->member->producer.rk, (int)txn->member->transaction_timeout_ms);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        code = txn->delivery_code;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && txn->delivery_code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return explain_delivery(txn, error);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return LEAT_OK;
     return explain(txn, code, rd_kafka_err2str(code), error);
@@ -404,6 +534,7 @@ static void txn_free(kafka_txn *txn)
         rd_kafka_topic_partition_list_destroy(txn->offsets);
     leat__arena_free(&txn->bytes);
     leat__free(txn->parts);
+    leat__free(txn->refused);
     leat__free(txn);
     if (left)
         leat__kafka_member_free(member);
@@ -420,6 +551,12 @@ leat_status leat__kafka_txn_commit(leat_log_txn *base, leat__written_fn written,
         const kafka_part *part = &txn->parts[i];
         written(arg, txn->member->targets[part->target].name, part->partition, part->first,
                 part->next);
+    }
+    bool refused =
+        leat__kafka_is_refusal(txn->delivery_code) || is_refused_batch(txn->delivery_code);
+    if (status != LEAT_OK && refused) {
+        status = explain_delivery(txn, error); /* reports come until the producer is dropped */
+        tell_refused(txn);
     }
     txn_free(txn);
     return status;

@@ -22,6 +22,8 @@ typedef struct leat__sim_hooks {
     leat_status (*before_append)(void *arg, size_t record_count);
     leat_status (*before_commit)(void *arg, const char *group, const char *instance,
                                  size_t record_count);
+    /* for each record of a commit: why it is refused for good; NULL: it is taken */
+    const char *(*refuse)(void *arg, const leat_log_record *record);
 } leat__sim_hooks;
 
 leat__sim *leat__sim_new(const leat_env *env); /* env: borrowed; NULL: the system's */

@@ -158,6 +158,26 @@ static void txn_free(sim_txn *txn)
     leat__free(txn);
 }
 
+static leat_status refuse_records(leat__sim *sim, const sim_txn *txn, leat_error *error)
+{
+    leat_status status = LEAT_OK;
+    for (size_t i = 0; i < txn->record_count && sim->hooks.refuse != NULL; i++) {
+        const leat_log_record *record = &txn->records[i];
+        const char *reason = sim->hooks.refuse(sim->hooks.arg, record);
+        leat_error one;
+        if (reason == NULL)
+            continue;
+        (void)leat__fail(&one, LEAT_EDATA, LEAT_RECOVERY_RESTART, record->topic,
+                         "the log refuses a record for '%.80s': %.200s", record->topic, reason);
+        if (txn->base.refused != NULL)
+            txn->base.refused(txn->base.refused_arg, i, &one);
+        status = one.status;
+        if (error != NULL)
+            *error = one;
+    }
+    return status;
+}
+
 /* Everything that can refuse a commit, before anything of it happens. */
 static leat_status check_commit(leat__sim *sim, sim_txn *txn, leat_error *error)
 {
@@ -178,7 +198,7 @@ static leat_status check_commit(leat__sim *sim, sim_txn *txn, leat_error *error)
     if (status == LEAT_OK && sim->hooks.before_commit != NULL)
         status = injected(error, sim->hooks.before_commit(sim->hooks.arg, leat__group_name(seat),
                                                           seat->instance, txn->record_count));
-    return status;
+    return status == LEAT_OK ? refuse_records(sim, txn, error) : status;
 }
 
 /* Tells once per partition where its records went. The records know their offsets by now. */

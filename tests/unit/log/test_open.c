@@ -103,7 +103,7 @@ static void injected_faults_leave_nothing_behind(void **state)
     leat_log_event event;
     leat_log_txn *txn;
     faults f = {.append = LEAT_ENOSPC, .commit = LEAT_EABORTED};
-    leat__sim_set_hooks(sim, &(leat__sim_hooks){&f, before_append, before_commit});
+    leat__sim_set_hooks(sim, &(leat__sim_hooks){&f, before_append, before_commit, NULL});
     assert_int_equal(leat__log_open_sim(&log, sim, NULL, NULL), LEAT_OK);
     assert_int_equal(leat_topic_create(log, "t", NULL, NULL), LEAT_OK);
     leat_log_record two[] = {{.topic = "t"}, {.topic = "t"}};
