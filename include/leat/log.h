@@ -246,7 +246,8 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_offsets(leat_log_txn *txn,
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_commit(leat_log_txn *txn, leat_error *error);
 /* The same, and tells where the records went: after the commit and before it returns, written is
  * called in this thread for each partition that got records: they lie in [first, next), next is
- * one past the last of them. topic is lent for the call. written must not call the log. */
+ * one past the last of them; both are -1 if the cluster did not say where (kafka, a request that
+ * was sent again). topic is lent for the call. written must not call the log. */
 LEAT_API LEAT_MUST_CHECK leat_status leat_log_txn_commit_ex(
     leat_log_txn *txn,
     void (*written)(void *arg, const char *topic, uint32_t partition, int64_t first, int64_t next),

@@ -142,6 +142,8 @@ static void written(void *arg, const char *topic, uint32_t partition, int64_t fi
 {
     commit *c = arg;
     leat__placed_written(c->run->placed, topic, partition, first, next);
+    if (next < 0) /* R6: not known; the position stays at a former seal */
+        return;
     for (size_t i = 0; i < c->run->task_count; i++) {
         leat__task *task = c->run->tasks[i];
         if (task->changelog != NULL && task->partition == partition &&

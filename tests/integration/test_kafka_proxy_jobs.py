@@ -20,6 +20,7 @@ PATIENCE_S = 120 if tool.SANITIZED else 40
 # The driver waits 10 s for committed offsets (member.c).
 LONGER_THAN_ASKED_MS = 11500
 NOT_COORDINATOR, OFFSET_NOT_AVAILABLE = 16, 78
+ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE, FENCED_INSTANCE_ID = 22, 25, 27, 82
 UUID_BYTES = 36  # a member's id is INSTANCE-UUID
 RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
 
@@ -125,6 +126,24 @@ class CommittedOffsets(Case):
         self.assertIn("rewinding to the last committed epoch", relay.errors())
         self.each_once()
         self.assertEqual((held.applied, held.seen > 1), (1, True), "asked again")
+
+
+class RefusedOffsets(Case):
+    def test_a_member_that_is_taken_for_another_asks_the_group_and_goes_on(self):
+        """R15: a broker says so once after its own restart, while nobody else has the name; R7 for
+        the other codes, which the next poll of the group settles."""
+        relay = Job(self)
+        self.produce(50)
+        self.wait_for_all(relay)
+        for code in (FENCED_INSTANCE_ID, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE):
+            with self.subTest(code):
+                refused = self.proxy.rule("TxnOffsetCommit", "refuse", code, nth=1)
+                self.produce(50)
+                self.wait_for_all(relay)
+                self.assertEqual((refused.applied, refused.seen > 1), (1, True), "done again")
+                self.proxy.clear()
+        self.assertEqual(relay.end(), 0, relay.errors())
+        self.each_once()
 
 
 class Session(Case):

@@ -13,7 +13,7 @@ What it can do to a request that a rule names, and its answer:
     duplicate MS       forwards it, and MS later a copy on a connection of its own
     late MS            closes the client's connection; the request reaches the broker MS later
     refuse CODE        the broker never sees the request, the client gets this error (OffsetFetch,
-                       ListOffsets)
+                       ListOffsets, TxnOffsetCommit)
 
 `late` is the case of rule R1 (docs/exactly-once.md): a client that got no answer sends again on a
 new connection, and the first copy arrives after the second.  Answers to copies are noted.
@@ -76,7 +76,8 @@ class Request:
 
     def refusal(self, code):
         """The frame of an answer that has this error and nothing else."""
-        bodies = {("OffsetFetch", 9): self.without_offsets, ("ListOffsets", 7): self.without_bounds}
+        bodies = {("OffsetFetch", 9): self.without_offsets, ("ListOffsets", 7): self.without_bounds,
+                  ("TxnOffsetCommit", 3): self.without_commits}
         body = bodies.get((self.name, self.version))
         if body is None:
             raise ValueError(f"no refusal of {self.name}, version {self.version}, is known here")
@@ -86,6 +87,28 @@ class Request:
     def without_offsets(self, code):
         group, topics = NOTHING, NOTHING
         return count(1) + group + topics + struct.pack(">h", code) + NO_TAGS
+
+    def without_commits(self, code):
+        """Of the partitions whose offsets were to be committed."""
+        reader = kafka_wire.Reader(self.frame)
+        reader.bytes(10 + len(self.client) + 1)
+        for _ in range(2):  # transactional id, group
+            reader.bytes(reader.compact() - 1)
+        reader.take("qhi")  # producer, its epoch, generation
+        for _ in range(2):  # member, instance
+            reader.bytes(max(reader.compact() - 1, 0))
+        body, topics = b"", reader.compact() - 1
+        for _ in range(topics):
+            name = reader.bytes(reader.compact() - 1)
+            partitions = b""
+            for _ in range(found := reader.compact() - 1):
+                partition, _, _ = reader.take("iqi")
+                reader.bytes(max(reader.compact() - 1, 0))
+                reader.take("B")
+                partitions += struct.pack(">ih", partition, code) + NO_TAGS
+            reader.take("B")
+            body += count(len(name)) + name + count(found) + partitions + NO_TAGS
+        return count(topics) + body
 
     def without_bounds(self, code):
         """Of the partitions that were asked for."""

@@ -48,11 +48,16 @@ void leat__kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, vo
         return;
     }
     kafka_part *part = &txn->parts[record->part];
+    txn->delivered++;
+    part->unplaced |= message->offset < 0;
+    if (part->unplaced) {
+        part->first = part->next = -1;
+        return;
+    }
     if (part->first < 0 || message->offset < part->first)
         part->first = message->offset;
     if (message->offset >= part->next)
         part->next = message->offset + 1;
-    txn->delivered++;
 }
 
 /* The client learns where a topic's partitions are before the transaction begins: inside it the

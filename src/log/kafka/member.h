@@ -92,7 +92,10 @@ struct kafka_member {
 
 typedef struct kafka_part { /* what a partition got */
     uint32_t target, partition;
-    int64_t first, next;
+    int64_t first, next; /* -1, -1: unplaced */
+    /* of a request that was sent again the broker may say that it had it, and not where it put it
+     */
+    bool unplaced;
     /* records that were refused, and that would not have been but for others of their batch */
     uint32_t refused, spared;
 } kafka_part;

@@ -242,6 +242,20 @@ static leat_status refused_producer(kafka_txn *txn, leat_error *error)
                       member->transaction_timeout_ms);
 }
 
+/* R15: also said to a member whose coordinator has just begun again and does not know its id yet,
+ * while nobody else has the name. */
+static leat_status refused_member(kafka_member *member, leat_error *error)
+{
+    if (leat__kafka_is_fenced(member, FENCING_WAIT_MS)) {
+        atomic_store(&member->fenced, true);
+        return leat__kafka_fenced(member, error);
+    }
+    return leat__fail(error, LEAT_EABORTED, LEAT_RECOVERY_RESTART, member->group,
+                      "the broker took '%.80s' for replaced, but nobody else in the group has that "
+                      "name",
+                      member->instance);
+}
+
 static leat_status explain(kafka_txn *txn, rd_kafka_resp_err_t code, const char *text,
                            leat_error *error)
 {
@@ -249,10 +263,8 @@ static leat_status explain(kafka_txn *txn, rd_kafka_resp_err_t code, const char 
     if (code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
         code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH)
         return refused_producer(txn, error);
-    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        atomic_store(&member->fenced, true);
-        return leat__kafka_fenced(member, error);
-    }
+    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        return refused_member(member, error);
     if (is_of_an_older_generation(code))
         return outdated(member, error);
     leat_error known = {0};
