@@ -134,6 +134,9 @@ static leat_status add_offset(commit *c, const leat__task *task, const leat__bun
                                     .offset = bundle->offset,
                                     .metadata = {metadata.data, metadata.length}};
     leat_status status = leat_log_txn_offsets(c->txn, &offset, 1, error);
+    bool kept = changed || (task->position_kept && bundle->offset == task->committed_offset);
+    if (status == LEAT_OK && c->run->positions_topic != NULL && bundle->has_offset && !kept)
+        status = leat__positions_add(c->run, c->txn, &offset, error);
     leat__buffer_free(&metadata);
     return status;
 }
@@ -434,8 +437,10 @@ leat_status leat__commit(leat__run *run, bool force, leat_error *error)
     size_t freed = 0;
     for (size_t i = 0; i < run->task_count; i++) {
         leat__task *task = run->tasks[i];
-        if (worth && task->sealed->has_offset)
+        if (worth && task->sealed->has_offset) {
             task->committed_offset = task->sealed->offset;
+            task->position_kept = true;
+        }
         freed += task->sealed->accounted_bytes;
         task->sealed->accounted_bytes = 0;
     }

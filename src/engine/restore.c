@@ -529,6 +529,8 @@ leat_status leat__read_positions(leat__run *run, leat_error *error)
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++)
         if (run->tasks[i]->source != NULL)
             status = leat__source_committed(run->tasks[i], error);
+    if (status == LEAT_OK)
+        status = leat__positions_read(run, error);
     for (size_t i = 0; i < run->task_count && status == LEAT_OK; i++) {
         leat__task *task = run->tasks[i];
         if (task->changelog != NULL)

@@ -220,6 +220,18 @@ static void count_partitions(leat__run *run, const uint32_t *counts)
     }
 }
 
+/* R16: only where records and offsets are one do they say how far the outputs go. */
+static leat_status keep_positions(leat__run *run, leat_error *error)
+{
+    const leat_job_opts *opts = &run->graph->opts;
+    const leat_topic_opts wanted = {.partition_count = 1, .compacted = true};
+    if (run->forgetful || !leat__log_offsets_expire(run->log) ||
+        opts->guarantee != LEAT_EXACTLY_ONCE)
+        return LEAT_OK;
+    run->positions_topic = leat__format("%s-positions", opts->name);
+    return ensure_topic(run, run->positions_topic, &wanted, true, NULL, NULL, error);
+}
+
 static leat_status other_topics(leat__run *run, leat_error *error)
 {
     const leat__graph *graph = run->graph;
@@ -264,6 +276,8 @@ static leat_status other_topics(leat__run *run, leat_error *error)
         run->changelogs[run->changelog_count++] =
             (leat__snapshot_topic){topic, run->changelog_ids[s]};
     }
+    if (status == LEAT_OK)
+        status = keep_positions(run, error);
     if (dead_letters && status == LEAT_OK)
         status = ensure_topic(run, graph->opts.dead_letters,
                               &(leat_topic_opts){.partition_count = 1}, false, NULL, NULL, error);
@@ -503,6 +517,7 @@ void leat__run_close(leat_job *job)
     for (size_t i = 0; i < run->changelog_count; i++)
         leat__free((void *)(uintptr_t)run->changelogs[i].name);
     leat__free(run->changelogs);
+    leat__free(run->positions_topic);
     leat__free(run->progress);
     leat__free(run->attempts);
     pthread_rwlock_destroy(&run->assembly_lock);

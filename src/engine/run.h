@@ -152,6 +152,7 @@ struct leat__task {
     leat_log_reader *restore_reader;        /* from the store's opening until it is restored */
     size_t number;                          /* in run->tasks and run->progress */
     _Atomic int64_t committed_offset;       /* of the last transaction */
+    bool position_kept;                     /* R16: in a seal, or by positions.c, since the start */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
     int64_t skip_log_ms, ahead_log_us;
     int64_t monotonic_ms; /* as of clock_ms: silence (W4) is measured by what nobody sets */
@@ -265,6 +266,7 @@ struct leat__run {
     uint64_t *changelog_ids;          /* by number of the stage */
     leat__snapshot_topic *changelogs; /* of all stages; names are owned */
     size_t changelog_count;
+    char *positions_topic;     /* NULL: the log keeps offsets as long as topics */
     uint32_t *sink_partitions; /* by node id, of log sinks */
     leat__placed *placed;      /* NULL: no sink has on_committed */
 
@@ -448,6 +450,13 @@ leat_status leat__source_position(leat__task *task, leat_error *error);
 leat_status leat__source_open(leat__task *task, leat_error *error);
 void leat__source_close(leat__source *source);
 leat_status leat__source_committed(leat__task *task, leat_error *error);
+leat_status leat__source_take_committed(leat__task *task, int64_t offset, leat_str metadata,
+                                        leat_error *error);
+/* positions.c: R16, where there is no seal; run->positions_topic is not NULL. */
+leat_status leat__positions_add(const leat__run *run, leat_log_txn *txn,
+                                const leat_log_offset *offset, leat_error *error);
+/* What is missing of the group's offsets. */
+leat_status leat__positions_read(leat__run *run, leat_error *error);
 /* What goes with a committed offset; returns its length. */
 enum { LEAT__OFFSET_METADATA_BYTES = 64 };
 int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timestamp_ms,

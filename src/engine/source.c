@@ -98,6 +98,17 @@ int leat__offset_metadata(char text[LEAT__OFFSET_METADATA_BYTES], int64_t timest
                     topic_id);
 }
 
+leat_status leat__source_take_committed(leat__task *task, int64_t offset, leat_str metadata,
+                                        leat_error *error)
+{
+    leat__source *source = task->source;
+    source->committed_offset = offset;
+    leat_status status = read_metadata(source, task->partition, metadata, error);
+    if (status == LEAT_OK && source->inlet != NULL)
+        leat__inlet_committed(source->inlet, metadata);
+    return status;
+}
+
 leat_status leat__source_committed(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
@@ -105,15 +116,9 @@ leat_status leat__source_committed(leat__task *task, leat_error *error)
     leat_log_offset committed;
     leat_status status =
         leat__ask_committed(run, source->topic, task->partition, &committed, error);
-    if (status != LEAT_OK)
-        return status;
-    source->committed_offset = committed.offset;
-    status = read_metadata(source, task->partition, committed.metadata, error);
-    if (status != LEAT_OK)
-        return status;
-    if (source->inlet != NULL)
-        leat__inlet_committed(source->inlet, committed.metadata);
-    return LEAT_OK;
+    return status == LEAT_OK
+               ? leat__source_take_committed(task, committed.offset, committed.metadata, error)
+               : status;
 }
 
 /* R16: the positions were committed together with an epoch that the changelog has not. */

@@ -54,7 +54,8 @@ typedef struct leat__log_limits {
 
 struct leat__log_driver {
     const char *scheme;
-    bool shared; /* several processes may write to it at once: jobs exchange through it */
+    bool shared;         /* several processes may write to it at once: jobs exchange through it */
+    bool offsets_expire; /* a group's offsets may go while its topics stay */
     /* what leat_job_opts.epoch_ms is by default: about as long as a commit takes; 0: 1 */
     int64_t epoch_ms;
     int64_t timestamp_min_ms; /* of a record; an earlier one is refused */
@@ -139,6 +140,7 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
 bool leat__log_is_shared(const leat_log *log);
 bool leat__log_url_is_shared(const char *url);
 int64_t leat__log_epoch_ms(const leat_log *log); /* > 0 */
+bool leat__log_offsets_expire(const leat_log *log);
 /* R28: what its buffers may take while so many partitions are read. */
 size_t leat__log_memory_bytes(const leat_log *log, size_t partition_count);
 /* leat_topic_opts.id of the topic that the reader has the partition of; 0: not known. */

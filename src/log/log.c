@@ -291,6 +291,11 @@ bool leat__log_is_shared(const leat_log *log)
     return log->driver->shared;
 }
 
+bool leat__log_offsets_expire(const leat_log *log)
+{
+    return log->driver->offsets_expire;
+}
+
 int64_t leat__log_epoch_ms(const leat_log *log)
 {
     return log->driver->epoch_ms > 0 ? log->driver->epoch_ms : 1;

@@ -96,13 +96,20 @@ static void make_topic(leat_log *log, const char *topic)
     assert_int_equal(leat_topic_create(log, topic, &one, NULL), LEAT_OK);
 }
 
-static void append_event(leat_log *log, const char *user)
+static void append_to(leat_log *log, const char *user, uint32_t partition)
 {
     char json[80];
     (void)snprintf(json, sizeof(json), "{\"user\":\"%s\",\"ts_ms\":1000}", user);
-    leat_log_record record = {
-        .topic = "events", .key = leat_str_from(user), .value = leat_str_from(json)};
+    leat_log_record record = {.topic = "events",
+                              .partition = partition,
+                              .key = leat_str_from(user),
+                              .value = leat_str_from(json)};
     assert_int_equal(leat_log_append(log, &record, 1, NULL), LEAT_OK);
+}
+
+static void append_event(leat_log *log, const char *user)
+{
+    append_to(log, user, 0);
 }
 
 static void append_events(leat_log *log, int count)
@@ -173,6 +180,18 @@ static int64_t written(leat_log *log)
     int64_t begin, end;
     assert_int_equal(leat_log_bounds(log, "out", 0, &begin, &end, NULL), LEAT_OK);
     return end;
+}
+
+static int64_t all_written(leat_log *log)
+{
+    leat_topic_opts opts;
+    int64_t begin, end, sum = 0;
+    assert_int_equal(leat_topic_describe(log, "out", &opts, NULL), LEAT_OK);
+    for (uint32_t p = 0; p < opts.partition_count; p++) {
+        assert_int_equal(leat_log_bounds(log, "out", p, &begin, &end, NULL), LEAT_OK);
+        sum += end;
+    }
+    return sum;
 }
 
 static const kind kinds[] = {{.log = "sim"}, {.log = "embedded"}, {.log = "sim", .exchange = true}};
@@ -524,6 +543,78 @@ static void a_compaction_during_a_restore_is_no_loss(void **state)
     leat_log_close(log);
 }
 
+/* ------------------------------------------------------------------ offsets that are gone */
+
+static const kind no_state = {.log = "sim", .stateless = true};
+static const kind first_stage = {.log = "sim", .exchange = true};
+
+/* As a group's offsets expire that nobody was a member of for a week. */
+static void forget_offsets(leat_log *log)
+{
+    sim_offset **first = &leat__sim_world_of(log)->offsets;
+    assert_non_null(*first);
+    while (*first != NULL)
+        leat__sim_offsets_forget_topic(leat__sim_world_of(log), (*first)->topic);
+}
+
+static void offsets_that_expired_are_not_the_beginning(void **state)
+{
+    (void)state; /* R16: a stage without state has no seal; nor has the one before an exchange */
+    const kind *of[] = {&no_state, &first_stage, &in_memory};
+    for (size_t k = 0; k < 3; k++) {
+        leat_log *log = open_new(of[k]);
+        make_topic(log, "events");
+        append_events(log, READ);
+        run_and_end(log, of[k]);
+        append_events(log, READ);
+        run_and_end(log, of[k]);
+        assert_int_equal(written(log), 2 * READ);
+        forget_offsets(log);
+        append_events(log, 1);
+        run_and_end(log, of[k]);
+        assert_int_equal(written(log), 2 * READ + 1);
+        leat_log_close(log);
+    }
+}
+
+/* What this version has not seen move is written down all the same. */
+static void a_position_that_stands_still_is_kept_too(void **state)
+{
+    (void)state; /* R16, R26 */
+    leat_log *log = open_new(&no_state);
+    const leat_topic_opts two = {.partition_count = 2};
+    assert_int_equal(leat_topic_create(log, "events", &two, NULL), LEAT_OK);
+    append_event(log, "ann");
+    append_to(log, "bob", 1);
+    run_and_end(log, &no_state);
+    assert_int_equal(leat_topic_delete(log, "life-positions", NULL), LEAT_OK);
+    append_event(log, "ann");
+    run_and_end(log, &no_state);
+    int64_t before = all_written(log);
+    forget_offsets(log);
+    run_and_end(log, &no_state);
+    assert_int_equal(all_written(log), before);
+    leat_log_close(log);
+}
+
+static void a_topic_made_again_is_found_where_only_the_position_tells(void **state)
+{
+    (void)state; /* R16: its offsets went with it */
+    leat_log *log = open_new(&no_state);
+    make_topic(log, "events");
+    append_events(log, READ);
+    run_and_end(log, &no_state);
+    make_again(log, "events");
+    append_events(log, 2 * READ);
+    leat_job *job = job_on(log, &no_state, NULL);
+    leat_error error;
+    assert_int_equal(step(job, &error), LEAT_ECORRUPT);
+    assert_non_null(strstr(error.message, "made again"));
+    assert_int_equal(written(log), READ);
+    leat_job_free(job);
+    leat_log_close(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +628,9 @@ int main(void)
         cmocka_unit_test(a_changelog_whose_beginning_was_cut_gives_no_state),
         cmocka_unit_test(a_lost_epoch_between_two_others_is_found),
         cmocka_unit_test(a_compaction_during_a_restore_is_no_loss),
+        cmocka_unit_test(offsets_that_expired_are_not_the_beginning),
+        cmocka_unit_test(a_position_that_stands_still_is_kept_too),
+        cmocka_unit_test(a_topic_made_again_is_found_where_only_the_position_tells),
     };
     return cmocka_run_group_tests(tests, fresh_place, remove_place);
 }

@@ -3,6 +3,7 @@
 const leat__log_driver leat__kafka_driver = {
     .scheme = "kafka",
     .shared = true,
+    .offsets_expire = true,
     .epoch_ms = 5,
     .timestamp_min_ms = 0, /* what is below is read as "no timestamp" */
     .open = leat__kafka_open,

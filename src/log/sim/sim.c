@@ -116,6 +116,7 @@ static void close_handle(leat_log *log)
 
 const leat__log_driver leat__sim_driver = {
     .scheme = "sim",
+    .offsets_expire = true, /* they do not, but a test may make them */
     .timestamp_min_ms = INT64_MIN,
     .open = open_by_name,
     .close = close_handle,
