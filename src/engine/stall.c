@@ -141,7 +141,7 @@ static bool waits_for_transactions(leat__run *run)
 {
     if (atomic_load(&run->active_since_us) != 0 || !hold_tasks(run))
         return false;
-    bool readable = false, known = true; /* servers that do not answer: no use to start again */
+    bool readable = false, known = true;
     for (size_t i = 0; i < run->task_count && !readable && known; i++) {
         const leat__task *task = run->tasks[i];
         int64_t position, end;
@@ -156,7 +156,9 @@ static bool waits_for_transactions(leat__run *run)
             tell_transaction(run, task, position);
     }
     pthread_rwlock_unlock(&run->assembly_lock);
-    return !readable;
+    /* A reader that can't say how far it may read is itself what stands still: its client has lost
+     * the brokers, or they are away, and nothing but a new start makes it ask again. */
+    return known && !readable;
 }
 
 static verdict judge(const leat__stall *stall, int64_t at_us)
