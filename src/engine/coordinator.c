@@ -36,6 +36,7 @@ static void park_workers(leat__run *run)
 {
     if (!run->threads_started)
         return;
+    leat__does(run, LEAT__DOES_PARK);
     pthread_mutex_lock(&run->lock);
     run->parking = true;
     atomic_store(&run->park_requested, true);
@@ -185,7 +186,6 @@ static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
  * trace. */
 static leat_status rebuild(leat__run *run, leat_error *error)
 {
-    leat__does(run, LEAT__DOES_PARK);
     park_workers(run);
     keep_counters(run);
     pthread_mutex_lock(&run->lock); /* first: an on_close that fails ends the job */
@@ -303,8 +303,7 @@ static leat_status follow_assignment(leat__run *run, leat_error *error)
     leat__moves(run);
     if (event.kind == LEAT_LOG_REVOKED) {
         atomic_store(&run->revoking, true); /* R20 */
-        leat__does(run, LEAT__DOES_PARK);
-        park_workers(run); /* the partitions may have another owner once acked */
+        park_workers(run);                  /* the partitions may have another owner once acked */
         leat_log_member_ack(run->member);
         run->generation = -1;
         release_workers(run);

@@ -26,6 +26,8 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+enum { LONG_TURN_LOOKS = 2 }; /* a second: no turn is so long that is not held up */
+
 static int64_t limit_us(const leat__run *run)
 {
     int64_t epoch_us = run->epoch_us > run->backlog_us ? run->epoch_us : run->backlog_us;
@@ -53,11 +55,13 @@ static bool hold_tasks(leat__run *run)
     return pthread_rwlock_tryrdlock(&run->assembly_lock) == 0;
 }
 
-static void look_at_workers(leat__stall *stall, int64_t at_us)
+/* True: a turn that took long is over by now. The epoch that waited for it needs time to get on. */
+static bool look_at_workers(leat__stall *stall, int64_t at_us)
 {
     leat__run *run = stall->run;
+    bool ended = false;
     if (!atomic_load(&run->open) || !hold_tasks(run)) /* there may be none yet */
-        return;
+        return false;
     if (stall->turns == NULL)
         stall->turns = leat__calloc(run->worker_count + 1, sizeof(*stall->turns));
     for (uint32_t w = 0; w < run->worker_count; w++) {
@@ -65,13 +69,17 @@ static void look_at_workers(leat__stall *stall, int64_t at_us)
         const leat__task *task = atomic_load(&run->workers[w].busy);
         uint64_t number = atomic_load(&run->workers[w].turns);
         uint64_t works = task == NULL ? 0 : atomic_load(&task->face.works);
+        bool over = number != turn->number || task == NULL;
+        ended |= over && turn->seen >= LONG_TURN_LOOKS;
+        turn->seen = over ? 0 : turn->seen + 1;
         if (number != turn->number || turn->since_us == 0)
-            *turn = (leat__turn){number, works, at_us, at_us};
+            *turn = (leat__turn){number, works, at_us, at_us, 0};
         if (works != turn->works)
             turn->works_since_us = at_us;
         turn->works = works;
     }
     pthread_rwlock_unlock(&run->assembly_lock);
+    return ended;
 }
 
 /* ------------------------------------------------------------------ what is no standstill */
@@ -263,9 +271,10 @@ void leat__stall_look(leat__stall *stall, int64_t at_us, int64_t stopped_us, boo
 {
     leat__run *run = stall->run;
     uint64_t moves = atomic_load(&run->moves);
-    look_at_workers(stall, at_us);
+    bool ended = look_at_workers(stall, at_us);
     stall->since_us += stopped_us;
-    if (moves != stall->moves || watched || !something_waits(run) || stall->since_us == 0) {
+    if (moves != stall->moves || ended || watched || !something_waits(run) ||
+        stall->since_us == 0) {
         moved(stall, moves, at_us);
         return;
     }

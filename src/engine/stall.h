@@ -6,6 +6,7 @@
 typedef struct leat__turn { /* of a worker, as last seen */
     uint64_t number, works;
     int64_t since_us, works_since_us;
+    uint32_t seen; /* so many looks have met this turn under way */
 } leat__turn;
 
 /* The watchdog's own; {.run = ...} to begin with. */
