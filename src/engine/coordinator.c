@@ -238,6 +238,7 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
     leat__log_line(LEAT__WARN, "job", "rewinding to the last committed epoch: %s: %s", cause->where,
                    cause->message);
     pause(run, cause->recovery);
+    leat__does(run, LEAT__DOES_PARK);
     park_workers(run);
     leat__attempts_note(run);
     return rebuild(run, error);
