@@ -177,11 +177,15 @@ function(leat_upgrade_programs)
     target_link_libraries(${name} PRIVATE leat_static)
   endforeach()
   target_compile_definitions(upgrade_shop_changed PRIVATE SHOP_CHANGED)
+  add_executable(upgrade_kafka_load ${CMAKE_SOURCE_DIR}/tests/upgrade/kafka_load.c
+                 ${CMAKE_SOURCE_DIR}/tests/crash/kafka/client.c)
+  target_include_directories(upgrade_kafka_load PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(upgrade_kafka_load PRIVATE rdkafka)
   add_library(upgrade_clock MODULE ${CMAKE_SOURCE_DIR}/tests/upgrade/clock.c)
   target_link_libraries(upgrade_clock PRIVATE ${CMAKE_DL_LIBS})
   target_compile_options(upgrade_clock PRIVATE -Wno-missing-prototypes)
   set_target_properties(upgrade_shop upgrade_shop_changed PROPERTIES LINKER_LANGUAGE CXX)
-  set_target_properties(upgrade_shop upgrade_shop_changed upgrade_clock PROPERTIES
+  set_target_properties(upgrade_shop upgrade_shop_changed upgrade_kafka_load upgrade_clock PROPERTIES
                         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()

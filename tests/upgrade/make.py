@@ -1,8 +1,9 @@
 """make.py SOURCE VERSION [CASE...] - makes tests/upgrade/data/VERSION/: bytes as that version
 writes them, for the tests of all later ones. SOURCE is a checkout of it, built (build/release).
 
-    one archive per case and way to be stopped: log/ state/ snapshots/, rest.jsonl (the input that
-    the version has not seen), expected.json (the fold of all input), about.json (made when)"""
+    one archive per case and way to be stopped: log/ (of Kafka topics.json), state/, snapshots/,
+    rest.jsonl (the input that the version has not seen), expected.json (the fold of all input),
+    about.json (made when)"""
 import argparse
 import io
 import json
@@ -16,6 +17,8 @@ import time
 
 from programs import HERE, Programs
 import cases
+import kafka
+import kafka_records
 from count_check import Violation
 
 STOPS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
@@ -52,6 +55,27 @@ def pack(world, target):
                     add_bytes(archive, os.path.relpath(path, world.folder), file.read())
 
 
+def make_on_kafka(name, how, programs, version, target):
+    case = cases.CASES[name]
+    for attempt in range(TRIES):
+        with kafka.Broker() as broker, tempfile.TemporaryDirectory(prefix="leat-up-") as folder:
+            world = cases.World(folder, broker.log)
+            world.plan(name, version)
+            world.about = {"version": version, "stopped": how, "made_s": int(time.time())}
+            world.rest = case.make(programs, world, STOPS[how])
+            stored = kafka_records.dump(programs, broker.bootstrap, case.group)
+            world.about["in_flight"] = kafka_records.under_way(stored, "shop-visit-repartition")
+            if name == "shop-log" and how == "kill" and world.about["in_flight"] == 0:
+                print(f"kafka-{name}-{how}: again: nothing was in flight")
+                continue
+            with open(world.path("topics.json"), "w", encoding="ascii") as file:
+                json.dump(stored, file)
+            pack(world, target)
+            print(f"kafka-{name}-{how}: {os.path.getsize(target)} bytes {world.about}")
+            return
+    raise SystemExit(f"kafka-{name}-{how}: {TRIES} tries in vain")
+
+
 def make(name, how, programs, version, target):
     case = cases.CASES[name]
     for attempt in range(TRIES):
@@ -85,9 +109,10 @@ def main():
         build_shop(source, folder)
         built = os.path.join(source, "build", "release", "bin")
         programs = Programs([built, os.path.join(built, "examples"), folder])
-        for name in options.case or cases.CASES:
+        for name in options.case or [*cases.CASES, *(f"kafka-{name}" for name in cases.ON_KAFKA)]:
             for how in STOPS:
-                make(name, how, programs, options.version,
+                made = make_on_kafka if name.startswith("kafka-") else make
+                made(name.removeprefix("kafka-"), how, programs, options.version,
                      os.path.join(target, f"{name}-{how}.tar.xz"))
 
 

@@ -21,6 +21,9 @@ TESTS = os.path.join(os.path.dirname(tool.BIN), "tests")
 MINUTE_S = 60
 
 
+FOLDERS = [tool.BIN, os.path.join(tool.BIN, "examples"), TESTS]
+
+
 class Stored:
     """One archive, unpacked."""
 
@@ -33,19 +36,20 @@ class Stored:
                 setattr(self.world, name, json.load(file))
         with open(self.world.path("rest.jsonl"), encoding="utf-8") as file:
             self.rest = tool.json_lines(file.read())
-        self.case = cases.CASES[os.path.basename(path).rsplit("-", 1)[0]]
+        name = os.path.basename(path).removeprefix("kafka-")
+        self.case = cases.CASES[name.rsplit("-", 1)[0]]
 
     def programs(self):
         """Today's, a minute after the version stopped."""
         shift_s = self.world.about["made_s"] + MINUTE_S - int(time.time())
-        return Programs([tool.BIN, os.path.join(tool.BIN, "examples"), TESTS], shift_s,
-                        os.path.join(TESTS, "libupgrade_clock.so"))
+        return Programs(FOLDERS, shift_s, os.path.join(TESTS, "libupgrade_clock.so"))
 
 
-def archives():
+def archives(log=""):
+    """Those of the embedded log, or with their names' beginning of another."""
     for version in sorted(os.listdir(DATA)):
         for name in sorted(os.listdir(os.path.join(DATA, version))):
-            if name.endswith(".tar.xz") and not name.startswith("kafka-"):
+            if name.endswith(".tar.xz") and name.startswith("kafka-") == (log == "kafka-"):
                 yield version, name, os.path.join(DATA, version, name)
 
 
