@@ -311,7 +311,8 @@ static leat_status ensure_topic(const producer *p, leat_error *error)
 
 static leat_status produce(producer *p, char **files, size_t file_count, leat_error *error)
 {
-    leat_status status = leat_log_open(&p->log, p->options->log, NULL, error);
+    const leat_log_opts opts = {.through_owner = true};
+    leat_status status = leat_log_open(&p->log, p->options->log, &opts, error);
     if (status != LEAT_OK)
         return status;
     p->json = leat__json_reader_new();

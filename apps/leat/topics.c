@@ -81,7 +81,8 @@ typedef struct topics_options {
 
 static leat_status change_topics(const topics_options *asked, leat_error *error)
 {
-    const leat_log_opts opts = {.must_exist = asked->create == NULL};
+    const leat_log_opts opts = {.must_exist = asked->create == NULL,
+                                .through_owner = asked->create != NULL || asked->delete != NULL};
     leat_log *log;
     leat_status status = leat_log_open(&log, asked->log, &opts, error);
     if (status != LEAT_OK)

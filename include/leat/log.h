@@ -42,6 +42,12 @@ typedef struct leat_log_opts {
     bool read_only;  /* read while another process holds the log; writing calls give LEAT_EACCES */
     bool must_exist; /* LEAT_ENOTFOUND instead of creating a new, empty log */
     bool no_sync;    /* tests only: do not wait for the disk */
+    /* embedded: if another process holds the log and a job runs in it, hand over to it, through
+     * DIR/leat.socket (the same user, or root). Such a handle appends (at most 8 MiB and 65,536
+     * records at once) and makes, describes and deletes topics, with what these promise; all else
+     * is LEAT_EACCES. That process going away is LEAT_EUNREACHABLE: whether the last call was
+     * carried out is not known then, and the handle is of no more use. */
+    bool through_owner;
 } leat_log_opts;
 
 /* Opens (creates) the log named by url; opts may be NULL.  A log held for writing by another

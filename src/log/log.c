@@ -275,7 +275,8 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
                                                               : "DIR");
         leat_status status = driver->open(log, colon + 1, opts, env, error);
         if (status == LEAT_OK) {
-            (*log)->driver = driver;
+            if ((*log)->driver == NULL) /* else it is one of the driver's own kinds of handle */
+                (*log)->driver = driver;
             (*log)->read_only = opts->read_only;
         }
         return status;

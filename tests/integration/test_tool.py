@@ -388,11 +388,13 @@ class WithAJob(ToolCase):
         self.leat("operators", "--log", self.log, "--drop", "count", "user-counts")
         self.assertIn("give the operator another name", tool.run(*job, expect=65).stderr)
 
-    def test_writing_says_who_holds_the_log(self):
-        for arguments in (("produce", "--log", self.log, "t"),
-                          ("topics", "--log", self.log, "--create", "x")):
-            done = self.leat(*arguments, stdin=b'{"a":1}', expect=83)
-            self.says_no(done, f"process {self.job.pid} (user_counts)")
+    def test_writing_goes_through_the_job_or_says_who_holds_the_log(self):
+        self.leat("produce", "--log", self.log, "t", stdin=b'{"a":1}')
+        self.assertEqual(self.leat("consume", "--log", self.log, "t", "--until-end").stdout,
+                         '{"a":1}\n')
+        self.leat("topics", "--log", self.log, "--create", "x")
+        done = self.leat("topics", "--log", self.log, "--clean", expect=83)
+        self.says_no(done, f"process {self.job.pid} (user_counts)")
 
     def test_unknown_jobs(self):
         for command in ("offsets", "explain"):

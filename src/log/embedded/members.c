@@ -8,6 +8,7 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
+#include "log/embedded/handover.h"
 #include "log/embedded/stage.h"
 #include "log/embedded/store.h"
 #include <string.h>
@@ -93,6 +94,15 @@ static void wait_for_commit(embedded_log *log, const leat_log_group *group)
     }
 }
 
+/* A job runs here, for long: other processes can't open the log meanwhile. */
+static void open_handover(embedded_log *log)
+{
+    pthread_mutex_lock(&log->clean_lock);
+    if (log->handover == NULL && log->owner_fd >= 0)
+        log->handover = handover_start(&log->base, log->dir);
+    pthread_mutex_unlock(&log->clean_lock);
+}
+
 leat_status leat__embedded_join(leat_log *base, const leat_log_group *group, leat__wake_fn wake,
                                 void *arg, leat_log_member **out, leat_error *error)
 {
@@ -114,6 +124,7 @@ leat_status leat__embedded_join(leat_log *base, const leat_log_group *group, lea
         leat__wakes_fire(&wakes);
         leat__wakes_free(&wakes);
         *out = &member->base;
+        open_handover(log);
     }
     leat__free(counts);
     return status;

@@ -14,6 +14,7 @@
 #include "base/log_line.h"
 #include "base/mem.h"
 #include "base/rocksdb_logger.h"
+#include "log/embedded/handover.h"
 #include "log/embedded/stage.h"
 #include "log/embedded/store.h"
 #include <dirent.h>
@@ -30,6 +31,8 @@ enum {
     BLOCK_BYTES = 16 << 10,
     WAL_TOLERATE_TORN_TAIL = 0, /* rocksdb::WALRecoveryMode */
     WAL_UP_TO_DAMAGE = 2,
+    OWNER_TRIES = 20, /* 2 s: a job joins its group within that, once it has the log */
+    OWNER_PAUSE_US = 100000,
 };
 
 /* ------------------------------------------------------------------ settings */
@@ -301,8 +304,34 @@ static leat_status check_format(embedded_log *log, int *format, leat_error *erro
                       log->dir, version, leat_version(), EMBEDDED_FORMAT);
 }
 
+static leat_status open_or_lock_out(leat_log **out, const char *dir, const leat_log_opts *opts,
+                                    const leat_env *env, leat_error *error);
+
+/* Held by another process: through it, if a job runs in it. It may be starting its job just now, or
+ * ending, so both are tried for a while. */
 leat_status leat__embedded_open(leat_log **out, const char *dir, const leat_log_opts *opts,
                                 const leat_env *env, leat_error *error)
+{
+    leat_error held = {0}, refused = {0};
+    leat_status status = open_or_lock_out(out, dir, opts, env, &held);
+    for (int try = 0; status == LEAT_ELOCKED && opts->through_owner && try < OWNER_TRIES; try++) {
+        if (try > 0)
+            (void)usleep(OWNER_PAUSE_US);
+        if (handover_connect(out, dir, &refused) == LEAT_OK)
+            return LEAT_OK;
+        status = open_or_lock_out(out, dir, opts, env, &held);
+    }
+    if (status == LEAT_ELOCKED && opts->through_owner)
+        return leat__fail(error, LEAT_ELOCKED, LEAT_RECOVERY_FATAL, "log",
+                          "%.280s; no job runs in it that records could be handed over to (%.80s)",
+                          held.message, refused.message);
+    if (status != LEAT_OK && error != NULL)
+        *error = held;
+    return status;
+}
+
+static leat_status open_or_lock_out(leat_log **out, const char *dir, const leat_log_opts *opts,
+                                    const leat_env *env, leat_error *error)
 {
     embedded_log *log = new_log(dir, opts, env);
     bool exists = false;
@@ -343,6 +372,7 @@ leat_status leat__embedded_open(leat_log **out, const char *dir, const leat_log_
 void leat__embedded_close(leat_log *base)
 {
     embedded_log *log = embedded_of(base);
+    handover_stop(log->handover);
     leat__embedded_cleaner_stop(log);
     leat__embedded_follow_close(log);
     free_log(log);

@@ -142,6 +142,7 @@ struct embedded_log {
 
     pthread_mutex_t clean_lock; /* one cleaner at a time, and no topic goes away meanwhile */
     leat__periodic *cleaner;    /* NULL: none, as in a log that is only read */
+    struct handover *handover;  /* NULL: nobody has joined yet; under clean_lock */
     atomic_bool closing;
 
     pthread_mutex_t follow_lock; /* read-only logs, follow.c */
