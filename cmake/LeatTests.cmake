@@ -32,6 +32,9 @@ set(LEAT_TEST_ENVIRONMENT
 function(leat_test_settings name label timeout_s)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout_s} LABELS ${label} SKIP_RETURN_CODE 77
                        ENVIRONMENT "${LEAT_TEST_ENVIRONMENT}")
+  if(name MATCHES "crash_kafka|kafka_(broker|proxy)") # minutes: first, so that nothing waits for them
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
   # Those that start, kill and fault brokers have their own.
   if(name MATCHES "kafka" AND NOT name MATCHES "kafka_(broker|proxy)" AND NOT label STREQUAL "crash")
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED kafka)

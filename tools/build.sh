@@ -27,5 +27,9 @@ if ! build "$@" >"$log" 2>&1; then
 fi
 if warnings=$(grep -E 'warning:' "$log"); then
     echo "$warnings" | sort | uniq | head -n 20
+    if [ -n "${CI:-}" ]; then
+        echo "build $preset: a warning is a failure in CI"
+        exit 1
+    fi
 fi
 echo "build $preset: ok"

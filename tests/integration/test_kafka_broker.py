@@ -197,6 +197,8 @@ class ThreeThatDied(Case):
     def kill_all(self):
         for pid in [broker["pid"] for broker in self.known["brokers"]]:
             os.kill(pid, signal.SIGKILL)
+        for broker in self.known["brokers"]:
+            self.assertTrue(kafka.kafka_process.wait_gone(broker["pid"], 60))
         self.kafka("status", expect=1)
 
     def all_are_back(self):
@@ -205,6 +207,17 @@ class ThreeThatDied(Case):
         for address in self.known["bootstrap"].split(","):
             with client(address) as one:
                 kafka_wire.eventually(lambda: FromPython.all_in_sync(one, 3), timeout_s=60)
+
+    def test_one_whose_fellow_dies_meanwhile_is_not_waited_for(self):
+        self.kafka("kill", 1, 2)
+        stopped = self.known["brokers"][2]["pid"]
+        os.kill(stopped, signal.SIGSTOP) # counts as one that runs, and does not answer
+        timer = threading.Timer(3, os.kill, (stopped, signal.SIGKILL))
+        timer.start()
+        self.says_no(self.kafka("restart", 2), "broker 2 is started", "when 2 of 3 run")
+        timer.join()
+        self.kafka("restart")
+        self.all_are_back()
 
     def test_they_come_back_one_by_one_side_by_side_and_in_one_command(self):
         self.kill_all()

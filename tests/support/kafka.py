@@ -76,7 +76,7 @@ class Broker:
 
     def pause(self, number=1):
         """SIGSTOP: connections stay, nothing answers."""
-        os.kill(self.pid(number), signal.SIGSTOP)
+        kafka_process.pause(self.pid(number))
 
     def resume(self, number=1):
         os.kill(self.pid(number), signal.SIGCONT)

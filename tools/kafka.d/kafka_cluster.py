@@ -227,7 +227,8 @@ class Cluster:
             self.write_broker_files()
             self.format_missing()
             self.launch(stopped)
-            self.wait_for(stopped)
+            if not self.wait_for(stopped):
+                raise Problem(f"only {len(self.running())} of {len(self.brokers())} brokers run")
 
     def restart(self, *numbers):
         """Stopped or killed brokers again, on their ports, with their data; without a number all
@@ -240,12 +241,9 @@ class Cluster:
             for broker in brokers:
                 with open(self.file_of(broker, "not-waited-for"), "w", encoding="ascii"):
                     pass
-            if len(self.running()) < self.majority():
-                return False
             brokers = [broker for broker in self.running()
                        if os.path.exists(self.file_of(broker, "not-waited-for"))]
-        self.wait_for(brokers)
-        return True
+        return self.wait_for(brokers)
 
     def to_restart(self, numbers):
         for number in numbers:
@@ -280,24 +278,31 @@ class Cluster:
             kafka_process.write_pid(self.file_of(broker, "pid"), kafka_process.daemon(command, log))
 
     def wait_for(self, brokers):
+        """Until they answer; False as soon as there are too few for that."""
         for broker in brokers:
-            self.wait_until_it_answers(broker)
+            if not self.wait_until_it_answers(broker):
+                return False
             with contextlib.suppress(FileNotFoundError):
                 os.remove(self.file_of(broker, "not-waited-for"))
         self.write_bootstrap()
+        return True
 
     def wait_until_it_answers(self, broker):
-        """It answers, and the one that answers is the process that was started."""
+        """It answers, and the one that answers is the process that was started; False: the brokers
+        that run are no majority (any more)."""
         until = time.monotonic() + START_TIMEOUT_S
         port, pid = broker["ports"]["PLAINTEXT"], self.pid(broker["id"])
         while not (pid and kafka_process.listens(pid, port) and kafka_process.answers(port)):
             log = self.file_of(broker, "log")
             if not pid or kafka_process.started_at(pid) is None:
                 raise Problem(f"broker {broker['id']} ended: {first_error(log)} (log: {log})")
+            if len(self.running()) < self.majority():
+                return False
             if time.monotonic() > until:
                 raise Problem(f"broker {broker['id']} (pid {pid}) does not answer on port {port} "
                               f"within {START_TIMEOUT_S} s (log: {log})")
             time.sleep(kafka_process.POLL_S)
+        return True
 
     def write_bootstrap(self):
         new = self.path(f"bootstrap.{os.getpid()}") # two restarts may end at the same moment

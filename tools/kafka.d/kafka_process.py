@@ -103,6 +103,25 @@ def kill(pid):
         raise Problem(f"process {pid} does not end after SIGKILL")
 
 
+def pause(pid):
+    """SIGSTOP; returns when all threads stand still: on a busy machine some run on for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + 10
+    while not all(state_of(pid, thread) in "TtZX" for thread in os.listdir(f"/proc/{pid}/task")):
+        if time.monotonic() > until:
+            raise Problem(f"process {pid} does not stand still after SIGSTOP")
+        time.sleep(POLL_S)
+
+
+def state_of(pid, thread):
+    """The letter of /proc; X for a thread that is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
 # -- ports ----------------------------------------------------------------------------------------
 
 def is_free(port):

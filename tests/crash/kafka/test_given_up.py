@@ -152,12 +152,12 @@ class Rounds(unittest.TestCase):
     def test_none(self):
         status, summary = self.played(30, given_up=())
         self.assertEqual((status, summary["ok"], summary["worlds"]), (0, True, 2))
-        self.assertEqual((summary["worlds_given_up"], summary["rounds"]), ([], {"kill": 30}))
+        self.assertEqual((summary["worlds_given_up"], summary["rounds_of_kinds"]), ([], {"kill": 30}))
 
     def test_one_is_told_and_its_rounds_are_played_again(self):
         status, summary = self.played(30, given_up={0})
         self.assertEqual((status, summary["ok"], summary["worlds"]), (0, True, 2))
-        self.assertEqual(summary["rounds"], {"kill": 30})
+        self.assertEqual((summary["rounds_of_kinds"], summary["rounds"]), ({"kill": 30}, 30))
         self.assertEqual(summary["worlds_given_up"], [
             {"world": "kill-relay0", "why": "transactions on w0-relayed-1 stay open"}])
         self.assertIn("worlds given up: 1", self.printed.getvalue())
