@@ -187,7 +187,7 @@ typedef struct leat_log_source {
     /* a partition silent for longer does not hold time back (W4); 0: never idle */
     int64_t idle_ms;
     /* the field by which the topic is partitioned (murmur2 of its text): key_by on it needs no
-     * exchange */
+     * exchange. A record that lies elsewhere goes by on_error (P1) */
     const char *partitioned_by;
     /* read to the end as of the start, then end. Timers and windows that are open stay so for the
      * next run, unless leat_job_opts.drain says that they fire (W5) */
@@ -534,6 +534,9 @@ typedef struct leat_job_stats {
     /* W7: records that were further ahead of the clock than max_ahead_ms; they are among those
      * skipped or dead, too */
     uint64_t records_ahead;
+    /* P1: records that lay in another partition than their partitioned_by says; they are among
+     * those skipped or dead, too */
+    uint64_t records_misplaced;
     /* since the job was started: how often the clock was set (by 2 s or more), and how often a
      * partition's time stood further ahead than max_ahead_ms and began again at the clock */
     uint64_t clock_steps, times_clamped;

@@ -353,6 +353,7 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
         sum.skipped += bundle->counters.skipped;
         sum.dead += bundle->counters.dead;
         sum.ahead += bundle->counters.ahead;
+        sum.misplaced += bundle->counters.misplaced;
         if (bundle->watermark_ms < stats.watermark_ms)
             stats.watermark_ms = bundle->watermark_ms;
         if (bundle->watermark_ms > stats.watermark_max_ms)
@@ -368,6 +369,7 @@ static void count_epoch(leat__run *run, int64_t started_us, bool transacted)
     stats.records_skipped = sum.skipped;
     stats.records_dead = sum.dead;
     stats.records_ahead = sum.ahead;
+    stats.records_misplaced = sum.misplaced;
     stats.epochs = run->stats.epochs + transacted;
     stats.rewinds = run->stats.rewinds;
     run->stats = stats;

@@ -120,7 +120,8 @@ static void keep_counters(leat__run *run)
                                             .late = stats->records_late,
                                             .skipped = stats->records_skipped,
                                             .dead = stats->records_dead,
-                                            .ahead = stats->records_ahead};
+                                            .ahead = stats->records_ahead,
+                                            .misplaced = stats->records_misplaced};
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -157,6 +158,9 @@ static leat_status assemble_what_is_owned(leat__run *run, leat_error *error)
 {
     leat__asking asking = {0};
     while (run->generation >= 0 && !waits_for_the_others(run)) {
+        leat_status all_known = leat__placement_partitions(run, error);
+        if (all_known != LEAT_OK)
+            return all_known;
         int64_t generation = run->generation;
         leat_error cause = {0};
         leat__does(run, LEAT__DOES_RESTORE);

@@ -97,6 +97,16 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
     return LEAT_OK;
 }
 
+leat_status leat__partitions_changed(const char *topic, uint32_t before, uint32_t now,
+                                     leat_error *error)
+{
+    return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
+                      "had %" PRIu32 " partitions when this job started and has %" PRIu32
+                      " now: start it again, and if it keeps state under a new name, as state "
+                      "does not move between partition counts",
+                      before, now);
+}
+
 /* As of the start: how many partitions it has, and which topic it is (0: not known). */
 static leat_status check_topic(leat__run *run, const char *topic, uint32_t before, uint64_t id,
                                leat_error *error)
@@ -114,11 +124,7 @@ static leat_status check_topic(leat__run *run, const char *topic, uint32_t befor
             "is of the former topic; stop whoever deletes it, and use a new job name");
     if (opts.partition_count == before)
         return LEAT_OK;
-    return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
-                      "had %" PRIu32 " partitions when this job started and has %" PRIu32
-                      " now: start it again, and if it keeps state under a new name, as state "
-                      "does not move between partition counts",
-                      before, opts.partition_count);
+    return leat__partitions_changed(topic, before, opts.partition_count, error);
 }
 
 /* R14: the positions and the state of this job are by partition. */

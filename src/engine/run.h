@@ -49,7 +49,7 @@ typedef struct leat__out_record {
 } leat__out_record;
 
 typedef struct leat__counters {
-    uint64_t in, out, late, skipped, dead, ahead;
+    uint64_t in, out, late, skipped, dead, ahead, misplaced;
 } leat__counters;
 
 typedef struct leat__bundle {
@@ -154,7 +154,7 @@ struct leat__task {
     _Atomic int64_t committed_offset;       /* of the last transaction */
     bool position_kept;                     /* R16: in a seal, or by positions.c, since the start */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
-    int64_t skip_log_ms, ahead_log_us;
+    int64_t skip_log_ms, ahead_log_us, placement_us;
     int64_t monotonic_ms; /* as of clock_ms: silence (W4) is measured by what nobody sets */
 };
 
@@ -336,6 +336,8 @@ extern _Thread_local const leat_job *leat__job_of_thread;
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
 const char *leat__source_topic(const leat__run *run, const leat__node *node);
 void leat__run_fail(leat__run *run, const leat_error *error); /* first error wins; any thread */
+leat_status leat__partitions_changed(const char *topic, uint32_t before, uint32_t now,
+                                     leat_error *error); /* says so: LEAT_EGRAPH */
 /* Every 30 s: a topic with another number of partitions than at the start ends the job, as records
  * of the new ones would not be read. */
 leat_status leat__check_topics(leat__run *run, leat_error *error);
@@ -497,6 +499,13 @@ static inline void leat__moves(leat__run *run) /* R31 */
 {
     atomic_fetch_add_explicit(&run->moves, 1, memory_order_relaxed);
 }
+/* placement.c: P1 */
+/* Of what is assigned all was there at the start; else LEAT_EGRAPH. */
+leat_status leat__placement_partitions(leat__run *run, leat_error *error);
+/* A record of a source with partitioned_by is where it belongs. key: if it is known, of
+ * source->key_field. *ended: the job is, as partitions were added. */
+leat_status leat__placement_check(leat__task *task, const void *record, leat_str key, bool *ended,
+                                  leat_error *error);
 /* attempts.c: R30; by the coordinator */
 void leat__attempts_note(leat__run *run);      /* it is about to rewind; all workers stand still */
 void leat__attempts_committed(leat__run *run); /* resets rewinds_in_row once it has got on */

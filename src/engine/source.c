@@ -327,14 +327,20 @@ static int64_t event_time(const leat__source *source, const void *record, int64_
 static leat_status push_record(leat__task *task, const pending *p, const leat_log_record *origin)
 {
     leat__source *source = task->source;
+    bool ended;
+    leat_error error;
     task->counters.in++;
+    if (source->node->partitioned_by != NULL &&
+        leat__placement_check(task, p->record, p->key, &ended, &error) != LEAT_OK) {
+        const leat__element it = {.timestamp_ms = p->timestamp_ms, .origin = origin};
+        return ended ? error.status : leat__task_failed(task, &source->decode_op, &it, &error);
+    }
     leat__partition_time_record(&source->time, task->monotonic_ms, p->timestamp_ms, p->record);
     const leat__element element = {.record = p->record,
                                    .timestamp_ms = p->timestamp_ms,
                                    .key = p->key,
                                    .key_hash = p->key_hash,
                                    .origin = origin};
-    leat_error error;
     bool large = origin->value.length > LEAT__LARGE_BYTES;
     if ((large || task->root.strict) &&
         leat__op_check_output(&task->root, &element, large, &error) != LEAT_OK) /* R19 */

@@ -238,6 +238,46 @@ static void the_embedded_log_never_sees_it(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* ------------------------------------------------------------------ where a record lies */
+
+static void send_misplaced(leat_test *test)
+{
+    for (uint32_t p = 0; p < 4; p++) /* in one of them it is right */
+        leat_test_send_to(test, "views", p,
+                          "{\"user\":\"ann\",\"ts_ms\":1000,\"number\":0,\"page\":\"/a\"}");
+}
+
+static void a_record_that_is_not_where_partitioned_by_says_is_put_aside(void **state)
+{
+    (void)state; /* P1 */
+    leat_job *job = pages_job(SOURCE, LEAT_ON_ERROR_DEAD_LETTER);
+    leat_test *test = leat_test_new(job);
+    send_misplaced(test);
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    assert_next(test, "pages", "\"number\":0");
+    assert_next(test, "pages", NULL);
+    for (int i = 0; i < 3; i++)
+        assert_next(test, "dead-letters", "user 'ann' belongs in partition ");
+    leat_job_stats stats;
+    leat_job_get_stats(job, &stats);
+    assert_int_equal(stats.records_misplaced, 3);
+    assert_int_equal(stats.records_dead, 3);
+    leat_test_free(test);
+}
+
+static void by_default_it_stops_the_job_with_the_remedy(void **state)
+{
+    (void)state; /* P1 */
+    leat_test *test = leat_test_new(pages_job(PROCESS, LEAT_ON_ERROR_DEAD_LETTER));
+    send_misplaced(test);
+    assert_int_equal(leat_test_run(test), LEAT_EDATA);
+    const char *message = leat_test_error(test)->message;
+    assert_non_null(strstr(message, "of 4, not here (P1)"));
+    assert_non_null(strstr(message, "partitioner=murmur2_random"));
+    assert_non_null(strstr(message, "(views, partition "));
+    leat_test_free(test);
+}
+
 /* ------------------------------------------------------------------ what only the log knows */
 
 static const char *refuse_odd_pages(void *arg, const leat_log_record *record)
@@ -430,6 +470,9 @@ int main(void)
         cmocka_unit_test_setup(it_is_skipped_and_counted_if_that_is_the_policy, sim_log),
         cmocka_unit_test_setup(it_stops_the_job_with_its_name_if_that_is_the_policy, sim_log),
         cmocka_unit_test(the_embedded_log_never_sees_it),
+        cmocka_unit_test_setup(a_record_that_is_not_where_partitioned_by_says_is_put_aside,
+                               sim_log),
+        cmocka_unit_test_setup(by_default_it_stops_the_job_with_the_remedy, sim_log),
         cmocka_unit_test(a_refused_record_is_the_failure_of_what_emits_it_again),
         cmocka_unit_test_setup(so_is_a_refused_one_that_a_timer_emits, sim_log),
         cmocka_unit_test_setup(a_refused_one_stops_the_job_by_its_name_if_that_is_the_policy,

@@ -129,6 +129,8 @@ static void job_metrics(leat__buffer *out, const api *self)
            (double)stats.records_dead);
     single(out, "leat_records_skipped_total", "counter", "Records skipped by policy.",
            (double)stats.records_skipped);
+    single(out, "leat_records_misplaced_total", "counter",
+           "Records in another partition than their key says.", (double)stats.records_misplaced);
     quantiles(out, "leat_commit_seconds", "Time of a commit.", stats.commit_p50_us,
               stats.commit_p99_us);
     quantiles(out, "leat_epoch_seconds", "Time of an epoch, from its first record to its commit.",
