@@ -126,6 +126,9 @@ struct leat__log_driver {
     leat_status (*group_offsets)(leat_log *log, const char *group, leat__offset_fn fn, void *arg,
                                  leat_error *error);
     leat_status (*group_each)(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
+    /* NULL: who holds the log for writing is its only process */
+    leat_status (*group_members)(leat_log *log, const char *group, size_t *count,
+                                 leat_error *error);
 };
 
 extern const leat__log_driver leat__embedded_driver;
@@ -139,6 +142,10 @@ leat_status leat__log_open_env(leat_log **log, const char *url, const leat_log_o
 /* May several processes hold the log for writing at once? A url that names no log: no. */
 bool leat__log_is_shared(const leat_log *log);
 bool leat__log_url_is_shared(const char *url);
+/* How many processes are in the group now, of a log that several may hold; else none but the
+ * caller could be: 0. May block. */
+leat_status leat__log_group_members(leat_log *log, const char *group, size_t *count,
+                                    leat_error *error);
 int64_t leat__log_epoch_ms(const leat_log *log); /* > 0 */
 bool leat__log_offsets_expire(const leat_log *log);
 /* R28: what its buffers may take while so many partitions are read. */

@@ -660,6 +660,15 @@ leat_status leat_log_group_each(leat_log *log, leat__group_fn fn, void *arg, lea
     return log->driver->group_each(log, fn, arg, error);
 }
 
+leat_status leat__log_group_members(leat_log *log, const char *group, size_t *count,
+                                    leat_error *error)
+{
+    *count = 0;
+    return log->driver->group_members == NULL
+               ? LEAT_OK
+               : log->driver->group_members(log, group, count, error);
+}
+
 /* ------------------------------------------------------------------ transactions */
 
 leat_status leat_log_begin(leat_log_member *member, int64_t generation, leat_log_txn **txn,

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include <leat/leat.h>
 #include <leat/test.h>
 
@@ -159,6 +160,15 @@ typedef struct sent {
     char json[96];
 } sent;
 
+/* A name that lies in partition number % PARTITIONS, as partitioned_by says (P1). */
+static void name_of(char name[16], const char *kind, uint32_t number)
+{
+    char letter = 'a';
+    do
+        (void)snprintf(name, 16, "%.4s%" PRIu32 "%c", kind, number, letter++);
+    while (leat__partition_of(leat_str_from(name), PARTITIONS) != number % PARTITIONS);
+}
+
 /* A user is busy for 4 s of each 16, at a time of its own; within a partition events come up to the
  * bound out of order. */
 static void make_events(world *w, sent *events)
@@ -171,11 +181,12 @@ static void make_events(world *w, sent *events)
         int64_t ts_ms = slot_ms - draw(w, OUT_OF_ORDER_MS);
         if (ts_ms < turn_ms || ts_ms > turn_ms + 4000)
             user = USERS + draw(w, PARTITIONS); /* who keeps time going: no session, see below */
+        char name[16];
+        name_of(name, "u", user);
         events[i].partition = user % PARTITIONS;
         (void)snprintf(events[i].json, sizeof events[i].json,
-                       "{\"user\":\"u%" PRIu32 "\",\"page\":\"p%" PRIu32 "\",\"ts_ms\":%" PRId64
-                       "}",
-                       user, draw(w, PAGES), ts_ms);
+                       "{\"user\":\"%s\",\"page\":\"p%" PRIu32 "\",\"ts_ms\":%" PRId64 "}", name,
+                       draw(w, PAGES), ts_ms);
     }
 }
 
@@ -318,11 +329,11 @@ static void W5_many_runs_give_what_one_gives(void **state)
 
 static void send(leat_test *test, const char *user, int64_t ts_ms)
 {
-    char json[96];
+    char json[96], name[16];
     for (uint32_t p = 0; p < PARTITIONS; p++) { /* time is the least of the partitions */
-        (void)snprintf(json, sizeof json,
-                       "{\"user\":\"%s%" PRIu32 "\",\"page\":\"p\",\"ts_ms\":%" PRId64 "}", user, p,
-                       ts_ms);
+        name_of(name, user, p);
+        (void)snprintf(json, sizeof json, "{\"user\":\"%s\",\"page\":\"p\",\"ts_ms\":%" PRId64 "}",
+                       name, ts_ms);
         leat_test_send_to(test, "events", p, json);
     }
 }

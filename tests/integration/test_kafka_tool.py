@@ -74,7 +74,7 @@ class Consume(OnKafka, test_tool.Consume):
 
 
 class WithAJob(OnKafka, test_tool.WithAJob):
-    def test_writing_says_who_holds_the_log(self):
+    def test_writing_goes_through_the_job_or_says_who_holds_the_log(self):
         """Nobody does: others may write while a job runs."""
         self.leat("produce", "--log", self.log, "t", stdin=b'{"a":1}')
         self.leat("topics", "--log", self.log, "--create", "x")

@@ -40,4 +40,5 @@ const leat__log_driver leat__kafka_driver = {
     .txn_abort = leat__kafka_txn_abort,
     .group_offsets = leat__kafka_group_offsets,
     .group_each = leat__kafka_group_each,
+    .group_members = leat__kafka_group_members,
 };

@@ -191,6 +191,8 @@ leat_status leat__kafka_trim(leat_log *log, const leat_log_offset *offsets, size
 leat_status leat__kafka_group_offsets(leat_log *log, const char *group, leat__offset_fn fn,
                                       void *arg, leat_error *error);
 leat_status leat__kafka_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
+leat_status leat__kafka_group_members(leat_log *log, const char *group, size_t *count,
+                                      leat_error *error);
 /* What the group has committed for the list's partitions, also where a transaction may change it
  * yet; without waiting for that. Goes into the list. */
 leat_status leat__kafka_offsets_as_they_are(leat__kafka *log, const char *group,
