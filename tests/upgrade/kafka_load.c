@@ -90,13 +90,16 @@ static void produce(rd_kafka_t *to, char *line)
     int64_t timestamp_ms = strtoll(strtok_r(rest, " ", &rest), NULL, 10);
     bytes key = from_hex(strtok_r(rest, " ", &rest));
     bytes value = from_hex(strtok_r(rest, " ", &rest));
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        to, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
-        RD_KAFKA_V_TIMESTAMP(timestamp_ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(key.data, key.length), RD_KAFKA_V_VALUE(value.data, value.length),
-        RD_KAFKA_V_OPAQUE((void *)(intptr_t)(offset + 1)), RD_KAFKA_V_END);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        client_die("%s: %s", topic, rd_kafka_err2str(code));
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = timestamp_ms},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {key.data, key.length}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {value.data, value.length}},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(intptr_t)(offset + 1)},
+    };
+    check(rd_kafka_produceva(to, fields, sizeof fields / sizeof *fields), topic);
     free(key.data);
     free(value.data);
 }
