@@ -553,8 +553,11 @@ static void forget_offsets(leat_log *log)
 {
     sim_offset **first = &leat__sim_world_of(log)->offsets;
     assert_non_null(*first);
-    while (*first != NULL)
-        leat__sim_offsets_forget_topic(leat__sim_world_of(log), (*first)->topic);
+    while (*first != NULL) {
+        char topic[250]; /* its own goes with it */
+        (void)snprintf(topic, sizeof topic, "%s", (*first)->topic);
+        leat__sim_offsets_forget_topic(leat__sim_world_of(log), topic);
+    }
 }
 
 static void offsets_that_expired_are_not_the_beginning(void **state)

@@ -68,7 +68,8 @@ class Connections(unittest.TestCase):
         self.assertIsNone(server.process.poll())
         metrics = server.metrics()
         self.assertEqual(metrics["leat_http_connections_max"], most)
-        self.assertLessEqual(metrics["leat_http_connections"], most + 32)
+        # some are being closed, and one is asking
+        self.assertLessEqual(metrics["leat_http_connections"], most + 33)
         def closed():
             return sum(value for name, value in server.metrics().items()
                        if name.startswith("leat_http_connections_closed_total"))
