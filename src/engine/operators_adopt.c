@@ -57,7 +57,10 @@ static void add_topic(found_topic **all, size_t *count, const char *topic, char 
                       uint32_t partition_count, bool planned)
 {
     *all = leat__realloc(*all, *count + 1, sizeof **all);
-    (*all)[(*count)++] = (found_topic){leat__strdup(topic), stage, partition_count, planned};
+    found_topic *added = &(*all)[(*count)++];
+    *added = (found_topic){.partition_count = partition_count, .planned = planned};
+    added->name = leat__strdup(topic);
+    added->stage = stage; /* taken */
 }
 
 static bool each_topic(void *arg, const char *topic, const leat_topic_opts *opts)

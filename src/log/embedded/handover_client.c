@@ -188,7 +188,8 @@ static leat_status no_each(leat_log *log, leat__topic_fn fn, void *arg, leat_err
 static leat_status no_bounds(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
                              int64_t *end, leat_error *error)
 {
-    (void)log, (void)topic, (void)partition, (void)begin, (void)end;
+    (void)log, (void)topic, (void)partition;
+    *begin = *end = 0;
     return not_handed(error);
 }
 static leat_status no_clean(leat_log *log, leat_error *error)
