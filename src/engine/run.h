@@ -226,7 +226,7 @@ struct leat__run {
     bool forgetful;
     leat__database *database;
     leat_log_member *member;
-    int64_t generation; /* R7: of the assignment that this assembly was made from */
+    _Atomic int64_t generation; /* R7: of the assignment that this assembly was made from */
     uint64_t incarnation;
 
     leat__task **tasks;
@@ -312,7 +312,7 @@ struct leat__run {
     pthread_mutex_t lock;
     pthread_cond_t parked_changed;
     bool parking;
-    uint32_t parked_count;
+    _Atomic uint32_t parked_count; /* the watchdog looks, too (R31) */
     leat_error fatal; /* under lock; status LEAT_OK: none */
     _Atomic bool failed;
     bool finished, threads_started;
