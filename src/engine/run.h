@@ -313,7 +313,7 @@ struct leat__run {
     pthread_cond_t parked_changed;
     bool parking;
     _Atomic uint32_t parked_count; /* the watchdog looks, too (R31) */
-    leat_error fatal; /* under lock; status LEAT_OK: none */
+    leat_error fatal;              /* under lock; status LEAT_OK: none */
     _Atomic bool failed;
     bool finished, threads_started;
     _Atomic bool open; /* everything below can be looked at from other threads */
