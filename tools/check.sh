@@ -41,7 +41,9 @@ sanitized() {
         tools/test.sh "$1" -E 'kafka_(broker|proxy|bench)|crash_kafka|deploy'
 }
 step_asan() { sanitized asan; }
-step_tsan() { sanitized tsan; }
+# A process that stands still (R31) says where its tasks stand just before it ends, without waiting
+# for locks that may be what it stands in: reads that TSan must call races.
+step_tsan() { sanitized tsan '|integration_stalls$'; }
 
 for step in ${*:-format lint werror tidy asan tsan}; do
     started=$SECONDS
