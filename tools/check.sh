@@ -38,7 +38,7 @@ step_tidy() {
 # release build.
 sanitized() {
     tools/build.sh "$1" &&
-        tools/test.sh "$1" -E 'kafka_(broker|proxy|bench)|crash_kafka|deploy'
+        tools/test.sh "$1" -E "kafka_(broker|proxy|bench)|crash_kafka|deploy${2:-}"
 }
 step_asan() { sanitized asan; }
 # A process that stands still (R31) says where its tasks stand just before it ends, without waiting
