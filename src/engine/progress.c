@@ -68,8 +68,8 @@ void leat__progress_begin(leat__run *run)
                                             .position = task->changelog_begin,
                                             .from = task->changelog_begin};
     }
-    pthread_mutex_unlock(&run->lock);
     run->restore_started_us = run->restore_told_us = run->restore_polled_us = now_us(run);
+    pthread_mutex_unlock(&run->lock);
 }
 
 void leat__progress_end(leat__run *run)
@@ -128,8 +128,8 @@ leat__restore_sum leat__progress_sum(leat__run *run)
         sum.total += (uint64_t)(progress->end - progress->from);
         sum.done += (uint64_t)(progress->position - progress->from);
     }
-    pthread_mutex_unlock(&run->lock);
     int64_t took_us = now_us(run) - run->restore_started_us;
+    pthread_mutex_unlock(&run->lock);
     if (sum.restoring == 0)
         sum.left_ms = 0;
     else if (took_us > 0 && sum.done != 0)

@@ -87,9 +87,9 @@ def end(process, with_signal=signal.SIGTERM, timeout=TIMEOUT_S):
 def stack_of(process):
     if not shutil.which("gdb"):
         return "(gdb would show where it stands)"
-    command = ["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all bt 12"]
+    command = ["gdb", "-p", str(process.pid), "-batch", "-ex", "thread apply all bt 30"]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60)
-    return done.stdout.decode(errors="replace")[-60000:]
+    return done.stdout.decode(errors="replace")[-200000:]
 
 
 def json_lines(text):

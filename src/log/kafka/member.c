@@ -135,7 +135,7 @@ static void take_revocation(kafka_member *member, rd_kafka_t *consumer)
     if (lost && !member->closing)
         member->rejoin = true; /* this consumer would join as if its name were free */
     else
-        (void)rd_kafka_assign(consumer, NULL);
+        drop_assignment(consumer);
 }
 
 /* "Fenced" may mean that, or that the client has forgotten who it is: rejoin.c finds out. */
@@ -150,13 +150,21 @@ static void doubt_place(kafka_member *member)
     member->rejoin = true;
 }
 
+/* The group may have ended since the client told of it: then there is nothing to drop, and an
+ * unpatched client (docs/decisions.md) would let the call wait for ever. */
+static void drop_assignment(rd_kafka_t *consumer)
+{
+    if (!rd_kafka_consumer_closed(consumer))
+        (void)rd_kafka_assign(consumer, NULL);
+}
+
 static void rebalanced(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
                        rd_kafka_topic_partition_list_t *partitions, void *arg)
 {
     kafka_member *member = arg;
     /* while closing: asking for the member's id would wait for ever for a thread that has ended */
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && member->closing)
-        (void)rd_kafka_assign(consumer, NULL);
+        drop_assignment(consumer);
     else if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         take_assignment(member, consumer, partitions);
     else
@@ -395,7 +403,7 @@ static void leave_group(kafka_member *member)
 {
     member->closing = true;
     if (member->revoking)
-        (void)rd_kafka_assign(member->consumer, NULL);
+        drop_assignment(member->consumer);
     if (!member->fenced && rd_kafka_unsubscribe(member->consumer) == RD_KAFKA_RESP_ERR_NO_ERROR)
         for (int waited_ms = 0;
              waited_ms < LEAVE_TIMEOUT_MS && member->owned_count != 0 && member->generation != 0;
