@@ -119,6 +119,14 @@ static void take_assignment(kafka_member *member, rd_kafka_t *consumer,
     member->pending = event_of(member, LEAT_LOG_ASSIGNED);
 }
 
+/* The group may have ended since the client told of it: then there is nothing to drop, and an
+ * unpatched client (docs/decisions.md) would let the call wait for ever. */
+static void drop_assignment(rd_kafka_t *consumer)
+{
+    if (!rd_kafka_consumer_closed(consumer))
+        (void)rd_kafka_assign(consumer, NULL);
+}
+
 static void take_revocation(kafka_member *member, rd_kafka_t *consumer)
 {
     bool lost = rd_kafka_assignment_lost(consumer) != 0;
@@ -148,14 +156,6 @@ static void doubt_place(kafka_member *member)
     if (!member->rejoin)
         member->pending = event_of(member, LEAT_LOG_LOST);
     member->rejoin = true;
-}
-
-/* The group may have ended since the client told of it: then there is nothing to drop, and an
- * unpatched client (docs/decisions.md) would let the call wait for ever. */
-static void drop_assignment(rd_kafka_t *consumer)
-{
-    if (!rd_kafka_consumer_closed(consumer))
-        (void)rd_kafka_assign(consumer, NULL);
 }
 
 static void rebalanced(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
