@@ -27,17 +27,28 @@ CLIENTS = 3
 INTERACTIONS, GROUP = "user-interactions", "recommender"
 # 10 rounds with 31 minutes between them and 0.45 s an event: 60 days are 11 million events.
 BEHIND_MS = 60 * 24 * 3600_000
+AHEAD_MS = 4 * 60_000 # less than the 5 minutes that the server waits for what comes out of order
 
 
 class Clock:
+    """Event time goes on a thousand times faster than the real one.  So that no event is late when a
+    thread gets no processor for a while, it waits for what is sent and has no answer yet."""
+
     def __init__(self):
         self.now_ms = int(time.time() * 1000) - BEHIND_MS
+        self.unanswered_ms = {} # client: the time of its oldest event without an answer
         self.lock = threading.Lock()
 
-    def tick(self, rng):
+    def tick(self, rng, client):
         with self.lock:
-            self.now_ms += rng.randrange(1, 900)
+            until_ms = min(self.unanswered_ms.values(), default=self.now_ms) + AHEAD_MS
+            self.now_ms = max(self.now_ms, min(self.now_ms + rng.randrange(1, 900), until_ms))
+            self.unanswered_ms.setdefault(client, self.now_ms)
             return self.now_ms
+
+    def answered(self, client):
+        with self.lock:
+            self.unanswered_ms.pop(client, None)
 
 
 class Client(threading.Thread):
@@ -52,7 +63,7 @@ class Client(threading.Thread):
         self.problem = None
 
     def event(self):
-        rng, now_ms = self.rng, self.world.clock.tick(self.rng)
+        rng, now_ms = self.rng, self.world.clock.tick(self.rng, self.number)
         user = f"u{self.number}-{rng.randrange(self.world.users_per_client)}"
         event_id = f"{self.number}-{self.next_event}"
         self.next_event += 1
@@ -104,6 +115,7 @@ class Client(threading.Thread):
                 if self.rng.random() < 0.02: # a producer that lost the answer
                     if not self.send(connection, events):
                         return
+                self.world.clock.answered(self.number)
         except Exception as problem: # told by the main thread
             self.problem = problem
         finally:
@@ -185,6 +197,7 @@ class World:
             if client.unanswered is not None and not client.send(connection, client.unanswered):
                 raise tool.Failed("a running server refuses an event")
             client.unanswered = None
+            self.clock.answered(client.number)
             connection.close()
 
     def one_life(self):
