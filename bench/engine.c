@@ -56,6 +56,9 @@ typedef struct result {
     uint64_t epochs;
 } result;
 
+static uint32_t *users[PARTITIONS];
+static uint64_t user_count[PARTITIONS];
+
 static double seconds_now(void)
 {
     struct timespec now;
@@ -78,10 +81,26 @@ static uint64_t mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-static uint64_t key_of(const setting *s, uint32_t partition, uint64_t index)
+/* The users below s->keys, by partition (P1): made once, so that generating a record costs a
+ * look-up. */
+static void place_keys(const setting *s)
 {
-    uint64_t keys = s->keys / PARTITIONS;
-    return mix(index * PARTITIONS + partition + 1) % keys * PARTITIONS + partition;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        free(users[p]);
+        users[p] = calloc(s->keys, sizeof(**users));
+        user_count[p] = 0;
+    }
+    for (uint32_t user = 0; user < s->keys; user++) {
+        char text[16];
+        size_t length = (size_t)snprintf(text, sizeof(text), "%" PRIu32, user);
+        uint32_t p = leat_partition_of((leat_str){text, length}, PARTITIONS);
+        users[p][user_count[p]++] = user;
+    }
+}
+
+static uint64_t key_of(uint32_t partition, uint64_t index)
+{
+    return users[partition][mix(index * PARTITIONS + partition + 1) % user_count[partition]];
 }
 
 static bool generate(void *arg, uint32_t partition, uint64_t index, void *record)
@@ -89,7 +108,7 @@ static bool generate(void *arg, uint32_t partition, uint64_t index, void *record
     const setting *s = arg;
     if (index >= s->records / PARTITIONS)
         return false;
-    *(struct hit *)record = (struct hit){key_of(s, partition, index), (int64_t)index};
+    *(struct hit *)record = (struct hit){key_of(partition, index), (int64_t)index};
     return true;
 }
 
@@ -136,7 +155,7 @@ static uint64_t expected_reports(const setting *s)
     uint64_t reports = 0;
     for (uint32_t p = 0; p < PARTITIONS; p++)
         for (uint64_t i = 0; i < s->records / PARTITIONS; i++)
-            reports += ++counts[key_of(s, p, i)] % REPORT_EVERY == 0;
+            reports += ++counts[key_of(p, i)] % REPORT_EVERY == 0;
     free(counts);
     return reports;
 }
@@ -179,6 +198,7 @@ static result run_generated(setting *s)
     char *dir = temp_dir();
     static _Atomic uint64_t reports;
     atomic_store(&reports, 0);
+    place_keys(s);
     char url[64];
     (void)snprintf(url, sizeof(url), "embedded:%s/log", dir);
     char state[64];

@@ -187,7 +187,7 @@ typedef struct leat_log_source {
     /* a partition silent for longer does not hold time back (W4); 0: never idle */
     int64_t idle_ms;
     /* the field by which the topic is partitioned (murmur2 of its text): key_by on it needs no
-     * exchange. A record that lies elsewhere goes by on_error (P1) */
+     * exchange. A record that lies elsewhere goes by on_error (P1); leat_partition_of says where */
     const char *partitioned_by;
     /* read to the end as of the start, then end. Timers and windows that are open stay so for the
      * next run, unless leat_job_opts.drain says that they fire (W5) */

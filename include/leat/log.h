@@ -120,6 +120,11 @@ LEAT_API LEAT_MUST_CHECK leat_status leat_log_trim(leat_log *log, const leat_log
 #define LEAT_OFFSET_BEGIN INT64_C(-2)
 #define LEAT_OFFSET_END INT64_C(-1)
 
+/* The partition of LEAT_PARTITION_BY_KEY, as Kafka's own client has it: where a generator whose
+ * stream is partitioned_by a field has to put the key's records. key.data must not be NULL,
+ * partition_count not 0. Any thread. */
+LEAT_API uint32_t leat_partition_of(leat_str key, uint32_t partition_count);
+
 typedef struct leat_log_record {
     const char *topic;
     uint32_t partition;

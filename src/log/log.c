@@ -5,6 +5,7 @@
  * Everything that depends on what is stored (does the topic exist, how many partitions has it)
  * is the driver's; everything that does not is refused here, so that drivers cannot differ in it.
  */
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -233,6 +234,12 @@ leat_status leat__log_check_trim(const leat_log_offset *offset, const leat_topic
     return leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, offset->topic,
                       "partition %" PRIu32 " of '%.80s' ends before %" PRId64, offset->partition,
                       offset->topic, offset->offset);
+}
+
+uint32_t leat_partition_of(leat_str key, uint32_t partition_count)
+{
+    LEAT_ASSERT(key.data != NULL && partition_count != 0);
+    return leat__partition_of(key, partition_count);
 }
 
 uint32_t leat__log_place(const leat_log_record *record, const leat_topic_opts *topic,

@@ -74,6 +74,7 @@ static void a_key_goes_where_kafka_would_put_it(world *w)
         leat_log_record one = record("a", LEAT_PARTITION_BY_KEY, kafka_keys[i].key, "1");
         must(w, leat_log_append(w->log, &one, 1, &w->error));
         assert_int_equal(one.partition, (kafka_keys[i].murmur2 & 0x7fffffff) % 7);
+        assert_int_equal(one.partition, leat_partition_of(one.key, 7));
     }
 }
 

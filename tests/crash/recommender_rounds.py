@@ -31,8 +31,8 @@ AHEAD_MS = 4 * 60_000 # less than the 5 minutes that the server waits for what c
 
 
 class Clock:
-    """Event time goes on a thousand times faster than the real one.  So that no event is late when a
-    thread gets no processor for a while, it waits for what is sent and has no answer yet."""
+    """Event time goes on a thousand times faster than the real one.  So that no event is late when
+    a thread gets no processor for a while, it waits for what is sent and has no answer yet."""
 
     def __init__(self):
         self.now_ms = int(time.time() * 1000) - BEHIND_MS
