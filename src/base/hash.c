@@ -5,40 +5,6 @@
 #include <nmmintrin.h>
 #endif
 
-/* ---------------------------------------------------------------- murmur2 */
-
-static uint32_t load_u32(const unsigned char *bytes)
-{
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
-}
-
-/* MurmurHash2 (A. Appleby, public domain) with Kafka's seed. */
-uint32_t leat__murmur2(const void *bytes, size_t length)
-{
-    const uint32_t multiplier = 0x5bd1e995;
-    const unsigned char *next = bytes;
-    uint32_t hash = 0x9747b28cu ^ (uint32_t)length;
-    for (; length >= 4; next += 4, length -= 4) {
-        uint32_t word = load_u32(next) * multiplier;
-        word = (word ^ (word >> 24)) * multiplier;
-        hash = hash * multiplier ^ word;
-    }
-    if (length >= 3)
-        hash ^= (uint32_t)next[2] << 16;
-    if (length >= 2)
-        hash ^= (uint32_t)next[1] << 8;
-    if (length >= 1)
-        hash = (hash ^ next[0]) * multiplier;
-    hash = (hash ^ (hash >> 13)) * multiplier;
-    return hash ^ (hash >> 15);
-}
-
-uint32_t leat__partition_of(leat_str key, uint32_t partition_count)
-{
-    return (leat__murmur2(key.data, key.length) & 0x7fffffffu) % partition_count;
-}
-
 /* ---------------------------------------------------------------- crc32c */
 
 static uint32_t tables[8][256]; /* tables[k][b]: byte b followed by k zero bytes */
@@ -63,7 +29,7 @@ uint32_t leat__crc32c_portable(uint32_t crc, const void *bytes, size_t length)
     const unsigned char *next = bytes;
     crc = ~crc;
     for (; length >= 8; next += 8, length -= 8) {
-        uint32_t low = crc ^ load_u32(next), high = load_u32(next + 4);
+        uint32_t low = crc ^ leat__load_u32(next), high = leat__load_u32(next + 4);
         crc = tables[7][low & 0xff] ^ tables[6][low >> 8 & 0xff] ^ tables[5][low >> 16 & 0xff] ^
               tables[4][low >> 24] ^ tables[3][high & 0xff] ^ tables[2][high >> 8 & 0xff] ^
               tables[1][high >> 16 & 0xff] ^ tables[0][high >> 24];

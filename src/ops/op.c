@@ -33,25 +33,6 @@ leat_status leat__op_close(leat__op *op, leat_error *error)
     return status;
 }
 
-leat_status leat__op_push(leat__op *op, const leat__element *element)
-{
-    op->records_in++;
-    leat__works(op->ctx.task, op->spec, element->origin != NULL ? element->origin->offset : -1);
-    return op->spec->class->on_element(op, element);
-}
-
-leat_status leat__op_deliver(const leat__output *output, const leat__element *element)
-{
-    for (size_t i = 0; i < output->target_count; i++) {
-        const leat__target *target = &output->targets[i];
-        leat_status status = target->op != NULL ? leat__op_push(target->op, element)
-                                                : target->deliver(target->arg, element);
-        if (status != LEAT_OK)
-            return status;
-    }
-    return LEAT_OK;
-}
-
 /* R19: what a sink would refuse is the failure of the operator that hands it over. */
 leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element)
 {

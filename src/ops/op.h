@@ -169,11 +169,28 @@ struct leat__op {
 
 /* Runs the element through op: on_element, then by the error policy. LEAT_OK, or the job must
  * stop/rewind and op->ctx.error says why. */
-leat_status leat__op_push(leat__op *op, const leat__element *element);
+static inline leat_status leat__op_push(leat__op *op, const leat__element *element)
+{
+    op->records_in++;
+    leat__works(op->ctx.task, op->spec, element->origin != NULL ? element->origin->offset : -1);
+    return op->spec->class->on_element(op, element);
+}
+
 leat_status leat__op_fire(leat__op *op, const leat__timer *timer, leat__time_domain domain);
 leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element *element);
 /* To all its targets; that none refuses it has been asked before. */
-leat_status leat__op_deliver(const leat__output *output, const leat__element *element);
+static inline leat_status leat__op_deliver(const leat__output *output, const leat__element *element)
+{
+    for (size_t i = 0; i < output->target_count; i++) {
+        const leat__target *target = &output->targets[i];
+        leat_status status = target->op != NULL ? leat__op_push(target->op, element)
+                                                : target->deliver(target->arg, element);
+        if (status != LEAT_OK)
+            return status;
+    }
+    return LEAT_OK;
+}
+
 /* R19: would a sink refuse the element, to which it would come without another callback that can
  * fail? Asked before anything is changed or sent, of elements that are large or whose output is
  * strict. */
