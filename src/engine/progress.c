@@ -55,6 +55,7 @@ void leat__run_count_resumed(leat__run *run, const leat__source *source, uint32_
 
 void leat__progress_begin(leat__run *run)
 {
+    int64_t started_us = now_us(run); /* the clock is the environment's: never under the lock */
     pthread_mutex_lock(&run->lock);
     leat__free(run->progress);
     run->progress = leat__calloc(run->task_count + 1, sizeof(*run->progress));
@@ -68,7 +69,7 @@ void leat__progress_begin(leat__run *run)
                                             .position = task->changelog_begin,
                                             .from = task->changelog_begin};
     }
-    run->restore_started_us = run->restore_told_us = run->restore_polled_us = now_us(run);
+    run->restore_started_us = run->restore_told_us = run->restore_polled_us = started_us;
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -119,6 +120,7 @@ static void note(const leat__task *task, uint64_t records, int64_t position)
 leat__restore_sum leat__progress_sum(leat__run *run)
 {
     leat__restore_sum sum = {.left_ms = -1};
+    int64_t asked_us = now_us(run);
     pthread_mutex_lock(&run->lock);
     for (size_t i = 0; i < run->progress_count; i++) {
         const leat__progress *progress = &run->progress[i];
@@ -128,7 +130,7 @@ leat__restore_sum leat__progress_sum(leat__run *run)
         sum.total += (uint64_t)(progress->end - progress->from);
         sum.done += (uint64_t)(progress->position - progress->from);
     }
-    int64_t took_us = now_us(run) - run->restore_started_us;
+    int64_t took_us = asked_us - run->restore_started_us;
     pthread_mutex_unlock(&run->lock);
     if (sum.restoring == 0)
         sum.left_ms = 0;
