@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
-SOAK_ROUNDS ?= 30
+SOAK_ROUNDS ?= 100
 RELEASE := build/release
 C_FILES = $(shell git ls-files --cached -- '*.c' '*.h' '*.cc')
 
@@ -29,7 +29,7 @@ test: build ## set-up, release build, all tests
 check: setup ## format, clang-tidy, lint, -Werror with gcc and clang, tests under ASan+UBSan and TSan
 	@tools/check.sh
 
-soak: build ## SOAK_ROUNDS (30) of kills and faults of each kind, with an independent checker
+soak: build ## SOAK_ROUNDS (100) of kills and faults of each kind, with an independent checker
 	@python3 tests/crash/soak.py --rounds $(SOAK_ROUNDS) --json build/soak.json
 
 bench: build ## the figures of the README, measured here

@@ -23,7 +23,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 EMBEDDED, KAFKA = os.path.join(HERE, "run.py"), os.path.join(HERE, "kafka", "run.py")
 FILES = os.path.join(HERE, "file_faults", "run.py")
-DEFAULT_ROUNDS = 30 # less than an hour on two cores
+DEFAULT_ROUNDS = 100 # about an hour on two cores
 END_S = 60  # from an interrupt to the end
 START_S = 300  # a kind may take this long beside its rounds: brokers, and what a judge reads last
 
