@@ -12,6 +12,7 @@ typedef struct options {
     uint32_t snapshot_interval_ms, workers, epoch_ms, backlog_epoch_ms;
     bool until_end, drain, explain;
     leat_guarantee guarantee;
+    leat_exchange exchange; /* the program's own choice */
 } options;
 
 static const char *const guarantees[] = {"exactly-once", "at-least-once", "at-most-once"};
@@ -124,6 +125,7 @@ static leat_job *options_job(const options *opts, const char *name)
                                          .snapshot_interval_ms = opts->snapshot_interval_ms,
                                          .instance = opts->instance,
                                          .guarantee = opts->guarantee,
+                                         .exchange = opts->exchange,
                                          .worker_count = opts->workers,
                                          .epoch_ms = opts->epoch_ms,
                                          .backlog_epoch_ms = opts->backlog_epoch_ms,

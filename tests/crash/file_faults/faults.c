@@ -61,6 +61,7 @@ static _Atomic uint64_t *calls; /* in the report */
 static char *told;              /* behind it */
 static char *paths[FILES_MAX];  /* by descriptor: files of ours */
 static bool folders[FILES_MAX];
+static ino_t inodes[FILES_MAX];
 
 static void *next(const char *name)
 {
@@ -123,10 +124,18 @@ static bool is_ours(const char *path)
            (path[folder_length] == '/' || path[folder_length] == '\0');
 }
 
+/* fclose closes without calling close: the number may have become an eventfd or a socket. */
 static const char *path_of(int fd)
 {
+    struct stat info;
     (void)pthread_once(&once, read_settings);
-    return fd >= 0 && fd < FILES_MAX ? paths[fd] : NULL;
+    if (fd < 0 || fd >= FILES_MAX || paths[fd] == NULL)
+        return NULL;
+    int before = errno;
+    bool same = fstat(fd, &info) == 0 && info.st_ino == inodes[fd] &&
+                (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode));
+    errno = before;
+    return same ? paths[fd] : NULL;
 }
 
 /* ---------------------------------------------------------------- the n-th call */
@@ -197,7 +206,9 @@ static void note_open(int fd, const char *path, bool created)
     if (fd < 0 || fd >= FILES_MAX)
         return;
     paths[fd] = strdup(path);
-    folders[fd] = fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
+    bool known = fstat(fd, &info) == 0;
+    folders[fd] = known && S_ISDIR(info.st_mode);
+    inodes[fd] = known ? info.st_ino : 0;
     if (created)
         disk_created(path);
 }

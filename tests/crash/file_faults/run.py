@@ -43,7 +43,7 @@ def faulty(world, folder, kind, at):
     os.makedirs(spare, exist_ok=True)
     with open(report, "wb") as file:
         file.write(bytes(REPORT_BYTES))
-    done = tool.run(world.program, *world.arguments(), stdin=world.stdin(), expect=None, env={
+    done = world.run({
         "LD_PRELOAD": LIBRARY, "FILE_FAULTS_DIR": world.world, "FILE_FAULTS_KIND": kind,
         "FILE_FAULTS_AT": str(at), "FILE_FAULTS_SPARE": spare, "FILE_FAULTS_REPORT": report})
     with open(report, "rb") as file:
@@ -70,6 +70,7 @@ class Stage:
         os.rename(world.world, self.template)
         self.expected = None
         self.calls = {}
+        self.rounds = self.records = self.faults = self.failed = 0
 
     def world(self):
         world = SCENES[self.name](self.folder)
@@ -103,6 +104,12 @@ class Stage:
         return records, bool(what), f"{what or 'not reached'}: {done.returncode}"
 
 
+    def line(self):
+        calls, reads = self.calls.get("eio", 0), self.calls.get("read", 0)
+        return (f"{self.name:<12} {calls:>5} calls {reads:>5} reads "
+                f"{self.rounds:>6} rounds {self.faults:>6} faults {self.failed:>4} failed")
+
+
 def last_of(stage, kind):
     return stage.count(kind) + (20 if kind in ALSO_AT_THE_END else 0) # threads: not always as many
 
@@ -126,22 +133,24 @@ def rounds_of(options, stages):
 
 def play_all(options, folder):
     stages = {name: Stage(name, folder) for name in options.scene or SCENES}
-    records = faults = 0
     rounds = rounds_of(options, stages)
     failures = []
     for each in rounds:
+        stage = stages[each.scene]
+        stage.rounds += 1
         try:
-            judged, happened, line = stages[each.scene].play(each.kind, each.at)
-            records, faults = records + judged, faults + happened
+            judged, happened, line = stage.play(each.kind, each.at)
+            stage.records, stage.faults = stage.records + judged, stage.faults + happened
             if not options.quiet:
                 print(f"{each}: {line}", flush=True)
         except (tool.Failed, count_check.Violation, subprocess.TimeoutExpired) as problem:
             failures.append(each)
+            stage.failed += 1
             print(f"FAILED {each}: {type(problem).__name__}: {problem}\nagain: "
                   f"{os.path.relpath(HERE, tool.SOURCE)}/run.py {each}", flush=True)
             if not options.keep_going:
                 break
-    return rounds, records, faults, failures
+    return rounds, list(stages.values()), failures
 
 
 def main(arguments=None):
@@ -161,15 +170,21 @@ def main(arguments=None):
     options.seed = options.seed or int.from_bytes(os.urandom(3), "big")
     started_s = time.monotonic()
     with tool.Folder("file-faults") as folder:
-        rounds, records, faults, failures = play_all(options, folder)
+        rounds, stages, failures = play_all(options, folder)
+        print("\n".join(stage.line() for stage in stages))
         if failures:
             raise SystemExit(f"{len(failures)} of {len(rounds)} failed, seed {options.seed}")
+    unreached = [each.name for each in stages if each.faults == 0]
+    if unreached and len(rounds) >= len(stages) * len(options.kind or ALLOWED):
+        raise SystemExit(f"no fault happened in {', '.join(unreached)}: this shows nothing")
+    records, faults = sum(each.records for each in stages), sum(each.faults for each in stages)
     print(f"ok: file faults, {len(rounds)} rounds, {faults} faults, {records} records judged, "
           f"seed {options.seed} ({time.monotonic() - started_s:.0f} s)", flush=True)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"rounds": len(rounds) // options.pairs, "seed": options.seed,
-                       "records": records, "faults": faults}, file)
+                       "records": records, "faults": faults,
+                       "faults_of": {each.name: each.faults for each in stages}}, file)
 
 
 if __name__ == "__main__":

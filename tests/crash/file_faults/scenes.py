@@ -6,12 +6,17 @@
 import json
 import os
 import sys
+import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "support")]
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "support"),
+                os.path.join(HERE, "..", "kafka")]
 
 import count_check  # noqa: E402
+import judge_regroup  # noqa: E402
+import recommender_scene  # noqa: E402
 import tool  # noqa: E402
+import works  # noqa: E402
 
 PARTITIONS, USERS, EVENTS = 3, 7, 120
 
@@ -55,6 +60,10 @@ class Scene:
 
     def stdin(self):
         return None
+
+    def run(self, env):
+        """The run that a fault meets."""
+        return tool.run(self.program, *self.arguments(), stdin=self.stdin(), expect=None, env=env)
 
     def go_on(self, _code):
         """Without a fault; what did not end well is started again."""
@@ -199,6 +208,48 @@ class Golden(Scene):
         return len(found)
 
 
+class Exchange(Scene):
+    """Counts by another key than the input's, through a repartition topic of the log."""
+    name = "exchange"
+
+    @property
+    def program(self):
+        return works.test_program("crash_kafka_regroup")
+
+    def send(self, first, count):
+        rows = (json.loads(line) for line in event_lines(first, count).splitlines())
+        lines = (json.dumps(row | {"product_id": f"p{row['product_id']}"}) for row in rows)
+        self.produce("user_events", "\n".join(lines).encode(), "user_id")
+
+    def prepare(self):
+        self.create("user_events")
+        self.send(0, EVENTS)
+        tool.run(self.program, *self.arguments())
+        self.send(EVENTS, EVENTS)
+
+    def arguments(self):
+        return ("--log", self.log, "--state-dir", self.state, "--until-end", "--workers", 2)
+
+    def judge(self, code):
+        of_user = {}
+        for row in tool.consume(self.log, "user_events"):
+            of_user.setdefault(row["value"]["user_id"], []).append(
+                (row["value"]["timestamp_ms"], row["partition"], row["offset"],
+                 int(row["value"]["product_id"][1:])))
+        sent, offsets = sum(map(len, of_user.values())), tool.offsets(self.log, "regroup")
+        committed = {partition: offset for (topic, partition), offset in offsets.items()
+                     if topic == "user_events"}
+        try:
+            counted = judge_regroup.check(
+                "regrouped", types.SimpleNamespace(of_user=of_user),
+                tool.consume(self.log, "regrouped"), committed, 0)
+        except judge_regroup.Violation as problem:
+            raise count_check.Violation(str(problem)) from problem
+        if counted != sent or sent != 2 * EVENTS:
+            raise count_check.Violation(f"{counted} of {sent} counted, {2 * EVENTS} sent")
+        return counted
+
+
 class Windows(Golden):
     """Windows behind an exchange in memory: keyed by another field than the input's."""
     name, program, topic, output = "windows", "click_counts", "clicks", "click_counts"
@@ -218,4 +269,5 @@ class Timers(Golden):
 
 
 SCENES = {scene.name: scene for scene in
-          (Counts, FirstRun, Snapshots, Produce, Creation, Windows, Timers)}
+          (Counts, FirstRun, Snapshots, Produce, Creation, Windows, Timers, Exchange,
+           recommender_scene.Recommender)}

@@ -67,8 +67,9 @@ static const leat_process_op count_op = {.in = &grouped_type,
 
 int main(int argc, char **argv)
 {
-    const options opts = options_parse(argc, argv, "counts events by group",
-                                       (options){.input = "user_events", .output = "regrouped"});
+    const options opts = options_parse(
+        argc, argv, "counts events by group",
+        (options){.input = "user_events", .output = "regrouped", .exchange = LEAT_EXCHANGE_LOG});
     leat_job *job = options_job(&opts, "regroup");
     leat_stream events = leat_from_log(job, "events", &event_type,
                                        &(leat_log_source){.topic = opts.input,
