@@ -242,7 +242,7 @@ static leat_status check_size(const leat__repartition *of, leat_error *error)
         senders, METADATA_BYTES_MAX / METADATA_SENDER_BYTES - 3);
 }
 
-static leat_status open_topic(leat__run *run, const leat__repartition *of, leat_error *error)
+static leat_status open_topic(leat__run *run, leat__repartition *of, leat_error *error)
 {
     const leat_topic_opts wanted = {.partition_count = of->partition_count,
                                     .retention_ms = LEAT_DAYS(RETENTION_DAYS)};
@@ -250,6 +250,7 @@ static leat_status open_topic(leat__run *run, const leat__repartition *of, leat_
     leat_status status = leat__find_or_make(run, of->topic, &wanted, &opts, error);
     if (status != LEAT_OK)
         return status;
+    of->topic_id = opts.id;
     if (opts.partition_count != of->partition_count)
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
                           "has %" PRIu32 " partitions but the stage behind it %" PRIu32

@@ -59,6 +59,7 @@ struct leat__repartition {
     leat__node node; /* what the source of a receiving task shows of itself: a log source */
     char *topic;
     uint32_t stage, partition_count;
+    uint64_t topic_id;           /* as of the start; 0: not known */
     uint32_t *edge_ids;          /* by number of the edge; 0: leads elsewhere */
     leat__former_id *former_ids; /* of format 1, ascending */
     size_t former_count;

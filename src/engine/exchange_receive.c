@@ -286,6 +286,27 @@ static bool damaged(leat__task *task, const leat_log_record *in, leat_status sta
     return false;
 }
 
+/* P3: what this job sends lies where its key says; anything else is another's. */
+static inline bool is_placed(const leat__task *task, uint32_t edge, leat_str key)
+{
+    return task->run->graph->plan.edges[edge].exchange != LEAT__EXCHANGE_HASH ||
+           leat__partition_of(key, task->source->inlet->from->partition_count) == task->partition;
+}
+
+static bool misplaced(leat__task *task, const leat_log_record *in)
+{
+    const leat__repartition *from = task->source->inlet->from;
+    char what[320];
+    int length = in->key.length < 60 ? (int)in->key.length : 60;
+    (void)snprintf(what, sizeof(what),
+                   "key '%.*s' belongs in partition %" PRIu32 " of %" PRIu32
+                   ", not here (P3): only this job may write to this topic; stop whoever else "
+                   "does, and use a new job name",
+                   length, in->key.data == NULL ? "" : in->key.data,
+                   leat__partition_of(in->key, from->partition_count), from->partition_count);
+    return damaged(task, in, LEAT_ECORRUPT, what);
+}
+
 /* By the policy of the operator that it is for. */
 static bool put_aside(leat__task *task, const waiting *taken, const leat_error *error)
 {
@@ -309,6 +330,8 @@ static bool take_data(leat__task *task, group *g, leat_log_record *in, leat__rea
         return damaged(task, in, LEAT_EVERSION,
                        "a record for an operator or of a type that the job had before; let the "
                        "former version come to its end, then start this one");
+    if (!is_placed(task, edge, in->key))
+        return misplaced(task, in);
     const leat_type *type = task->run->graph->plan.edges[edge].type;
     void *record = leat__arena_alloc(&task->scratch, type->size_bytes);
     leat_str bytes = {reader->next, (size_t)(reader->end - reader->next)};

@@ -10,23 +10,44 @@
  */
 #include "base/error.h"
 #include "base/hash.h"
+#include "engine/exchange.h"
 #include "engine/run.h"
 #include "record/keys.h"
 #include <inttypes.h>
 
 enum { LOOK_EVERY_US = 1000000 };
 
+leat_status leat__partitions_changed(const char *topic, uint32_t before, uint32_t now,
+                                     leat_error *error)
+{
+    return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
+                      "had %" PRIu32 " partitions when this job started and has %" PRIu32
+                      " now: start it again, and if it keeps state under a new name, as state "
+                      "does not move between partition counts",
+                      before, now);
+}
+
+/* How many partitions the topic had at the start; 0: the job does not read it. */
+static uint32_t partitions_before(const leat__run *run, const char *topic)
+{
+    for (size_t n = 0; n < run->graph->node_count; n++)
+        if (run->source_partitions[n] != 0 &&
+            strcmp(topic, leat__source_topic(run, &run->graph->nodes[n])) == 0)
+            return run->source_partitions[n];
+    for (size_t s = 0; run->repartitions != NULL && s < run->graph->plan.stage_count; s++)
+        if (run->repartitions[s] != NULL && strcmp(topic, run->repartitions[s]->topic) == 0)
+            return run->repartitions[s]->partition_count;
+    return 0;
+}
+
 leat_status leat__placement_partitions(leat__run *run, leat_error *error)
 {
-    for (size_t i = 0; i < run->assigned_count; i++)
-        for (size_t n = 0; n < run->graph->node_count; n++) {
-            const leat_log_partition *one = &run->assigned[i];
-            uint32_t before = run->source_partitions[n];
-            if (before == 0 || one->partition < before ||
-                strcmp(one->topic, leat__source_topic(run, &run->graph->nodes[n])) != 0)
-                continue;
+    for (size_t i = 0; i < run->assigned_count; i++) {
+        const leat_log_partition *one = &run->assigned[i];
+        uint32_t before = partitions_before(run, one->topic);
+        if (before != 0 && one->partition >= before)
             return leat__partitions_changed(one->topic, before, one->partition + 1, error);
-        }
+    }
     return LEAT_OK;
 }
 

@@ -97,16 +97,6 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
     return LEAT_OK;
 }
 
-leat_status leat__partitions_changed(const char *topic, uint32_t before, uint32_t now,
-                                     leat_error *error)
-{
-    return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
-                      "had %" PRIu32 " partitions when this job started and has %" PRIu32
-                      " now: start it again, and if it keeps state under a new name, as state "
-                      "does not move between partition counts",
-                      before, now);
-}
-
 /* As of the start: how many partitions it has, and which topic it is (0: not known). */
 static leat_status check_topic(leat__run *run, const char *topic, uint32_t before, uint64_t id,
                                leat_error *error)
@@ -125,6 +115,17 @@ static leat_status check_topic(leat__run *run, const char *topic, uint32_t befor
     if (opts.partition_count == before)
         return LEAT_OK;
     return leat__partitions_changed(topic, before, opts.partition_count, error);
+}
+
+static leat_status check_repartitions(leat__run *run, leat_error *error)
+{
+    leat_status status = LEAT_OK;
+    for (size_t s = 0; s < run->graph->plan.stage_count && status == LEAT_OK; s++) {
+        const leat__repartition *of = run->repartitions[s];
+        if (of != NULL)
+            status = check_topic(run, of->topic, of->partition_count, of->topic_id, error);
+    }
+    return status;
 }
 
 /* R14: the positions and the state of this job are by partition. */
@@ -148,7 +149,9 @@ leat_status leat__check_topics(leat__run *run, leat_error *error)
                                  task->changelog_id, error);
         last = task;
     }
-    return status;
+    if (status == LEAT_OK && run->repartitions != NULL)
+        status = check_repartitions(run, error);
+    return status == LEAT_OK ? leat__tables_check(run, error) : status;
 }
 
 /* "The end" is where it was at the start, also after a rewind. */

@@ -336,8 +336,6 @@ extern _Thread_local const leat_job *leat__job_of_thread;
 /* The topic of a log source; of a generator or an array the one that keeps its position. */
 const char *leat__source_topic(const leat__run *run, const leat__node *node);
 void leat__run_fail(leat__run *run, const leat_error *error); /* first error wins; any thread */
-leat_status leat__partitions_changed(const char *topic, uint32_t before, uint32_t now,
-                                     leat_error *error); /* says so: LEAT_EGRAPH */
 /* Every 30 s: a topic with another number of partitions than at the start ends the job, as records
  * of the new ones would not be read. */
 leat_status leat__check_topics(leat__run *run, leat_error *error);
@@ -500,6 +498,8 @@ static inline void leat__moves(leat__run *run) /* R31 */
     atomic_fetch_add_explicit(&run->moves, 1, memory_order_relaxed);
 }
 /* placement.c: P1 */
+leat_status leat__partitions_changed(const char *topic, uint32_t before, uint32_t now,
+                                     leat_error *error); /* says so: LEAT_EGRAPH */
 /* Of what is assigned all was there at the start; else LEAT_EGRAPH. */
 leat_status leat__placement_partitions(leat__run *run, leat_error *error);
 /* A record of a source with partitioned_by is where it belongs. key: if it is known, of
@@ -531,6 +531,8 @@ bool leat__lag_given_up(leat__run *run); /* it is being stopped */
 leat_status leat__tables_open(leat__run *run, leat_error *error);
 leat_status leat__tables_start(leat__run *run, leat_error *error);
 void leat__tables_close(leat__run *run);
+/* Another number of partitions than at the start: LEAT_EGRAPH. */
+leat_status leat__tables_check(leat__run *run, leat_error *error);
 bool leat__tables_step(leat__run *run);
 uint64_t leat__tables_lag(leat__run *run); /* records not read yet; any thread */
 #endif

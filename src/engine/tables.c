@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "engine/run.h"
 #include "record/codec.h"
+#include <inttypes.h>
 
 typedef struct table {
     const leat__graph_table *config;
@@ -141,6 +142,27 @@ leat_status leat__tables_open(leat__run *run, leat_error *error)
                               "stopped while reading the tables");
     }
     return status;
+}
+
+leat_status leat__tables_check(leat__run *run, leat_error *error)
+{
+    const leat__tables *tables = run->tables;
+    for (size_t t = 0; tables != NULL && t < tables->table_count; t++) {
+        const table *one = &tables->tables[t];
+        leat_topic_opts opts;
+        leat__watch(run, "a table's topic", LEAT__LOG_CALL_MS);
+        leat_status status = leat_topic_describe(run->log, one->config->table.topic, &opts, NULL);
+        leat__watch_end(run);
+        if (status != LEAT_OK || opts.partition_count == one->partition_count)
+            continue; /* one that is gone is noticed by who reads it */
+        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, one->config->table.topic,
+                          "had %" PRIu32 " partitions when this job started and has %" PRIu32
+                          " now: start it again, as it reads those of the start; where a later "
+                          "record of a key replaces an earlier one fill a new topic, as order is "
+                          "kept within a partition only",
+                          one->partition_count, opts.partition_count);
+    }
+    return LEAT_OK;
 }
 
 static void note_positions(leat__tables *tables)

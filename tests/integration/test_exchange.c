@@ -15,6 +15,8 @@
 #include "base/hash.h"
 #include "engine/run.h"
 #include "log/driver.h"
+#include "log/sim/sim.h"
+#include "log/sim/world.h"
 #include <leat/leat.h>
 
 struct event {
@@ -617,6 +619,45 @@ static void records_of_another_format_stop_the_job(void **state)
     expect_stop(LEAT_EVERSION, "unknown format");
 }
 
+static void a_record_in_another_partition_than_its_key_says_stops_the_job(void **state)
+{
+    (void)state; /* P3: somebody copies the topic to another one and back */
+    start(0, &(setting){0});
+    run_all();
+    send(page_in(0), 100);
+    for (int64_t before = end_of(topic, 0); end_of(topic, 0) == before;) {
+        w.now_us += 1000;
+        assert_int_equal(step(0, NULL), LEAT_OK);
+    }
+    leat_log_record record;
+    size_t count = 0;
+    assert_int_equal(leat_log_reader_seek(w.reader, topic, 0, LEAT_OFFSET_BEGIN, NULL), LEAT_OK);
+    while (count == 0 || record.key.data == NULL) /* times have no key */
+        assert_int_equal(leat_log_reader_poll(w.reader, &record, 1, &count, NULL), LEAT_OK);
+    record.partition = 1;
+    assert_int_equal(leat_log_append(w.log, &record, 1, NULL), LEAT_OK);
+    leat_log_reader_remove(w.reader, topic, 0);
+    expect_stop(LEAT_ECORRUPT, "belongs in partition 0 of 2, not here (P3)");
+}
+
+static void set_partitions(uint32_t count)
+{
+    for (sim_topic *each = leat__sim_world_of(w.log)->topics; each != NULL; each = each->next)
+        if (strcmp(each->name, topic) == 0)
+            each->opts.partition_count = count;
+}
+
+static void a_topic_that_gets_more_partitions_stops_the_job(void **state)
+{
+    (void)state; /* P2 */
+    start(0, &(setting){0});
+    run_all();
+    set_partitions(4);
+    w.now_us += INT64_C(30000000); /* it looks every 30 s */
+    expect_stop(LEAT_EGRAPH, "had 2 partitions when this job started and has 4 now");
+    set_partitions(2);
+}
+
 static void what_was_deleted_unread_is_never_skipped(void **state)
 {
     (void)state; /* R19 */
@@ -669,6 +710,8 @@ int main(void)
         IN_A_WORLD(a_dead_letter_of_a_receiver_says_where_the_record_lies),
         IN_A_WORLD(records_of_another_version_of_the_job_stop_it),
         IN_A_WORLD(records_of_another_format_stop_the_job),
+        IN_A_WORLD(a_record_in_another_partition_than_its_key_says_stops_the_job),
+        IN_A_WORLD(a_topic_that_gets_more_partitions_stops_the_job),
         IN_A_WORLD(what_was_deleted_unread_is_never_skipped),
         IN_A_WORLD(an_exchange_of_more_senders_than_can_be_kept_is_refused),
         IN_A_WORLD(a_topic_of_another_width_is_refused),

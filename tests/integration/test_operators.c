@@ -224,6 +224,55 @@ static void union_joins_streams_and_side_outputs_split_them(void **state)
     leat_test_free(test);
 }
 
+static leat_status count_readings(leat_ctx *ctx, const void *record)
+{
+    struct reading *last = leat_mut(ctx, 0), out = *(const struct reading *)record;
+    out.value = last->value + 1;
+    *last = out;
+    leat_emit(ctx, &out);
+    return LEAT_OK;
+}
+
+/* Each source is partitioned by the key, but with other numbers of partitions: where a key lies in
+ * one says nothing of the other. */
+static void a_union_of_partitioned_sources_meets_by_key(void **state)
+{
+    (void)state; /* J5, P4 */
+    static const leat_process_op op = {.in = &reading_type,
+                                       .out = &reading_type,
+                                       .state = {{.name = "last", .type = &reading_type}},
+                                       .on_record = count_readings};
+    leat_log *log;
+    assert_int_equal(leat_log_open(&log, url, NULL, NULL), LEAT_OK);
+    for (uint32_t n = 2; n <= 3; n++)
+        assert_int_equal(leat_topic_create(log, n == 2 ? "left" : "right",
+                                           &(leat_topic_opts){.partition_count = n}, NULL),
+                         LEAT_OK);
+    leat_job *job = new_job();
+    leat_stream left = leat_key_by(readings(job, "left"), "sensor");
+    leat_stream right = leat_key_by(readings(job, "right"), "sensor");
+    out(leat_process(leat_union(left, "both", right), "count", &op, NULL));
+    leat_test *test = leat_test_new(job);
+    for (int i = 0; i < 16; i++) {
+        char sensor[8];
+        (void)snprintf(sensor, sizeof(sensor), "s%d", i % 8);
+        send(test, "left", sensor, 1000, 0);
+        send(test, "right", sensor, 1000, 0);
+    }
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    int seen[8][5] = {0};
+    for (int i = 0; i < 32; i++) {
+        const char *json = leat_test_next_json(test, "out");
+        assert_non_null(json);
+        int sensor = atoi(strstr(json, ":\"s") + 3), value = atoi(strstr(json, "value") + 7);
+        assert_in_range(sensor, 0, 7);
+        assert_in_range(value, 1, 4);
+        assert_int_equal(seen[sensor][value]++, 0);
+    }
+    leat_test_free(test);
+    leat_log_close(log);
+}
+
 /* ------------------------------------------------------------------ process: timers, lists, maps,
  * side outputs */
 
@@ -438,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup(reduce_folds_per_key, fresh_log),
         cmocka_unit_test_setup(a_running_aggregate_emits_its_result, fresh_log),
         cmocka_unit_test_setup(union_joins_streams_and_side_outputs_split_them, fresh_log),
+        cmocka_unit_test_setup(a_union_of_partitioned_sources_meets_by_key, fresh_log),
         cmocka_unit_test_setup(timers_fire_by_event_time_and_by_the_clock, fresh_log),
         cmocka_unit_test_setup(a_global_table_reads_everything_and_goes_on, fresh_log),
         cmocka_unit_test_setup(a_job_stopped_while_it_starts_ends_well, fresh_log),
