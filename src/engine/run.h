@@ -154,7 +154,7 @@ struct leat__task {
     _Atomic int64_t committed_offset;       /* of the last transaction */
     bool position_kept;                     /* R16: in a seal, or by positions.c, since the start */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
-    int64_t skip_log_ms, ahead_log_us, placement_us;
+    int64_t skip_log_ms, dead_log_ms, ahead_log_us, placement_us;
     int64_t monotonic_ms; /* as of clock_ms: silence (W4) is measured by what nobody sets */
 };
 

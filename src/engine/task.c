@@ -31,6 +31,9 @@ void leat__task_touch(leat__task *task)
 
 /* ------------------------------------------------------------------ errors */
 
+/* They are kept, unlike what is skipped: the first one is news, the others are counted. */
+enum { DEAD_LETTER_LOG_EVERY_MS = 60000 };
+
 leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *element,
                               const leat_error *error)
 {
@@ -52,6 +55,12 @@ leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *elem
         op->records_dead++;
         task->counters.dead++;
         leat__dead_letter(task, op, element, error);
+        if (task->dead_log_ms == 0 ||
+            task->face.clock_ms - task->dead_log_ms >= DEAD_LETTER_LOG_EVERY_MS) {
+            task->dead_log_ms = task->face.clock_ms;
+            leat__log_line(LEAT__WARN, "job", "%s: record goes to the dead letters: %s",
+                           op->spec->name, error->message);
+        }
         return LEAT_OK;
     }
     op->records_skipped++;

@@ -176,7 +176,8 @@ class UserCounts(ExampleCase):
         self.produce("user_events", [{"user_id": "a"}, {"user_id": "a", "timestamp_ms": "x"},
                                      {"user_id": "a", "timestamp_ms": 5}], "--partitions", "1")
         tool.run("leat", "produce", "--log", self.log, "user_events", "--raw", stdin=b"\xff{oops\n")
-        self.run_job("user_counts")
+        done = self.run_job("user_counts")
+        self.assertEqual(done.stderr.count("record goes to the dead letters"), 1, done.stderr)
         self.assertEqual(self.values("user_recommendations"), [{"user_id": "a", "event_count": 1}])
         dead = self.values("dead-letters")
         self.assertEqual([(d["topic"], d["offset"], d["error"]) for d in dead],
