@@ -17,6 +17,7 @@ static const struct {
     {"offsets", "how far each job has read", command_offsets},
     {"state", "print the keyed state of a job", command_state},
     {"operators", "a job's operators, where their state is, giving it up", command_operators},
+    {"reset", "delete all that a job keeps, so that it begins anew", command_reset},
     {"explain", "the jobs of a log: what they read, how far, their state", command_explain},
     {"version", "print the version", command_version},
     {"help", "explain a command", command_help},

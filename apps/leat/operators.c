@@ -9,7 +9,6 @@
 #include "base/env.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "log/driver.h"
 #include <string.h>
 
 typedef struct operators_options {
@@ -78,19 +77,6 @@ static leat_status change(const operators_options *asked, leat__entries *entries
     return leat__entries_write(entries, log, env->now_ms(env->arg), error);
 }
 
-/* The processes of a job have read the entries when they started, and would not see a change. */
-static leat_status stands_still(leat_log *log, const char *job, leat_error *error)
-{
-    size_t running;
-    leat_status status = leat__log_group_members(log, job, &running, error);
-    if (status != LEAT_OK || running == 0)
-        return status;
-    return leat__fail(error, LEAT_ELOCKED, LEAT_RECOVERY_FATAL, job,
-                      "%zu of its processes are at work; end them first (one that died counts "
-                      "until its session is over)",
-                      running);
-}
-
 static leat_status operators(const operators_options *asked, leat_error *error)
 {
     bool writes = asked->drop != NULL || asked->rekey != NULL;
@@ -101,7 +87,7 @@ static leat_status operators(const operators_options *asked, leat_error *error)
     if (status != LEAT_OK)
         return status;
     if (writes)
-        status = stands_still(log, asked->job, error);
+        status = tool_stands_still(log, asked->job, error);
     leat__entries entries = {0};
     if (status == LEAT_OK)
         status = leat__entries_read(&entries, log, NULL, asked->job, error);

@@ -1,5 +1,6 @@
 #include "apps/leat/tool.h"
 #include "base/error.h"
+#include "log/driver.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -68,4 +69,16 @@ const char *tool_thousands(uint64_t number)
     }
     *at = '\0';
     return text;
+}
+
+leat_status tool_stands_still(leat_log *log, const char *job, leat_error *error)
+{
+    size_t running;
+    leat_status status = leat__log_group_members(log, job, &running, error);
+    if (status != LEAT_OK || running == 0)
+        return status;
+    return leat__fail(error, LEAT_ELOCKED, LEAT_RECOVERY_FATAL, job,
+                      "%zu of its processes are at work; end them first (one that died counts "
+                      "until its session is over)",
+                      running);
 }

@@ -13,6 +13,7 @@ int command_consume(int argc, char **argv);
 int command_offsets(int argc, char **argv);
 int command_state(int argc, char **argv);
 int command_operators(int argc, char **argv);
+int command_reset(int argc, char **argv);
 int command_explain(int argc, char **argv);
 
 /* The options that most commands have. */
@@ -30,6 +31,9 @@ int tool_fail(const char *command, const leat_error *error);
 
 /* Opens a log that exists for reading, also while a job holds it. */
 leat_status tool_open_for_reading(leat_log **log, const char *url, leat_error *error);
+
+/* LEAT_ELOCKED: processes of the job are at work, which would not see a change of what it keeps. */
+leat_status tool_stands_still(leat_log *log, const char *job, leat_error *error);
 
 /* Set by SIGINT and SIGTERM once tool_catch_signals was called. */
 extern volatile sig_atomic_t tool_stopped;

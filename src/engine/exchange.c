@@ -247,6 +247,7 @@ static leat_status open_topic(leat__run *run, leat__repartition *of, leat_error 
     const leat_topic_opts wanted = {.partition_count = of->partition_count,
                                     .retention_ms = LEAT_DAYS(RETENTION_DAYS)};
     leat_topic_opts opts;
+    char remedy[LEAT__REMEDY_BYTES];
     leat_status status = leat__find_or_make(run, of->topic, &wanted, &opts, error);
     if (status != LEAT_OK)
         return status;
@@ -254,12 +255,12 @@ static leat_status open_topic(leat__run *run, leat__repartition *of, leat_error 
     if (opts.partition_count != of->partition_count)
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
                           "has %" PRIu32 " partitions but the stage behind it %" PRIu32
-                          ": equal keys would meet in two places; use a new job name",
-                          opts.partition_count, of->partition_count);
+                          ": equal keys would meet in two places; %s",
+                          opts.partition_count, of->partition_count, leat__remedy(run, remedy));
     if (opts.compacted)
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, of->topic,
-                          "is compacted: records under way would go missing; delete it while the "
-                          "job stands still, or use a new job name");
+                          "is compacted: records under way would go missing; %s",
+                          leat__remedy(run, remedy));
     return leat__refusals_check_topic(run, of->topic, false, error);
 }
 

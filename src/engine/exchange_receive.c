@@ -210,18 +210,20 @@ static leat_status check_place(const leat__task *task, int64_t begin, int64_t en
                                leat_error *error)
 {
     const leat__source *source = task->source;
+    char remedy[LEAT__REMEDY_BYTES];
     if (source->offset > end)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
                           "partition %" PRIu32 " ends at %" PRId64
                           " but this job has read up to %" PRId64
-                          ": the topic was deleted and made again; use a new job name",
-                          task->partition, end, source->offset);
+                          ": the topic was deleted and made again; %s",
+                          task->partition, end, source->offset, leat__remedy(task->run, remedy));
     if (source->offset < begin)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
                           "partition %" PRIu32 ": records %" PRId64 " to %" PRId64
                           " were deleted before they were read, the job stood still for too long; "
-                          "use a new job name, or delete its offsets to go on without them",
-                          task->partition, source->offset, begin - 1);
+                          "%s",
+                          task->partition, source->offset, begin - 1,
+                          leat__remedy(task->run, remedy));
     return LEAT_OK;
 }
 

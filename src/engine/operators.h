@@ -22,11 +22,12 @@
  *   offset size  field
  *        0    1  format, 1 (R26)
  *        1    1  kind: 0 an operator with state, 1 one without whose stage has an exchange, 2 a
- *                generator or array (its position), 3 the mark "/"
+ *                generator or array (its position), 3 a mark: "/", "/changelog/STAGE"
  *        2    1  bit 0: its state was dropped
  *        3    4  revision: the highest holds; of the same one the first
  *        7    2  number of the stored stage in the database
- *        9    …  str stored stage; str the field by which it is keyed, empty: not known
+ *        9    …  str stored stage; str the field by which it is keyed, empty: not known; of
+ *                "/changelog/STAGE" the id of its changelog (operators_kept.c)
  *
  * Processes that start at once find the same and write the same. If they do not, the first holds,
  * and the others see it when they read again.
@@ -58,6 +59,7 @@ typedef struct leat__entries {
 } leat__entries;
 
 #define LEAT__ENTRY_MARK_NAME "/" /* no operator's name */
+#define LEAT__ENTRY_CHANGELOG_NAME "/changelog/"
 
 /* ------------------------------------------------------------------ operator_entry.c */
 /* Reads what the topic has; LEAT_ENOTFOUND: there is none. run NULL: a tool asks. */
@@ -80,8 +82,15 @@ leat_status leat__read_all(leat_log *log, leat__run *run, const char *topic, uin
                            leat_error *error);
 
 /* ------------------------------------------------------------------ operators_adopt.c */
+/* X of "JOB-X-KIND", copied; NULL: another name. */
+char *leat__stage_of_topic(const char *job, const char *topic, const char *kind);
 /* What a version without the topic has left: entries for all that is found. */
 leat_status leat__operators_adopt(leat__run *run, leat__entries *entries, leat_error *error);
+
+/* ------------------------------------------------------------------ operators_kept.c */
+/* LEAT_EVIOLATION: a changelog is not the topic that the state was kept in; after they are opened.
+ */
+leat_status leat__operators_kept(leat__run *run, leat_error *error);
 
 /* ------------------------------------------------------------------ operators.c */
 /* Gives the stages of the plan their stored names and numbers; before their topics are opened. */

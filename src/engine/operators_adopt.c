@@ -35,8 +35,7 @@ typedef struct finding {
     leat_error *error;
 } finding;
 
-/* X of "JOB-X-KIND", copied; NULL: another name. */
-static char *stage_of(const char *job, const char *topic, const char *kind)
+char *leat__stage_of_topic(const char *job, const char *topic, const char *kind)
 {
     size_t head = strlen(job), length = strlen(topic), tail = strlen(kind);
     if (length <= head + 1 + tail || strncmp(topic, job, head) != 0 || topic[head] != '-' ||
@@ -66,11 +65,11 @@ static void add_topic(found_topic **all, size_t *count, const char *topic, char 
 static bool each_topic(void *arg, const char *topic, const leat_topic_opts *opts)
 {
     finding *f = arg;
-    char *stage = stage_of(f->job, topic, "-changelog");
+    char *stage = leat__stage_of_topic(f->job, topic, "-changelog");
     if (stage != NULL)
         add_topic(&f->changelogs, &f->changelog_count, topic, stage, opts->partition_count,
                   is_planned(&f->run->graph->plan, stage));
-    else if ((stage = stage_of(f->job, topic, "-repartition")) != NULL)
+    else if ((stage = leat__stage_of_topic(f->job, topic, "-repartition")) != NULL)
         add_topic(&f->repartitions, &f->repartition_count, topic, stage, opts->partition_count,
                   false);
     return true;
@@ -184,7 +183,7 @@ static leat_status read_changelogs(finding *f, bool planned, leat_error *error)
 static bool each_offset(void *arg, const leat_log_offset *offset)
 {
     finding *f = arg;
-    char *source = stage_of(f->job, offset->topic, "-position");
+    char *source = leat__stage_of_topic(f->job, offset->topic, "-position");
     if (source != NULL && leat__entry_of(f->entries, source) == NULL)
         leat__entry_set(leat__entry_change(f->entries, source), LEAT__ENTRY_POSITION, "", 0, "");
     leat__free(source);

@@ -205,13 +205,13 @@ static leat_status check_topic(restore *r, const seal *s, leat_error *error)
     const leat__task *task = r->task;
     if (s->changelog_id == 0 || task->changelog_id == 0 || s->changelog_id == task->changelog_id)
         return LEAT_OK;
+    char remedy[LEAT__REMEDY_BYTES];
     leat__run_count_violation(task->run);
     return leat__fail(error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, task->changelog,
                       "partition %u: epoch %" PRIu64
                       " was written to another topic of this name: it was deleted and made again "
-                      "while the job ran, and the state before is lost; use a new job name (R2, "
-                      "leat_eos_violations_total)",
-                      task->partition, s->epoch);
+                      "while the job ran; %s (R2, leat_eos_violations_total)",
+                      task->partition, s->epoch, leat__remedy(task->run, remedy));
 }
 
 /* R16: never before the state. With at-least-once the epoch of the last seal may lack outputs, so
@@ -429,14 +429,14 @@ static leat_status check_begin(const restore *r, leat_error *error)
     const leat__task *task = r->task;
     if (task->changelog_begin == 0)
         return LEAT_OK;
+    char remedy[LEAT__REMEDY_BYTES];
     leat__run_count_violation(task->run);
     return leat__fail(
         error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, task->changelog,
         "partition %u begins at %" PRId64
-        ": what stood before was deleted (retention, DeleteRecords), so its state can't be built "
-        "from it; bring back a state directory or a snapshot of this job, restore the topic, or "
-        "use a new job name (R13, leat_eos_violations_total)",
-        task->partition, task->changelog_begin);
+        ": what stood before was deleted (retention, DeleteRecords); bring back a state directory "
+        "or a snapshot of this job, or %s (R13, leat_eos_violations_total)",
+        task->partition, task->changelog_begin, leat__remedy(task->run, remedy));
 }
 
 /* Where to begin: what the database has is dropped if a tombstone could be missing (R13), or if it
@@ -499,8 +499,10 @@ static leat_status restore_from(restore *r, int64_t position, leat_error *error)
     if (position > 0 && position >= r->end && !from_snapshot && !another)
         return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, task->changelog,
                           "partition %u ends at %" PRId64 " but the state directory has %" PRId64
-                          ": it belongs to another log; give each log its own --state-dir",
-                          task->partition, r->end, position);
+                          ": the directory is newer than the log (a backup that was restored) or "
+                          "of another log; remove the directory %.100s, it is built anew from this "
+                          "log, and give each log its own",
+                          task->partition, r->end, position, run->graph->opts.state_dir);
     leat_status status = begin_at(r, position, error);
     if (status == LEAT_OK)
         status = read_to_end(r, error);

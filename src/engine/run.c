@@ -77,19 +77,19 @@ static leat_status ensure_topic(leat__run *run, const char *topic, const leat_to
                                 bool exact, uint32_t *count, uint64_t *id, leat_error *error)
 {
     leat_topic_opts opts;
+    char remedy[LEAT__REMEDY_BYTES];
     leat_status status = leat__find_or_make(run, topic, wanted, &opts, error);
     if (status != LEAT_OK)
         return status;
     if (exact && opts.partition_count != wanted->partition_count)
         return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
                           "has %" PRIu32 " partitions but the job's state is spread over %" PRIu32
-                          "; state does not move between partition counts: use a new job name",
-                          opts.partition_count, wanted->partition_count);
+                          "; state does not move between partition counts: %s",
+                          opts.partition_count, wanted->partition_count, leat__remedy(run, remedy));
     if (exact && (opts.retention_ms != 0 || opts.retention_bytes != 0))
-        return leat__fail(
-            error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
-            "deletes old records (retention), which are the job's state (R14); delete "
-            "the topic and the state, or use a new job name");
+        return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, topic,
+                          "deletes old records (retention), which are the job's state (R14); %s",
+                          leat__remedy(run, remedy));
     if (count != NULL)
         *count = opts.partition_count;
     if (id != NULL)
@@ -102,6 +102,7 @@ static leat_status check_topic(leat__run *run, const char *topic, uint32_t befor
                                leat_error *error)
 {
     leat_topic_opts opts;
+    char remedy[LEAT__REMEDY_BYTES];
     leat__watch(run, "a topic", LEAT__LOG_CALL_MS);
     leat_status status = leat_topic_describe(run->log, topic, &opts, NULL);
     leat__watch_end(run);
@@ -110,8 +111,8 @@ static leat_status check_topic(leat__run *run, const char *topic, uint32_t befor
     if (id != 0 && opts.id != 0 && opts.id != id)
         return leat__fail(
             error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, topic,
-            "was deleted and made again while this job ran: what it has read and kept "
-            "is of the former topic; stop whoever deletes it, and use a new job name");
+            "was deleted and made again while this job ran: stop whoever deletes it, and %s",
+            leat__remedy(run, remedy));
     if (opts.partition_count == before)
         return LEAT_OK;
     return leat__partitions_changed(topic, before, opts.partition_count, error);
@@ -310,6 +311,8 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
         status = leat__operators_open(run, error);
         if (status == LEAT_OK)
             status = other_topics(run, error);
+        if (status == LEAT_OK)
+            status = leat__operators_kept(run, error);
         if (status == LEAT_OK)
             status = leat__repartitions_open(run, error);
         if (status == LEAT_OK)

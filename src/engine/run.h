@@ -401,6 +401,10 @@ enum { LEAT__SEAL_BYTES = 82 };
 leat__seal_identity leat__seal_append(leat__buffer *buffer, const leat__task *task,
                                       const leat__bundle *bundle);
 extern const leat_str leat__seal_key;
+/* remedy.c: "use a new job name, or begin this one anew: leat reset --log LOG JOB, and remove the
+ * state directory DIR" */
+enum { LEAT__REMEDY_BYTES = 360 };
+const char *leat__remedy(const leat__run *run, char text[LEAT__REMEDY_BYTES]);
 /* False: it says that it is of another job or stage, or is no seal. */
 bool leat__seal_is_of(leat_str value, const char *job, const char *stage);
 /* task.c */

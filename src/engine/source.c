@@ -125,14 +125,14 @@ leat_status leat__source_committed(leat__task *task, leat_error *error)
 static leat_status ahead_of_state(const leat__task *task, leat_error *error)
 {
     const leat__source *source = task->source;
+    char remedy[LEAT__REMEDY_BYTES];
     leat__run_count_violation(task->run);
     return leat__fail(error, LEAT_EVIOLATION, LEAT_RECOVERY_FATAL, source->topic,
                       "partition %" PRIu32 " is committed up to %" PRId64 " with epoch %" PRIu64
                       ", but %.80s ends with epoch %" PRIu64
-                      ": state was lost; restore the changelog, or use a "
-                      "new job name and begin anew (R16, leat_eos_violations_total)",
+                      ": state was lost; %s (R16, leat_eos_violations_total)",
                       task->partition, source->committed_offset, source->committed_epoch,
-                      task->changelog, task->sealed_epoch_before);
+                      task->changelog, task->sealed_epoch_before, leat__remedy(task->run, remedy));
 }
 
 /* Where time goes on, as far as a source's own offset or seal says it. */
@@ -175,20 +175,66 @@ leat_status leat__source_position(leat__task *task, leat_error *error)
     return LEAT_OK;
 }
 
-/* The end never goes back, so a position behind it is another topic's of the same name. */
-static leat_status past_the_end(const leat__task *task, int64_t end, leat_error *error)
+/* ------------------------------------------------------------------ the topic that was read */
+
+typedef struct name_of_topic {
+    const leat__source *source;
+    leat_status status;
+    leat_error *error;
+} name_of_topic;
+
+static uint64_t topic_id_of(leat_str metadata)
+{
+    leat__source read = {.topic = ""};
+    return read_metadata(&read, 0, metadata, NULL) == LEAT_OK ? read.committed_topic_id : 0;
+}
+
+static bool names_it(void *arg, const leat_log_offset *offset)
+{
+    name_of_topic *asked = arg;
+    const leat__source *source = asked->source;
+    if (strcmp(offset->topic, source->topic) == 0 ||
+        topic_id_of(offset->metadata) != source->sealed_topic_id)
+        return true;
+    asked->status = leat__fail(asked->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, source->node->name,
+                               "this job reads '%.100s', not '%.100s': its state is made of that "
+                               "topic; give it the former one, or use another job name for this "
+                               "one (R16)",
+                               offset->topic, source->topic);
+    return false;
+}
+
+/* The state was made of a topic whose name the job does not read any more: its name was changed,
+ * which is no reason to give up anything. LEAT_OK: nothing is known of another name. */
+static leat_status check_name(leat__task *task, leat_error *error)
+{
+    name_of_topic asked = {.source = task->source, .error = error};
+    if (task->source->sealed_topic_id == 0)
+        return LEAT_OK;
+    leat_status status = leat_log_group_offsets(task->run->log, task->run->graph->opts.name,
+                                                names_it, &asked, error);
+    return status == LEAT_OK ? asked.status : status;
+}
+
+/* The end never goes back, so a position behind it is another topic's. */
+static leat_status past_the_end(leat__task *task, int64_t end, leat_error *error)
 {
     const leat__source *source = task->source;
-    return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
-                      "partition %" PRIu32 " ends at %" PRId64
-                      " but this job has read up to %" PRId64
-                      ": the topic was deleted and made again; use a new job name",
-                      task->partition, end, source->offset);
+    char remedy[LEAT__REMEDY_BYTES];
+    leat_status status = source->committed_offset < 0 ? check_name(task, error) : LEAT_OK;
+    return status != LEAT_OK
+               ? status
+               : leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
+                            "partition %" PRIu32 " ends at %" PRId64
+                            " but this job has read up to %" PRId64
+                            ": the topic was deleted and made again; %s (R16)",
+                            task->partition, end, source->offset, leat__remedy(task->run, remedy));
 }
 
 leat_status leat__source_check_topic(leat__task *task, leat_error *error)
 {
     leat__source *source = task->source;
+    char remedy[LEAT__REMEDY_BYTES];
     uint64_t id = source->topic_id =
         leat__log_reader_topic_id(source->reader, source->topic, task->partition);
     uint64_t committed = source->committed_offset < 0 ? 0 : source->committed_topic_id;
@@ -196,15 +242,14 @@ leat_status leat__source_check_topic(leat__task *task, leat_error *error)
                 (source->sealed_topic_id == 0 || source->sealed_topic_id == id);
     if (same || id == 0)
         return LEAT_OK;
-    return leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
-                      "is not the topic of which this job has read partition %" PRIu32
-                      " up to %" PRId64
-                      ": it was deleted and made again, and what is in it now would be read from "
-                      "there on. To read all of it use a new job name%s%.80s%s (R16)",
-                      task->partition, source->offset,
-                      task->changelog == NULL ? "" : ", or `leat topics --delete ",
-                      task->changelog == NULL ? "" : task->changelog,
-                      task->changelog == NULL ? "" : "` and remove the state directory");
+    leat_status status = source->committed_offset < 0 ? check_name(task, error) : LEAT_OK;
+    return status != LEAT_OK
+               ? status
+               : leat__fail(error, LEAT_ECORRUPT, LEAT_RECOVERY_FATAL, source->topic,
+                            "is not the topic of which this job has read partition %" PRIu32
+                            " up to %" PRId64 ": it was deleted and made again; to read all of it "
+                            "%s (R16)",
+                            task->partition, source->offset, leat__remedy(task->run, remedy));
 }
 
 /* What was never read and is no more cannot be made good: the job goes on with what is there, and

@@ -126,6 +126,8 @@ struct leat__log_driver {
     leat_status (*group_offsets)(leat_log *log, const char *group, leat__offset_fn fn, void *arg,
                                  leat_error *error);
     leat_status (*group_each)(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
+    /* All that the group has committed; one that nobody knows is none. NULL: not by this handle */
+    leat_status (*group_forget)(leat_log *log, const char *group, leat_error *error);
     /* NULL: who holds the log for writing is its only process */
     leat_status (*group_members)(leat_log *log, const char *group, size_t *count,
                                  leat_error *error);
@@ -146,6 +148,8 @@ bool leat__log_url_is_shared(const char *url);
  * caller could be: 0. May block. */
 leat_status leat__log_group_members(leat_log *log, const char *group, size_t *count,
                                     leat_error *error);
+/* Deletes all that the group has committed. LEAT_ELOCKED: it has members. */
+leat_status leat__log_group_forget(leat_log *log, const char *group, leat_error *error);
 int64_t leat__log_epoch_ms(const leat_log *log); /* > 0 */
 bool leat__log_offsets_expire(const leat_log *log);
 /* R28: what its buffers may take while so many partitions are read. */

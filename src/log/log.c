@@ -676,6 +676,15 @@ leat_status leat__log_group_members(leat_log *log, const char *group, size_t *co
                : log->driver->group_members(log, group, count, error);
 }
 
+leat_status leat__log_group_forget(leat_log *log, const char *group, leat_error *error)
+{
+    leat_status status = check_name(error, "group", group);
+    if (status == LEAT_OK && (log->read_only || log->driver->group_forget == NULL))
+        status = leat__fail(error, LEAT_EINVAL, LEAT_RECOVERY_FATAL, group,
+                            "the log is not open for writing");
+    return status == LEAT_OK ? log->driver->group_forget(log, group, error) : status;
+}
+
 /* ------------------------------------------------------------------ transactions */
 
 leat_status leat_log_begin(leat_log_member *member, int64_t generation, leat_log_txn **txn,

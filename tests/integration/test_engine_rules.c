@@ -440,7 +440,7 @@ static void positions_ahead_of_the_state_are_a_violation(void **state)
     leat_error error;
     assert_int_equal(run_all(job, &error), LEAT_EVIOLATION);
     assert_int_equal(leat_status_exit_code(LEAT_EVIOLATION), 84);
-    assert_string_equal(error.where, "events");
+    assert_string_equal(error.where, "rules-tally-changelog");
     assert_non_null(strstr(error.message, "new job name"));
     leat_job_stats stats;
     leat_job_get_stats(job, &stats);

@@ -55,8 +55,9 @@ static bool keep_all(const void *record, void *arg)
 /* ------------------------------------------------------------------ a job and its log */
 
 typedef struct kind {
-    const char *log; /* what its URL begins with */
-    bool stateless, exchange;
+    const char *log;                     /* what its URL begins with */
+    bool stateless, exchange, in_memory; /* in_memory: an exchange that is not in the log */
+    const char *input;                   /* NULL: events */
 } kind;
 
 static int sequence;
@@ -126,17 +127,20 @@ static void make_again(leat_log *log, const char *topic)
 
 static leat_job *job_on(leat_log *log, const kind *of, const char *state_dir)
 {
-    leat_job *job = leat_job_new(
-        &(leat_job_opts){.name = "life",
-                         .log_handle = log,
-                         .instance = "one",
-                         .state_dir = state_dir,
-                         .exchange = of->exchange ? LEAT_EXCHANGE_LOG : LEAT_EXCHANGE_AUTO});
+    leat_job *job =
+        leat_job_new(&(leat_job_opts){.name = "life",
+                                      .log_handle = log,
+                                      .instance = "one",
+                                      .state_dir = state_dir,
+                                      .exchange = of->exchange    ? LEAT_EXCHANGE_LOG
+                                                  : of->in_memory ? LEAT_EXCHANGE_MEMORY
+                                                                  : LEAT_EXCHANGE_AUTO});
     leat_stream events = leat_from_log(
         job, "events", &event_type,
-        &(leat_log_source){.topic = "events",
+        &(leat_log_source){.topic = of->input == NULL ? "events" : of->input,
                            .time_field = "ts_ms",
-                           .partitioned_by = of->exchange || of->stateless ? NULL : "user"});
+                           .partitioned_by =
+                               of->exchange || of->in_memory || of->stateless ? NULL : "user"});
     if (of->stateless) {
         leat_to_log(leat_filter(events, "all", keep_all, NULL), "out",
                     &(leat_log_sink){.topic = "out", .key = "user"});
@@ -294,6 +298,61 @@ static void a_changelog_made_again_under_the_job_is_never_taken_for_its_state(vo
     assert_non_null(strstr(error.message, "made again"));
     leat_job_free(job);
     leat_log_close(log);
+}
+
+/* The second stage, fed in memory, has no position that would be ahead of its changelog. */
+static void a_changelog_of_a_stage_fed_in_memory_is_missed(void **state)
+{
+    (void)state; /* R2 */
+    static const kind embedded = {.log = "embedded", .in_memory = true};
+    static const kind simulated = {.log = "sim", .in_memory = true};
+    const kind *of[] = {&simulated, &embedded};
+    for (size_t k = 0; k < 2; k++) {
+        leat_log *log = open_new(of[k]);
+        make_topic(log, "events");
+        append_events(log, READ);
+        run_and_end(log, of[k]);
+        assert_int_equal(written(log), READ);
+        assert_int_equal(leat_topic_delete(log, "life-tally-changelog", NULL), LEAT_OK);
+        append_events(log, 1);
+        for (int start = 0; start < 2; start++) { /* it does not come to terms with it */
+            leat_job *job = job_on(log, of[k], NULL);
+            leat_error error;
+            assert_int_equal(step(job, &error), LEAT_EVIOLATION);
+            assert_string_equal(error.where, "life-tally-changelog");
+            assert_non_null(strstr(error.message, "leat reset --log LOG life"));
+            leat_job_free(job);
+        }
+        assert_int_equal(written(log), READ);
+        leat_log_close(log);
+    }
+}
+
+static void another_name_of_the_input_is_no_topic_made_again(void **state)
+{
+    (void)state; /* R16: shorter and longer than what was read */
+    for (int count = 3; count <= 3 * READ; count += 2 * READ) {
+        static const kind other = {.log = "sim", .input = "other"};
+        leat_log *log = open_new(&kinds[0]);
+        make_topic(log, "events");
+        append_events(log, READ);
+        run_and_end(log, &kinds[0]);
+        make_topic(log, "other");
+        for (int i = 0; i < count; i++) {
+            leat_log_record record = {.topic = "other",
+                                      .key = LEAT_STR("ann"),
+                                      .value = LEAT_STR("{\"user\":\"ann\",\"ts_ms\":1000}")};
+            assert_int_equal(leat_log_append(log, &record, 1, NULL), LEAT_OK);
+        }
+        leat_job *job = job_on(log, &other, NULL);
+        leat_error error;
+        assert_int_equal(step(job, &error), LEAT_EGRAPH);
+        assert_non_null(strstr(error.message, "this job reads 'events', not 'other'"));
+        assert_null(strstr(error.message, "leat reset"));
+        leat_job_free(job);
+        run_and_end(log, &kinds[0]); /* nothing was lost by it */
+        leat_log_close(log);
+    }
 }
 
 /* ------------------------------------------------------------------ state directories, snapshots
@@ -625,6 +684,8 @@ int main(void)
         cmocka_unit_test(nothing_of_a_topic_made_again_is_read_while_the_job_runs),
         cmocka_unit_test(an_offset_that_outlived_its_topic_is_refused),
         cmocka_unit_test(a_changelog_made_again_under_the_job_is_never_taken_for_its_state),
+        cmocka_unit_test(a_changelog_of_a_stage_fed_in_memory_is_missed),
+        cmocka_unit_test(another_name_of_the_input_is_no_topic_made_again),
         cmocka_unit_test(a_copy_of_another_log_is_built_anew),
         cmocka_unit_test(a_copy_of_this_log_is_kept_also_if_it_is_of_an_older_format),
         cmocka_unit_test(a_copy_of_another_course_of_the_log_is_built_anew),

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import tool  # noqa: E402
 
-COMMANDS = ("topics", "produce", "consume", "offsets", "state", "explain", "version")
+COMMANDS = ("topics", "produce", "consume", "offsets", "state", "reset", "explain", "version")
 
 
 class ToolCase(unittest.TestCase):
@@ -387,6 +387,31 @@ class WithAJob(ToolCase):
         self.assertIn("user_id", self.leat("operators", "--log", self.log, "user-counts").stdout)
         self.leat("operators", "--log", self.log, "--drop", "count", "user-counts")
         self.assertIn("give the operator another name", tool.run(*job, expect=65).stderr)
+
+    def test_a_job_is_reset_as_a_whole(self):  # R2, R16
+        reset = ("reset", "--log", self.log, "user-counts")
+        job = ("user_counts", "--log", self.log, "--state-dir", self.state, "--until-end")
+        self.leat(*reset, expect=83)
+        tool.end(self.job)
+        self.leat("topics", "--log", self.log, "--delete", "user_events")
+        self.produce([json.dumps({"user_id": f"u{n % 3}", "timestamp_ms": n}) for n in range(60)],
+                     "--key", "user_id", topic="user_events")
+        self.assertIn("leat reset", tool.run(*job, expect=76).stderr)
+        before = self.leat("topics", "--log", self.log).stdout
+        would = tool.json_lines(self.leat(*reset, "--dry-run", "--json").stdout)
+        self.assertIn({"kind": "topic", "name": "user-counts-count-changelog"}, would)
+        self.assertIn({"kind": "topic", "name": "user-counts-operators"}, would)
+        self.assertEqual(self.leat("topics", "--log", self.log).stdout, before)
+        self.assertEqual(tool.json_lines(self.leat(*reset, "--json").stdout), would)
+        left = {row["topic"] for row in
+                tool.json_lines(self.leat("topics", "--log", self.log, "--json").stdout)}
+        self.assertEqual({name for name in left if name.startswith("user-counts")}, set())
+        self.assertTrue({"user_events", "user_recommendations"} <= left)
+        self.says_no(self.leat(*reset, expect=72), "kept anything")
+        tool.run(*job)  # also where the state directory is still there
+        found = tool.json_lines(self.leat("state", "--state-dir", self.state).stdout)
+        self.assertEqual({(row["key"], row["value"]["event_count"]) for row in found},
+                         {(f"u{n}", 20) for n in range(3)})
 
     def test_writing_goes_through_the_job_or_says_who_holds_the_log(self):
         self.leat("produce", "--log", self.log, "t", stdin=b'{"a":1}')

@@ -246,6 +246,50 @@ leat_status leat__embedded_group_offsets(leat_log *base, const char *group, leat
     return leat__embedded_fail(log, message, error);
 }
 
+typedef struct forget_write {
+    embedded_write base;
+    const char *group;
+} forget_write;
+
+/* Nothing is added if they can't all be read, as in delete_offsets. */
+static leat_status prepare_forget(embedded_write *write, rocksdb_writebatch_t *batch,
+                                  leat_error *error)
+{
+    embedded_log *log = write->log;
+    char prefix[EMBEDDED_KEY_MAX], *ignored = NULL;
+    size_t prefix_length =
+        leat__embedded_key_offset(prefix, ((forget_write *)write)->group, "", 0) - 4 - 1;
+    rocksdb_writebatch_set_save_point(batch);
+    rocksdb_iterator_t *iterator = rocksdb_create_iterator(log->db, log->read_options);
+    rocksdb_iter_seek(iterator, prefix, prefix_length);
+    for (; rocksdb_iter_valid(iterator); rocksdb_iter_next(iterator)) {
+        size_t length;
+        const char *key = rocksdb_iter_key(iterator, &length);
+        if (length < prefix_length || memcmp(key, prefix, prefix_length) != 0)
+            break;
+        rocksdb_writebatch_delete(batch, key, length);
+    }
+    char *message = leat__iterator_end(iterator);
+    if (message == NULL) {
+        rocksdb_writebatch_pop_save_point(batch, &ignored);
+        return LEAT_OK;
+    }
+    rocksdb_writebatch_rollback_to_save_point(batch, &ignored); /* there is one */
+    return leat__embedded_fail(log, message, error);
+}
+
+static void publish_forget(embedded_write *write, leat__wakes *wakes)
+{
+    (void)write, (void)wakes; /* offsets are read from the database */
+}
+
+leat_status leat__embedded_group_forget(leat_log *base, const char *group, leat_error *error)
+{
+    forget_write write = {.base = {.prepare = prepare_forget, .publish = publish_forget},
+                          .group = group};
+    return leat__embedded_submit(embedded_of(base), &write.base, error);
+}
+
 leat_status leat__embedded_group_each(leat_log *base, leat__group_fn fn, void *arg,
                                       leat_error *error)
 {

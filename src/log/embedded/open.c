@@ -417,4 +417,5 @@ const leat__log_driver leat__embedded_driver = {
     .txn_abort = leat__embedded_txn_abort,
     .group_offsets = leat__embedded_group_offsets,
     .group_each = leat__embedded_group_each,
+    .group_forget = leat__embedded_group_forget,
 };

@@ -269,6 +269,7 @@ leat_status leat__embedded_txn_commit(leat_log_txn *txn, leat__written_fn writte
 void leat__embedded_txn_abort(leat_log_txn *txn);
 leat_status leat__embedded_group_offsets(leat_log *log, const char *group, leat__offset_fn fn,
                                          void *arg, leat_error *error);
+leat_status leat__embedded_group_forget(leat_log *log, const char *group, leat_error *error);
 leat_status leat__embedded_group_each(leat_log *log, leat__group_fn fn, void *arg,
                                       leat_error *error);
 

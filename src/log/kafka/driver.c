@@ -41,4 +41,5 @@ const leat__log_driver leat__kafka_driver = {
     .group_offsets = leat__kafka_group_offsets,
     .group_each = leat__kafka_group_each,
     .group_members = leat__kafka_group_members,
+    .group_forget = leat__kafka_group_forget,
 };

@@ -191,6 +191,7 @@ leat_status leat__kafka_trim(leat_log *log, const leat_log_offset *offsets, size
 leat_status leat__kafka_group_offsets(leat_log *log, const char *group, leat__offset_fn fn,
                                       void *arg, leat_error *error);
 leat_status leat__kafka_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
+leat_status leat__kafka_group_forget(leat_log *log, const char *group, leat_error *error);
 leat_status leat__kafka_group_members(leat_log *log, const char *group, size_t *count,
                                       leat_error *error);
 /* What the group has committed for the list's partitions, also where a transaction may change it

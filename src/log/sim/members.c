@@ -198,6 +198,24 @@ leat_status leat__sim_group_offsets(leat_log *log, const char *group, leat__offs
     return LEAT_OK;
 }
 
+leat_status leat__sim_group_forget(leat_log *log, const char *group, leat_error *error)
+{
+    (void)error;
+    leat__sim *sim = sim_of(log);
+    pthread_mutex_lock(&sim->lock);
+    for (sim_offset **link = &sim->offsets; *link != NULL;) {
+        sim_offset *offset = *link;
+        if (strcmp(offset->group, group) != 0) {
+            link = &offset->next;
+            continue;
+        }
+        *link = offset->next;
+        leat__sim_offset_free(offset);
+    }
+    pthread_mutex_unlock(&sim->lock);
+    return LEAT_OK;
+}
+
 leat_status leat__sim_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error)
 {
     (void)error;

@@ -1,3 +1,8 @@
+/* log/sim/sim.c - the simulated log: opened by name, and what handles of a name share.
+ *
+ *   leat_log_open("sim:a") ─► handle ─┐
+ *   leat_log_open("sim:a") ─► handle ─┴► registry ─► leat__sim "a": topics, groups, offsets
+ */
 #include "log/sim/sim.h"
 #include "base/assert.h"
 #include "base/error.h"
@@ -147,4 +152,5 @@ const leat__log_driver leat__sim_driver = {
     .txn_abort = leat__sim_txn_abort,
     .group_offsets = leat__sim_group_offsets,
     .group_each = leat__sim_group_each,
+    .group_forget = leat__sim_group_forget,
 };

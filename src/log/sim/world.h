@@ -147,6 +147,7 @@ leat_status leat__sim_committed(leat_log_member *base, const char *topic, uint32
                                 leat_log_offset *offset, leat_error *error);
 leat_status leat__sim_group_offsets(leat_log *log, const char *group, leat__offset_fn fn, void *arg,
                                     leat_error *error);
+leat_status leat__sim_group_forget(leat_log *log, const char *group, leat_error *error);
 leat_status leat__sim_group_each(leat_log *log, leat__group_fn fn, void *arg, leat_error *error);
 void leat__sim_offset_set(leat__sim *sim, const char *group, const leat_log_offset *offset);
 void leat__sim_offsets_forget_topic(leat__sim *sim, const char *topic);
