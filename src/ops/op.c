@@ -8,6 +8,7 @@
 #include "ops/op.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "record/keys.h"
 
 leat_status leat__op_open(leat__op *op, leat_error *error)
 {
@@ -68,6 +69,7 @@ static leat_status check_through(leat__op *op, const leat__element *element, boo
 {
     const leat__op_spec *spec = op->spec;
     leat__element out = *element;
+    char text[LEAT__KEY_TEXT_BYTES];
     if (!large && !only_passes(spec))
         return LEAT_OK; /* it answers for it when it hands over */
     if (spec->class == &leat__op_map) {
@@ -78,7 +80,10 @@ static leat_status check_through(leat__op *op, const leat__element *element, boo
     } else if (spec->class == &leat__op_filter) {
         if (!spec->config.filter(element->record, spec->arg))
             return LEAT_OK;
-    } else if (spec->class != &leat__op_union && spec->class != &leat__op_key_by) {
+    } else if (spec->class == &leat__op_key_by) {
+        if (large && !(op->key_given && out.key.data != NULL)) /* the log counts the key, too */
+            out.key = leat__key_of(spec->config.key, element->record, text);
+    } else if (spec->class != &leat__op_union) {
         return LEAT_OK;
     }
     return leat__op_check_output(&op->output[0], &out, large, error);

@@ -677,6 +677,56 @@ static void a_record_too_big_for_the_log_is_the_callbacks_failure_and_leaves_no_
     }
 }
 
+static leat_status emit_half_of_what_is_too_big_for_bob(leat_ctx *ctx, const void *record)
+{
+    static char half[TOO_BIG_BYTES / 2 + 1];
+    const struct event *event = record;
+    memset(half, 'x', sizeof(half));
+    bool bob = leat_str_equal(event->user, LEAT_STR("bob"));
+    leat_emit(ctx, &(struct tally){bob ? (leat_str){half, sizeof(half)} : event->user, 1});
+    return LEAT_OK;
+}
+
+static leat_status pass_on(leat_ctx *ctx, const void *record)
+{
+    leat_emit(ctx, record);
+    return LEAT_OK;
+}
+
+static void a_key_that_makes_a_record_too_big_for_an_exchange_counts(void **state)
+{
+    (void)state; /* R19: the key is not known before key_by, which only passes on */
+    static const leat_process_op first = {.in = &event_type,
+                                          .out = &tally_type,
+                                          .on_record = emit_half_of_what_is_too_big_for_bob,
+                                          .on_error = LEAT_ON_ERROR_DEAD_LETTER};
+    static const leat_process_op second = {.in = &tally_type,
+                                           .out = &tally_type,
+                                           .state = {{.name = "tally", .type = &tally_type}},
+                                           .on_record = pass_on,
+                                           .on_error = LEAT_ON_ERROR_DEAD_LETTER};
+    (void)snprintf(url, sizeof(url), "sim:rules-%d", sequence++);
+    leat_job *job =
+        leat_job_new(&(leat_job_opts){.name = "rules", .log = url, .exchange = LEAT_EXCHANGE_LOG});
+    leat_stream events = leat_from_log(
+        job, "events", &event_type,
+        &(leat_log_source){.topic = "events", .time_field = "ts_ms", .partitioned_by = "user"});
+    leat_stream tallies = leat_process(leat_key_by(events, "user"), "first", &first, NULL);
+    tallies = leat_process(leat_key_by(tallies, "user"), "second", &second, NULL);
+    leat_to_log(tallies, "tallies", &(leat_log_sink){.topic = "tallies"});
+    leat_test *test = leat_test_new(job);
+    leat_test_send_keyed(test, "events", "bob", "{\"user\":\"bob\",\"ts_ms\":1}");
+    leat_test_send_keyed(test, "events", "ann", "{\"user\":\"ann\",\"ts_ms\":1}");
+    assert_int_equal(leat_test_run(test), LEAT_OK);
+    const char *letter = leat_test_next_json(test, "dead-letters");
+    assert_non_null(letter);
+    assert_non_null(strstr(letter, "\"operator\":\"first\""));
+    assert_non_null(strstr(letter, "over the log's bound"));
+    assert_string_equal(leat_test_next_json(test, "tallies"), "{\"user\":\"ann\",\"count\":1}");
+    assert_null(leat_test_next_json(test, "tallies"));
+    leat_test_free(test);
+}
+
 static void by_default_a_record_too_big_stops_the_job(void **state)
 {
     (void)state; /* R19 */
@@ -730,6 +780,7 @@ int main(void)
         TEST(a_topic_that_grows_ends_the_job_and_says_what_to_do),
         TEST(two_jobs_whose_names_meet_are_told_apart),
         TEST(a_record_too_big_for_the_log_is_the_callbacks_failure_and_leaves_no_trace),
+        TEST(a_key_that_makes_a_record_too_big_for_an_exchange_counts),
         TEST(by_default_a_record_too_big_stops_the_job),
         TEST(without_a_name_the_state_directory_names_the_instance),
     };
