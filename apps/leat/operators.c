@@ -33,6 +33,20 @@ static void cell(table *t, const char *text)
         table_text(t, leat_str_from(text));
 }
 
+static void print_parts(table *t, const leat__entry *entry)
+{
+    for (size_t i = 0; i < entry->part_count; i++) {
+        const leat__part *part = &entry->parts[i];
+        bool timer = strchr(part->name, ':') != NULL;
+        char *name = leat__format("%s/%s", entry->name, part->name);
+        cell(t, name);
+        cell(t, part->dropped ? "dropped" : timer ? "timer" : "slot");
+        cell(t, entry->stage);
+        cell(t, entry->key);
+        leat__free(name);
+    }
+}
+
 static void print_operators(const leat__entries *entries, bool json)
 {
     static const table_column columns[] = {
@@ -46,6 +60,7 @@ static void print_operators(const leat__entries *entries, bool json)
         cell(t, stored_of(entry));
         cell(t, entry->stage);
         cell(t, entry->key);
+        print_parts(t, entry);
     }
     table_print(t, "no operator of this job has state");
 }
@@ -62,16 +77,44 @@ static leat__entry *stored(leat__entries *entries, const char *name, leat_error 
     return NULL;
 }
 
+/* OPERATOR/SLOT, OPERATOR/timer:TIMER; *found false: the name is an operator's. */
+static leat_status drop_part(leat__entries *entries, const char *name, bool *found,
+                             leat_error *error)
+{
+    const char *slash = strchr(name, '/');
+    *found = slash != NULL;
+    if (slash == NULL)
+        return LEAT_OK;
+    char *operator_name = leat__strndup(name, (size_t)(slash - name));
+    const leat__entry *entry = leat__entry_of(entries, operator_name);
+    leat__part *part = entry == NULL ? NULL : leat__part_of(entry, leat_str_from(slash + 1));
+    leat_status status = LEAT_OK;
+    if (part == NULL || part->dropped) {
+        status = leat__fail(error, LEAT_ENOTFOUND, LEAT_RECOVERY_FATAL, name,
+                            "nothing is stored of a slot or timer of this name; without --drop "
+                            "all are listed");
+    } else {
+        part->dropped = true;
+        (void)leat__entry_change(entries, operator_name);
+    }
+    leat__free(operator_name);
+    return status;
+}
+
 static leat_status change(const operators_options *asked, leat__entries *entries, leat_log *log,
                           leat_error *error)
 {
     const char *name = asked->drop != NULL ? asked->drop : asked->rekey;
-    leat__entry *entry = stored(entries, name, error);
-    if (entry == NULL)
+    bool is_part = false;
+    leat_status status = asked->drop == NULL ? LEAT_OK : drop_part(entries, name, &is_part, error);
+    if (status != LEAT_OK)
+        return status;
+    leat__entry *entry = is_part ? NULL : stored(entries, name, error);
+    if (entry == NULL && !is_part)
         return LEAT_ENOTFOUND;
-    if (asked->drop != NULL)
+    if (entry != NULL && asked->drop != NULL)
         entry->dropped = true;
-    else
+    else if (entry != NULL)
         entry->key[0] = '\0'; /* as the job keys it when it starts */
     const leat_env *env = leat__env_system();
     return leat__entries_write(entries, log, env->now_ms(env->arg), error);
@@ -105,7 +148,8 @@ int command_operators(int argc, char **argv)
     operators_options asked = {0};
     const option_spec options[] = {
         TOOL_OPTION_LOG(asked.log),
-        {"drop", "NAME", "give up what is stored of an operator that the job has no more",
+        {"drop", "NAME",
+         "give up what is stored of an operator, slot or timer that the job has no more",
          OPTION_TEXT, &asked.drop, false},
         {"rekey", "NAME", "its key is what the job says at the next start: the field was renamed",
          OPTION_TEXT, &asked.rekey, false},
@@ -116,6 +160,7 @@ int command_operators(int argc, char **argv)
         .about = "the operators of a job and where their state is stored",
         .examples = "  leat operators --log embedded:data user-counts\n"
                     "  leat operators --log embedded:data --drop old-count user-counts\n\n"
+                    "A slot is OPERATOR/SLOT, a timer OPERATOR/timer:TIMER. "
                     "--drop and --rekey while the job stands still. A name that was dropped can't "
                     "be used again.\n",
         .options = options,

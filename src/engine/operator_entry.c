@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "engine/operators.h"
 
-enum { FORMAT = 1, DROPPED = 1, READ_WAIT_US = 20000, READ_RECORDS = 256 };
+enum { FORMAT = 2, DROPPED = 1, READ_WAIT_US = 20000, READ_RECORDS = 256 };
 
 /* ------------------------------------------------------------------ a topic to its end */
 
@@ -128,13 +128,43 @@ void leat__entry_set(leat__entry *entry, leat__entry_kind kind, const char *stag
     entry->key = key_copy;
 }
 
+leat__part *leat__part_of(const leat__entry *entry, leat_str name)
+{
+    for (size_t i = 0; i < entry->part_count; i++)
+        if (leat_str_equal(leat_str_from(entry->parts[i].name), name))
+            return &entry->parts[i];
+    return NULL;
+}
+
+leat__part *leat__part_add(leat__entry *entry, leat_str name)
+{
+    entry->parts = leat__realloc(entry->parts, entry->part_count + 1, sizeof *entry->parts);
+    leat__part *part = &entry->parts[entry->part_count++];
+    *part = (leat__part){.name = leat__strndup(name.data, name.length)};
+    return part;
+}
+
+static void free_parts(leat__entry *entry)
+{
+    for (size_t i = 0; i < entry->part_count; i++)
+        leat__free(entry->parts[i].name);
+    leat__free(entry->parts);
+    entry->parts = NULL;
+    entry->part_count = 0;
+}
+
+void leat__entry_free(leat__entry *entry)
+{
+    leat__free(entry->name);
+    leat__free(entry->stage);
+    leat__free(entry->key);
+    free_parts(entry);
+}
+
 void leat__entries_free(leat__entries *entries)
 {
-    for (size_t i = 0; i < entries->count; i++) {
-        leat__free(entries->all[i].name);
-        leat__free(entries->all[i].stage);
-        leat__free(entries->all[i].key);
-    }
+    for (size_t i = 0; i < entries->count; i++)
+        leat__entry_free(&entries->all[i]);
     leat__free(entries->all);
     leat__free(entries->topic);
     *entries = (leat__entries){0};
@@ -144,7 +174,7 @@ void leat__entries_free(leat__entries *entries)
 
 static void encode(const leat__entry *entry, leat__buffer *value)
 {
-    leat__buffer_u8(value, FORMAT);
+    leat__buffer_u8(value, entry->parts_known ? FORMAT : FORMAT - 1);
     leat__buffer_u8(value, (uint8_t)entry->kind);
     leat__buffer_u8(value, entry->dropped ? DROPPED : 0);
     leat__buffer_u32(value, entry->revision);
@@ -152,6 +182,14 @@ static void encode(const leat__entry *entry, leat__buffer *value)
     leat__buffer_u8(value, (uint8_t)(entry->number >> 8));
     leat__buffer_str(value, leat_str_from(entry->stage));
     leat__buffer_str(value, leat_str_from(entry->key));
+    if (!entry->parts_known) /* the job completes it when it starts */
+        return;
+    leat__buffer_u64(value, (uint64_t)entry->window_ms);
+    leat__buffer_varint(value, entry->part_count);
+    for (size_t i = 0; i < entry->part_count; i++) {
+        leat__buffer_u8(value, entry->parts[i].dropped ? DROPPED : 0);
+        leat__buffer_str(value, leat_str_from(entry->parts[i].name));
+    }
 }
 
 typedef struct reading {
@@ -169,16 +207,28 @@ static bool damaged(reading *r, const leat_log_record *record)
     return false;
 }
 
-static void take(leat__entries *entries, const char *name, const leat__entry *read, leat_str stage,
+static bool same_parts(const leat__entry *entry, const leat__entry *other)
+{
+    bool same = entry->parts_known == other->parts_known && entry->window_ms == other->window_ms &&
+                entry->part_count == other->part_count;
+    for (size_t i = 0; i < entry->part_count && same; i++)
+        same = strcmp(entry->parts[i].name, other->parts[i].name) == 0 &&
+               entry->parts[i].dropped == other->parts[i].dropped;
+    return same;
+}
+
+/* The parts that were read become the entry's. */
+static void take(leat__entries *entries, const char *name, leat__entry *read, leat_str stage,
                  leat_str key)
 {
     leat__entry *entry = leat__entry_of(entries, name);
     if (entry == NULL)
         entry = entry_added(entries, name);
     else if (read->revision <= entry->revision) {
-        entry->contested |= read->revision == entry->revision &&
-                            (!leat_str_equal(leat_str_from(entry->stage), stage) ||
-                             read->number != entry->number || read->kind != entry->kind);
+        entry->contested |=
+            read->revision == entry->revision &&
+            (!leat_str_equal(leat_str_from(entry->stage), stage) || read->number != entry->number ||
+             read->kind != entry->kind || !same_parts(entry, read));
         return;
     }
     char *stage_text = leat__strndup(stage.data, stage.length);
@@ -187,8 +237,30 @@ static void take(leat__entries *entries, const char *name, const leat__entry *re
     entry->dropped = read->dropped;
     entry->revision = read->revision;
     entry->contested = false;
+    free_parts(entry);
+    entry->parts_known = read->parts_known;
+    entry->window_ms = read->window_ms;
+    entry->parts = read->parts;
+    entry->part_count = read->part_count;
+    read->parts = NULL;
+    read->part_count = 0;
     leat__free(stage_text);
     leat__free(key_text);
+}
+
+static void read_parts(leat__reader *reader, leat__entry *read)
+{
+    read->parts_known = true;
+    read->window_ms = (int64_t)leat__read_u64(reader);
+    uint64_t count = leat__read_varint(reader);
+    for (uint64_t i = 0; i < count && !reader->failed; i++) {
+        bool dropped = (leat__read_u8(reader) & DROPPED) != 0;
+        leat_str name = leat__read_str(reader);
+        if (name.data == NULL)
+            reader->failed = true;
+        else
+            leat__part_add(read, name)->dropped = dropped;
+    }
 }
 
 static bool take_record(void *arg, const leat_log_record *record)
@@ -212,11 +284,16 @@ static bool take_record(void *arg, const leat_log_record *record)
     read.number = leat__read_u8(&reader);
     read.number = (uint16_t)(read.number | leat__read_u8(&reader) << 8);
     leat_str stage = leat__read_str(&reader), key = leat__read_str(&reader);
-    if (reader.failed || format != FORMAT || reader.next != reader.end || stage.data == NULL ||
-        key.data == NULL || read.kind > LEAT__ENTRY_MARK)
+    if (format == FORMAT)
+        read_parts(&reader, &read);
+    if (reader.failed || format == 0 || reader.next != reader.end || stage.data == NULL ||
+        key.data == NULL || read.kind > LEAT__ENTRY_MARK) {
+        free_parts(&read);
         return damaged(r, record);
+    }
     char *name = leat__strndup(record->key.data, record->key.length);
     take(r->entries, name, &read, stage, key);
+    free_parts(&read);
     leat__free(name);
     return true;
 }

@@ -49,14 +49,6 @@ static char *key_of(const leat__node *node)
     return leat__strndup(node->key_of.data == NULL ? "" : node->key_of.data, node->key_of.length);
 }
 
-/* "leat operators --log LOG --drop NAME JOB" */
-static char *drop_command(const finding *f, const char *name)
-{
-    const leat_job_opts *opts = &f->run->graph->opts;
-    return leat__format("leat operators --log %s --drop %s %s",
-                        opts->log == NULL ? "LOG" : opts->log, name, opts->name);
-}
-
 /* ------------------------------------------------------------------ what the operators say */
 
 static leat_status check_key(const finding *f, const leat__node *node, const leat__entry *entry)
@@ -92,7 +84,8 @@ static leat_status check_operator(finding *f, const leat__stage *stage, const le
                           "apart as they were, or give one of them a new name",
                           entry->stage, other->name, other->stage);
     f->found[stage->number] = entry;
-    return check_key(f, node, entry);
+    leat_status status = check_key(f, node, entry);
+    return status == LEAT_OK ? leat__parts_check(f->run, entry, node, f->error) : status;
 }
 
 /* The state of one stored stage can't be in two places. */
@@ -141,7 +134,7 @@ static bool is_left_over(const finding *f, const leat__entry *entry, leat__entry
 static leat_status left_over(const finding *f, const leat__entry *entry, const char *beginner,
                              const char *what)
 {
-    char *command = drop_command(f, entry->name);
+    char *command = leat__drop_command(f->run, entry->name);
     leat_status status = LEAT_OK;
     if (beginner != NULL)
         status = leat__fail(f->error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, beginner,
@@ -340,14 +333,18 @@ static void note_operator(finding *f, const leat__stage *stage, const leat__node
     leat__entry_kind kind = has_state(node) ? LEAT__ENTRY_STATE : LEAT__ENTRY_PASSING;
     char *key = key_of(node);
     bool known = entry != NULL && entry->kind == kind && strcmp(entry->stage, stage->name) == 0 &&
-                 (kind != LEAT__ENTRY_STATE || strcmp(entry->key, key) == 0);
+                 (kind != LEAT__ENTRY_STATE ||
+                  (strcmp(entry->key, key) == 0 && leat__parts_noted(entry, node)));
     bool other =
         kind == LEAT__ENTRY_PASSING &&
         (!leat__fed_through_log(f->run, stage->number) || node->as.op.class == &leat__op_key_by ||
          (entry != NULL && entry->kind == LEAT__ENTRY_STATE)); /* left over */
-    if (!known && !other)
-        leat__entry_set(leat__entry_change(f->entries, node->name), kind, stage->name,
-                        stage->state_number, key);
+    if (!known && !other) {
+        leat__entry *changed = leat__entry_change(f->entries, node->name);
+        leat__entry_set(changed, kind, stage->name, stage->state_number, key);
+        if (kind == LEAT__ENTRY_STATE)
+            leat__parts_note(changed, node);
+    }
     leat__free(key);
 }
 

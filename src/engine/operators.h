@@ -15,12 +15,13 @@
  * Refused, before anything is read or written: operators of one stage whose states lie apart, and
  * those of one stored stage that are now apart; state that is keyed by another field; a new
  * operator with state while state is left over whose operator is gone (it may have been renamed,
- * and would begin from nothing); records under way to a stage that the job has no more.
+ * and would begin from nothing), likewise a new slot or timer of an operator; windows of another
+ * size while some are open; records under way to a stage that the job has no more.
  *
  * The key of a record is the operator's name; the value, numbers little endian:
  *
  *   offset size  field
- *        0    1  format, 1 (R26)
+ *        0    1  format, 2 (R26); 1 ends behind the field: slots, timers and size are not known
  *        1    1  kind: 0 an operator with state, 1 one without whose stage has an exchange, 2 a
  *                generator or array (its position), 3 a mark: "/", "/changelog/STAGE"
  *        2    1  bit 0: its state was dropped
@@ -28,6 +29,9 @@
  *        7    2  number of the stored stage in the database
  *        9    …  str stored stage; str the field by which it is keyed, empty: not known; of
  *                "/changelog/STAGE" the id of its changelog (operators_kept.c)
+ *        …    8  size of its windows in ms; 0: it has none
+ *        …    …  varint count of slots and timers; of each: u8 bit 0 dropped, str name: "SLOT" or
+ *                "timer:TIMER"
  *
  * Processes that start at once find the same and write the same. If they do not, the first holds,
  * and the others see it when they read again.
@@ -43,6 +47,11 @@ typedef enum leat__entry_kind {
     LEAT__ENTRY_MARK,
 } leat__entry_kind;
 
+typedef struct leat__part { /* a slot or a timer of an operator */
+    char *name;             /* "SLOT", "timer:TIMER" */
+    bool dropped;
+} leat__part;
+
 typedef struct leat__entry {
     char *name, *stage, *key; /* key "": not known */
     leat__entry_kind kind;
@@ -50,6 +59,10 @@ typedef struct leat__entry {
     bool contested;        /* another process wrote the same revision with other words */
     uint32_t revision;
     uint16_t number;
+    bool parts_known; /* else written by a version that did not write the following */
+    int64_t window_ms;
+    leat__part *parts;
+    size_t part_count;
 } leat__entry;
 
 typedef struct leat__entries {
@@ -74,6 +87,9 @@ leat__entry *leat__entry_of(const leat__entries *entries, const char *name);
 leat__entry *leat__entry_change(leat__entries *entries, const char *name);
 void leat__entry_set(leat__entry *entry, leat__entry_kind kind, const char *stage, uint16_t number,
                      const char *key);
+void leat__entry_free(leat__entry *entry);
+leat__part *leat__part_of(const leat__entry *entry, leat_str name);
+leat__part *leat__part_add(leat__entry *entry, leat_str name);
 /* Reads partitions [0, count) from `from` (NULL: their beginnings) to where they end now. fn
  * returns false to stop. */
 leat_status leat__read_all(leat_log *log, leat__run *run, const char *topic, uint32_t count,
@@ -91,6 +107,17 @@ leat_status leat__operators_adopt(leat__run *run, leat__entries *entries, leat_e
 /* LEAT_EVIOLATION: a changelog is not the topic that the state was kept in; after they are opened.
  */
 leat_status leat__operators_kept(leat__run *run, leat_error *error);
+
+/* ------------------------------------------------------------------ operator_parts.c */
+/* Are what the operator keeps and the size of its windows as they are stored, or may they change?
+ */
+leat_status leat__parts_check(leat__run *run, const leat__entry *entry, const leat__node *node,
+                              leat_error *error);
+/* Has the entry all that the operator has? */
+bool leat__parts_noted(const leat__entry *entry, const leat__node *node);
+void leat__parts_note(leat__entry *entry, const leat__node *node);
+/* "leat operators --log LOG --drop NAME JOB"; allocated. */
+char *leat__drop_command(const leat__run *run, const char *name);
 
 /* ------------------------------------------------------------------ operators.c */
 /* Gives the stages of the plan their stored names and numbers; before their topics are opened. */

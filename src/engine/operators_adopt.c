@@ -150,12 +150,8 @@ static bool each_row(void *arg, const leat_log_record *record)
 
 static void drop_behind(leat__entries *entries, size_t count)
 {
-    while (entries->count > count) {
-        leat__entry *last = &entries->all[--entries->count];
-        leat__free(last->name);
-        leat__free(last->stage);
-        leat__free(last->key);
-    }
+    while (entries->count > count)
+        leat__entry_free(&entries->all[--entries->count]);
 }
 
 /* Those that the plan would use first: mostly it is they. */

@@ -246,6 +246,13 @@ bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot)
     return !reader.failed && slot->data != NULL;
 }
 
+bool leat__changelog_is_of_map(leat_str key, const char *slot)
+{
+    leat__row_key row;
+    return leat__row_key_parse(key, &row) && row.kind == LEAT__ROW_MAP &&
+           row.id == leat__crc32c(0, slot, strlen(slot));
+}
+
 static leat_status open_slot(leat__store *store, leat__cells *cells, leat_error *error)
 {
     uint32_t seed =

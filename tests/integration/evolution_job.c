@@ -194,6 +194,61 @@ leat_job *two_operators_job(bool together)
     return job;
 }
 
+/* ------------------------------------------------------------------ the other job */
+
+static leat_status keep(leat_ctx *ctx, const void *record)
+{
+    struct tally *tally = leat_mut(ctx, 0);
+    tally->n++;
+    leat_timer_set(ctx, 0, INT64_C(1) << 40);
+    leat_emit(ctx, record);
+    return LEAT_OK;
+}
+
+static leat_status on_time(leat_ctx *ctx, int timer)
+{
+    (void)ctx;
+    (void)timer;
+    return LEAT_OK;
+}
+
+static void count_event(void *acc, const void *record)
+{
+    (void)record;
+    ((struct tally *)acc)->n++;
+}
+
+static leat_job *parts_job(const parts *p)
+{
+    leat_job *job =
+        leat_job_new(&(leat_job_opts){.name = "job",
+                                      .log_handle = w.log,
+                                      .state_dir = w.dir[0] == '\0' ? NULL : w.state_dir,
+                                      .epoch_ms = 2,
+                                      .backlog_epoch_ms = 2,
+                                      .drain = p->drain});
+    leat_process_op keeping = {
+        .in = &event_type, .out = &event_type, .on_record = keep, .on_timer = on_time};
+    for (int i = 0; i < 3 && p->slot[i] != NULL; i++)
+        keeping.state[i] = (leat_state_spec){.name = p->slot[i], .type = &tally_type};
+    for (int i = 0; i < 2 && p->timer[i] != NULL; i++)
+        keeping.timer[i] = p->timer[i];
+    static const leat_aggregate_op counting_all = {
+        .in = &event_type, .acc = &tally_type, .out = &tally_type, .add = count_event};
+    const leat_window window = {.size_ms = p->window_ms};
+    leat_stream events = leat_from_log(
+        job, "events", &event_type,
+        &(leat_log_source){
+            .topic = "events", .time_field = "id", .out_of_order_ms = 1000, .until_end = true});
+    leat_stream users = leat_key_by(events, "user");
+    leat_to_log(leat_process(users, "keep", &keeping, NULL), "to-kept",
+                &(leat_log_sink){.topic = "kept", .partition_count = 1});
+    leat_to_log(leat_window_aggregate(users, "per-size", &window, &counting_all), "to-windows",
+                &(leat_log_sink){.topic = "windows", .partition_count = 1});
+    job->env = &w.env;
+    return job;
+}
+
 /* ------------------------------------------------------------------ running it */
 
 static leat_status step(bool *busy)
@@ -253,6 +308,52 @@ void refused(const version *v, leat_status status, const char *part, const char 
         strstr(w.error.message, other) == NULL)
         fail_msg("%s, not %s: %s: %s", leat_status_name(found), leat_status_name(status),
                  w.error.where, w.error.message);
+}
+
+leat_status run_parts(const parts *p)
+{
+    w.job = parts_job(p);
+    leat_status status = run_idle();
+    kill_job();
+    return status;
+}
+
+void must_run_parts(const parts *p)
+{
+    if (run_parts(p) != LEAT_OK)
+        fail_msg("%s: %s", w.error.where, w.error.message);
+}
+
+void refused_parts(const parts *p, const char *part, const char *other)
+{
+    leat_status found = run_parts(p);
+    if (found != LEAT_EGRAPH || strstr(w.error.message, part) == NULL ||
+        strstr(w.error.message, other) == NULL)
+        fail_msg("%s: %s: %s", leat_status_name(found), w.error.where, w.error.message);
+}
+
+int fired(int64_t *events)
+{
+    leat_log_reader *reader;
+    leat_log_record records[64];
+    size_t count;
+    int windows = 0;
+    *events = 0;
+    assert_int_equal(leat_log_reader_new(w.log, NULL, NULL, &reader, NULL), LEAT_OK);
+    assert_int_equal(leat_log_reader_seek(reader, "windows", 0, LEAT_OFFSET_BEGIN, NULL), LEAT_OK);
+    do {
+        assert_int_equal(leat_log_reader_poll(reader, records, 64, &count, NULL), LEAT_OK);
+        for (size_t i = 0; i < count; i++, windows++) {
+            char text[64];
+            int64_t n;
+            (void)snprintf(text, sizeof text, "%.*s", (int)records[i].value.length,
+                           records[i].value.data);
+            assert_int_equal(sscanf(text, "{\"n\":%" SCNd64, &n), 1);
+            *events += n;
+        }
+    } while (count != 0);
+    leat_log_reader_free(reader);
+    return windows;
 }
 
 /* ------------------------------------------------------------------ what was counted */

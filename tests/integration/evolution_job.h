@@ -32,6 +32,13 @@ typedef struct version {
     const char *other_key; /* instead of "user" */
 } version;
 
+/* Of the other job, an operator and a window beside each other: what they keep, and the size. */
+typedef struct parts {
+    const char *slot[3], *timer[2];
+    int64_t window_ms;
+    bool drain;
+} parts;
+
 extern world w;
 
 /* embedded: a log and a state directory in a temporary folder; else simulated, state in memory */
@@ -42,6 +49,13 @@ uint32_t draw(uint32_t below);
 void send(int count);
 /* u0 and i0 behind one key by user, or behind two. */
 leat_job *two_operators_job(bool together);
+/* Reads to the end with this version of the other job. */
+leat_status run_parts(const parts *p);
+void must_run_parts(const parts *p);
+/* The start ends with LEAT_EGRAPH, and both are in the message. */
+void refused_parts(const parts *p, const char *part, const char *other);
+/* How many windows have fired, and the events that were in them. */
+int fired(int64_t *events);
 /* Until nothing moves for a second of the clock, or it stops. */
 leat_status run_idle(void);
 void kill_job(void);

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "engine/operators.h"
 #include "integration/evolution_job.h"
 
 enum { CHANGES = 14, SEEDS = 12 };
@@ -202,6 +203,131 @@ static void S6_records_under_way_to_a_stage_that_is_fed_in_memory_now_are_refuse
     assert_true(refusals > 0);
 }
 
+/* ------------------------------------------------------------------ slots, timers, sizes */
+
+static const parts kept = {.slot = {"a", "b"}, .timer = {"t"}, .window_ms = 10};
+
+static void S6_a_renamed_slot_or_timer_is_refused(void **state)
+{
+    (void)state;
+    static const parts slot = {.slot = {"a2", "b"}, .timer = {"t"}, .window_ms = 10};
+    static const parts timer = {.slot = {"a", "b"}, .timer = {"t2"}, .window_ms = 10};
+    for (int embedded = 0; embedded < 2; embedded++) {
+        open_world(embedded != 0, LEAT_EXCHANGE_AUTO, 1);
+        send(20);
+        must_run_parts(&kept);
+        refused_parts(&slot, "'keep/a2' would begin empty, while 'keep/a'",
+                      "leat operators --log LOG --drop keep/a job");
+        refused_parts(&timer, "'keep/timer:t2'",
+                      "leat operators --log LOG --drop keep/timer:t job");
+        if (embedded != 0) /* the local copy is not what knows of it */
+            remove_state();
+        refused_parts(&slot, "'keep/a2'", "'keep/a'");
+        must_run_parts(&kept); /* nothing has happened to it */
+        close_world();
+    }
+}
+
+static void S6_slots_and_timers_are_added_removed_and_come_back(void **state)
+{
+    (void)state;
+    static const parts more = {.slot = {"c", "a", "b"}, .timer = {"u", "t"}, .window_ms = 10};
+    static const parts other = {.slot = {"a", "d"}, .timer = {"t"}, .window_ms = 10};
+    open_world(false, LEAT_EXCHANGE_AUTO, 1);
+    send(20);
+    must_run_parts(&kept);
+    send(5);
+    must_run_parts(&more);
+    must_run_parts(&(parts){.slot = {"a"}, .timer = {"t"}, .window_ms = 10});
+    refused_parts(&other, "'keep/d'", "--drop keep/"); /* though it went a version before */
+    must_run_parts(&more);
+    close_world();
+}
+
+/* As leat operators --drop does it. */
+static void drop_slot(const char *operator_name, const char *slot)
+{
+    leat__entries entries;
+    assert_int_equal(leat__entries_read(&entries, w.log, NULL, "job", NULL), LEAT_OK);
+    leat__part *part = leat__part_of(leat__entry_of(&entries, operator_name), leat_str_from(slot));
+    assert_non_null(part);
+    part->dropped = true;
+    (void)leat__entry_change(&entries, operator_name);
+    assert_int_equal(leat__entries_write(&entries, w.log, 1, NULL), LEAT_OK);
+    leat__entries_free(&entries);
+}
+
+static void S6_a_slot_that_was_dropped_makes_room_and_stays_so(void **state)
+{
+    (void)state;
+    static const parts renamed = {.slot = {"a2", "b"}, .timer = {"t"}, .window_ms = 10};
+    open_world(false, LEAT_EXCHANGE_AUTO, 1);
+    send(20);
+    must_run_parts(&kept);
+    drop_slot("keep", "a");
+    must_run_parts(&renamed);
+    refused_parts(&kept, "'keep/a'", "was dropped");
+    close_world();
+}
+
+static void S6_a_windows_size_changes_when_none_is_open(void **state)
+{
+    (void)state;
+    for (int embedded = 0; embedded < 2; embedded++)
+        for (int64_t to_ms = 5; to_ms <= 20; to_ms += 15) {
+            parts other = kept, last = kept;
+            other.window_ms = to_ms;
+            last.drain = true;
+            int64_t events;
+            open_world(embedded != 0, LEAT_EXCHANGE_AUTO, 1);
+            send(40);
+            must_run_parts(&kept);
+            refused_parts(&other, "were of 10 ms", "--drain");
+            if (embedded != 0)
+                remove_state();
+            refused_parts(&other, to_ms == 5 ? "of 5 ms now" : "of 20 ms now", "open");
+            must_run_parts(&last);
+            (void)fired(&events);
+            assert_int_equal(events, 40); /* none was lost */
+            must_run_parts(&other);
+            send(40);
+            must_run_parts(&other);
+            refused_parts(&kept, "of 10 ms now", "open"); /* the new size is what is stored now */
+            other.drain = true;
+            must_run_parts(&other);
+            (void)fired(&events);
+            assert_int_equal(events, 80);
+            close_world();
+        }
+}
+
+/* What the version before has written ends behind the field: not known, and completed. */
+static void S6_entries_without_slots_are_completed(void **state)
+{
+    (void)state;
+    open_world(false, LEAT_EXCHANGE_AUTO, 1);
+    send(20);
+    must_run_parts(&kept);
+    leat__entries entries;
+    assert_int_equal(leat__entries_read(&entries, w.log, NULL, "job", NULL), LEAT_OK);
+    const char *const names[] = {"keep", "per-size"};
+    for (int i = 0; i < 2; i++) {
+        leat__entry *entry = leat__entry_change(&entries, names[i]);
+        assert_true(entry->parts_known && entry->part_count != 0);
+        entry->parts_known = false; /* written in the former format */
+    }
+    assert_int_equal(leat__entries_write(&entries, w.log, 1, NULL), LEAT_OK);
+    leat__entries_free(&entries);
+    must_run_parts(&kept);
+    assert_int_equal(leat__entries_read(&entries, w.log, NULL, "job", NULL), LEAT_OK);
+    assert_int_equal(leat__entry_of(&entries, "keep")->part_count, 3);
+    assert_int_equal(leat__entry_of(&entries, "per-size")->window_ms, 10);
+    leat__entries_free(&entries);
+    refused_parts(&(parts){.slot = {"a2", "b"}, .timer = {"t"}, .window_ms = 10}, "'keep/a2'",
+                  "'keep/a'");
+    close_world();
+}
+
 /* ------------------------------------------------------------------ any change, again and again */
 
 typedef struct evolution {
@@ -335,6 +461,11 @@ int main(void)
         cmocka_unit_test(S6_states_that_lie_apart_or_together_stay_so),
         cmocka_unit_test(S6_records_under_way_to_an_operator_that_is_gone_are_refused),
         cmocka_unit_test(S6_records_under_way_to_a_stage_that_is_fed_in_memory_now_are_refused),
+        cmocka_unit_test(S6_a_renamed_slot_or_timer_is_refused),
+        cmocka_unit_test(S6_slots_and_timers_are_added_removed_and_come_back),
+        cmocka_unit_test(S6_a_slot_that_was_dropped_makes_room_and_stays_so),
+        cmocka_unit_test(S6_a_windows_size_changes_when_none_is_open),
+        cmocka_unit_test(S6_entries_without_slots_are_completed),
         cmocka_unit_test(S6_any_change_again_and_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

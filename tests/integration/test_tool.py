@@ -374,17 +374,22 @@ class WithAJob(ToolCase):
     def test_operators_are_listed_and_given_up(self): # S6
         rows = tool.json_lines(self.leat("operators", "--log", self.log, "user-counts",
                                          "--json").stdout)
-        self.assertEqual(rows, [{"operator": "count", "stored": "state", "stage": "count",
-                                 "key": "user_id"}])
+        self.assertEqual(rows, [
+            {"operator": name, "stored": stored, "stage": "count", "key": "user_id"}
+            for name, stored in (("count", "state"), ("count/acc", "slot"))])
         self.leat("operators", "--log", self.log, "--drop", "count", "user-counts", expect=83)
         tool.end(self.job)
         self.says_no(self.leat("operators", "--log", self.log, "--drop", "cont", "user-counts",
                                expect=72), "nothing is stored")
+        self.says_no(self.leat("operators", "--log", self.log, "--drop", "count/ac", "user-counts",
+                               expect=72), "slot or timer")
         self.leat("operators", "--log", self.log, "--rekey", "count", "user-counts")
         self.assertIn("-", self.leat("operators", "--log", self.log, "user-counts").stdout)
         job = ("user_counts", "--log", self.log, "--state-dir", self.state, "--until-end")
         tool.run(*job)
         self.assertIn("user_id", self.leat("operators", "--log", self.log, "user-counts").stdout)
+        self.leat("operators", "--log", self.log, "--drop", "count/acc", "user-counts")
+        self.assertIn("give it another name", tool.run(*job, expect=65).stderr)
         self.leat("operators", "--log", self.log, "--drop", "count", "user-counts")
         self.assertIn("give the operator another name", tool.run(*job, expect=65).stderr)
 
