@@ -42,7 +42,7 @@ class Clock:
     def tick(self, rng, client):
         with self.lock:
             until_ms = min(self.unanswered_ms.values(), default=self.now_ms) + AHEAD_MS
-            self.now_ms = max(self.now_ms, min(self.now_ms + rng.randrange(1, 900), until_ms))
+            self.now_ms = max(self.now_ms + 1, min(self.now_ms + rng.randrange(1, 900), until_ms))
             self.unanswered_ms.setdefault(client, self.now_ms)
             return self.now_ms
 

@@ -47,6 +47,7 @@ class Client(rounds.Client):
                                                         timeout=60)
                 if self.send(connection, self.unanswered):
                     self.unanswered = None
+                    self.world.clock.answered(self.number)
                 connection.close()
                 time.sleep(0.05)
         except Exception as problem:  # told by the main thread
@@ -174,6 +175,7 @@ class ScaleOut(unittest.TestCase):
                 connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=60)
                 self.assertTrue(client.send(connection, client.unanswered))
                 client.unanswered = None
+                world.clock.answered(client.number)
         until(world.all_read, "all events read")
         until(lambda: all(p.metric("leat_table_lag_records") <= TABLE_MARKS
                           for p in world.processes), "tables read")
