@@ -27,10 +27,15 @@ uint32_t leat__descriptors_raise(uint32_t enough)
     return leat__descriptors_limit();
 }
 
-int leat__descriptors_of_database(void)
+uint32_t leat__descriptors_share(uint32_t limit)
 {
-    uint32_t share = leat__descriptors_limit() / DATABASE_SHARE;
+    uint32_t share = limit / DATABASE_SHARE;
     if (share < LEAT__DATABASE_FILES_MIN)
         return LEAT__DATABASE_FILES_MIN;
-    return share > LEAT__DATABASE_FILES_MAX ? LEAT__DATABASE_FILES_MAX : (int)share;
+    return share > LEAT__DATABASE_FILES_MAX ? LEAT__DATABASE_FILES_MAX : share;
+}
+
+int leat__descriptors_of_database(void)
+{
+    return (int)leat__descriptors_share(leat__descriptors_limit());
 }

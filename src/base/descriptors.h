@@ -15,6 +15,7 @@ uint32_t leat__descriptors_limit(void);
 /* Raises the soft limit to the hard one, but to no more than `enough`; returns what it is then.
  * For programs: a library leaves the limits of its process alone. */
 uint32_t leat__descriptors_raise(uint32_t enough);
-/* Files that one database may keep open. */
+/* Files that one database may keep open: of a limit, of the limit there is. */
+uint32_t leat__descriptors_share(uint32_t limit);
 int leat__descriptors_of_database(void);
 #endif

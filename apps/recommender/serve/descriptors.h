@@ -15,6 +15,6 @@ typedef struct descriptors {
 LEAT_MUST_CHECK leat_status descriptors_divide(descriptors *out, leat_error *error);
 void descriptors_tell(const descriptors *self); /* a line of the log */
 /* What a limit gives; for tests. */
-LEAT_MUST_CHECK leat_status descriptors_of_limit(uint32_t limit, uint32_t database,
-                                                 descriptors *out, leat_error *error);
+LEAT_MUST_CHECK leat_status descriptors_of_limit(uint32_t limit, descriptors *out,
+                                                 leat_error *error);
 #endif
