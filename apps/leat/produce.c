@@ -282,8 +282,8 @@ static leat_status produce_file(producer *p, const char *path, leat_error *error
     p->file = is_stdin ? "stdin" : path;
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return leat__fail(error, errno == ENOENT ? LEAT_ENOTFOUND : LEAT_EIO, LEAT_RECOVERY_FATAL,
-                          path, "%s", strerror(errno));
+        return leat__fail(error, errno == ENOENT ? LEAT_ENOTFOUND : leat__errno_status(errno),
+                          LEAT_RECOVERY_FATAL, path, "%s", strerror(errno));
     struct stat info;
     p->input_bytes = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
     lines in;

@@ -47,8 +47,8 @@ bool tool_write(leat__buffer *out, leat_error *error)
         } else if (errno != EINTR) {
             error->status = LEAT_OK;
             if (errno != EPIPE)
-                (void)leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO,
-                                 LEAT_RECOVERY_FATAL, "stdout", "%s", strerror(errno));
+                (void)leat__fail(error, leat__errno_status(errno), LEAT_RECOVERY_FATAL, "stdout",
+                                 "%s", strerror(errno));
             return false;
         }
     }

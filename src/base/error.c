@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -72,4 +73,40 @@ leat_status leat__fail(leat_error *error, leat_status status, leat_recovery reco
     keep_one_line(filled.where);
     *error = filled;
     return status;
+}
+
+leat_status leat__errno_status(int number)
+{
+    switch (number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return LEAT_ENOSPC;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return LEAT_EACCES;
+    default:
+        return LEAT_EIO;
+    }
+}
+
+static const char *errno_remedy(int number)
+{
+    switch (leat__errno_status(number)) {
+    case LEAT_ENOSPC:
+        return number == EFBIG ? "; raise the limit on file sizes (ulimit -f)"
+                               : "; free some space, or raise the quota";
+    case LEAT_EACCES:
+        return number == EROFS ? "; mount it writable"
+                               : "; give the user of this process read and write access to it";
+    default:
+        return "";
+    }
+}
+
+const char *leat__errno_text(int number, char *text, size_t bytes)
+{
+    (void)snprintf(text, bytes, "%s%s", strerror(number), errno_remedy(number));
+    return text;
 }

@@ -318,10 +318,12 @@ static void flush_files(leat__run *run)
         const leat__node *node = &run->graph->nodes[n];
         if (node->kind != LEAT__NODE_SINK_FILE)
             continue;
-        if (fflush(node->as.sink_file) == 0 && ferror(node->as.sink_file) == 0)
+        bool flushed = fflush(node->as.sink_file) == 0;
+        if (flushed && ferror(node->as.sink_file) == 0)
             continue;
         leat_error error;
-        (void)leat__fail(&error, LEAT_EIO, LEAT_RECOVERY_FATAL, node->name,
+        leat_status status = flushed ? LEAT_EIO : leat__errno_status(errno);
+        (void)leat__fail(&error, status, LEAT_RECOVERY_FATAL, node->name,
                          "the file could not be written: %s", strerror(errno));
         leat__run_fail(run, &error);
     }

@@ -164,6 +164,13 @@ static void read_ledger(ledger *book)
     book->working = WORKING;
 }
 
+static leat_status cannot_write(const char *path, int cause, leat_error *error)
+{
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, leat__errno_status(cause), LEAT_RECOVERY_FATAL, path,
+                      "state: can't be written: %s", leat__errno_text(cause, text, sizeof(text)));
+}
+
 leat_status leat__suspects_open(leat__run *run, const char *state_dir, leat_error *error)
 {
     if (state_dir == NULL)
@@ -175,8 +182,7 @@ leat_status leat__suspects_open(leat__run *run, const char *state_dir, leat_erro
         book = mmap(NULL, sizeof(*book), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     leat_status status = LEAT_OK;
     if (book == MAP_FAILED)
-        status = leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO, LEAT_RECOVERY_FATAL,
-                            path, "state: can't be written: %s", strerror(errno));
+        status = cannot_write(path, errno, error);
     if (file >= 0)
         close(file);
     leat__free(path);

@@ -10,8 +10,10 @@
 
 static leat_status failed(const char *path, const char *what, leat_error *error)
 {
-    return leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO, LEAT_RECOVERY_FATAL, path,
-                      "state: can't %s it: %s", what, strerror(errno));
+    int cause = errno;
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, leat__errno_status(cause), LEAT_RECOVERY_FATAL, path,
+                      "state: can't %s it: %s", what, leat__errno_text(cause, text, sizeof text));
 }
 
 /* Whole or not at all: a torn name would make a second process of this one. */

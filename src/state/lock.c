@@ -12,11 +12,10 @@
 
 static leat_status cannot(const char *doing, const char *dir, int cause, leat_error *error)
 {
-    leat_status status = cause == EACCES || cause == EROFS || cause == EPERM ? LEAT_EACCES
-                         : cause == ENOSPC                                   ? LEAT_ENOSPC
-                                                                             : LEAT_EIO;
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, dir, "state: cannot %s the directory: %s",
-                      doing, strerror(cause));
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, leat__errno_status(cause), LEAT_RECOVERY_FATAL, dir,
+                      "state: cannot %s the directory: %s", doing,
+                      leat__errno_text(cause, text, sizeof text));
 }
 
 static leat_status held(const char *dir, int file, leat_error *error)

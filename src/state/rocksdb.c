@@ -74,9 +74,16 @@ static leat_status failed(const rocks_database *database, char *message, leat_er
     if (strstr(message, "No space left") != NULL || strstr(message, "Disk quota") != NULL) {
         status = LEAT_ENOSPC;
         remedy = "; free some space and start again, nothing is lost";
+    } else if (strstr(message, "File too large") != NULL) {
+        status = LEAT_ENOSPC;
+        remedy = "; raise the limit on file sizes and start again, nothing is lost";
     } else if (strstr(message, "Permission denied") != NULL ||
-               strstr(message, "Read-only") != NULL) {
+               strstr(message, "Operation not permitted") != NULL) {
         status = LEAT_EACCES;
+        remedy = "; give the user of this process read and write access to it";
+    } else if (strstr(message, "Read-only") != NULL) {
+        status = LEAT_EACCES;
+        remedy = "; mount it writable";
     } else if (strstr(message, "While lock file") != NULL ||
                strstr(message, "lock hold by") != NULL) {
         status = LEAT_ELOCKED;
@@ -343,11 +350,11 @@ static leat_status make_dir(const char *dir, leat_error *error)
 {
     if (mkdir(dir, 0777) == 0 || errno == EEXIST)
         return LEAT_OK;
-    leat_status status = errno == EACCES || errno == EROFS || errno == EPERM ? LEAT_EACCES
-                         : errno == ENOSPC                                   ? LEAT_ENOSPC
-                                                                             : LEAT_EIO;
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, dir,
-                      "state: cannot create the directory: %s", strerror(errno));
+    int cause = errno;
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, leat__errno_status(cause), LEAT_RECOVERY_FATAL, dir,
+                      "state: cannot create the directory: %s",
+                      leat__errno_text(cause, text, sizeof text));
 }
 
 static rocks_database *new_rocks(const leat__database_opts *opts)
@@ -437,10 +444,7 @@ leat_status leat__rocksdb_open_read_only(leat__database **database, const char *
 {
     struct stat info;
     if (stat(dir, &info) != 0)
-        return leat__fail(error,
-                          errno == ENOENT   ? LEAT_ENOTFOUND
-                          : errno == EACCES ? LEAT_EACCES
-                                            : LEAT_EIO,
+        return leat__fail(error, errno == ENOENT ? LEAT_ENOTFOUND : leat__errno_status(errno),
                           LEAT_RECOVERY_FATAL, dir, "state: can't look at the directory: %s",
                           strerror(errno));
     rocks_database *rocks = new_rocks(&(leat__database_opts){.dir = dir});

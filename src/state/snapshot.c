@@ -27,11 +27,10 @@ static const char snapshot_name[] = "snapshot-", making_name[] = "making-",
 
 static leat_status failed(const char *path, const char *what, leat_error *error)
 {
-    leat_status status = errno == ENOSPC || errno == EDQUOT                    ? LEAT_ENOSPC
-                         : errno == EACCES || errno == EPERM || errno == EROFS ? LEAT_EACCES
-                                                                               : LEAT_EIO;
-    return leat__fail(error, status, LEAT_RECOVERY_RETRY, path, "can't %s %s: %s", what, path,
-                      strerror(errno));
+    int cause = errno;
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, leat__errno_status(cause), LEAT_RECOVERY_RETRY, path,
+                      "can't %s %s: %s", what, path, leat__errno_text(cause, text, sizeof text));
 }
 
 static bool begins(const char *name, const char *with)

@@ -77,8 +77,8 @@ leat_status leat__manifest_write(const leat__manifest *manifest, const char *sna
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     leat_status status = LEAT_OK;
     if (file < 0 || !leat__write_all(file, bytes.data, bytes.length) || fsync(file) != 0)
-        status = leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO, LEAT_RECOVERY_RETRY,
-                            path, "can't write %s: %s", path, strerror(errno));
+        status = leat__fail(error, leat__errno_status(errno), LEAT_RECOVERY_RETRY, path,
+                            "can't write %s: %s", path, strerror(errno));
     if (file >= 0)
         (void)close(file);
     leat__buffer_free(&bytes);
@@ -102,8 +102,9 @@ static leat_status read_bytes(leat__buffer *bytes, const char *snapshot, leat_er
     int cause = errno;
     leat__free(path);
     if (file < 0)
-        return leat__fail(error, cause == ENOENT ? LEAT_ENOTFOUND : LEAT_EIO, LEAT_RECOVERY_FATAL,
-                          snapshot, "can't open its leat.snapshot: %s", strerror(cause));
+        return leat__fail(error, cause == ENOENT ? LEAT_ENOTFOUND : leat__errno_status(cause),
+                          LEAT_RECOVERY_FATAL, snapshot, "can't open its leat.snapshot: %s",
+                          strerror(cause));
     struct stat info;
     leat_status status = LEAT_OK;
     if (fstat(file, &info) != 0 || info.st_size > MANIFEST_BYTES_MAX)

@@ -180,6 +180,6 @@ leat_status session_index_dump(session_index *index, FILE *out, leat_error *erro
     reader_lock_read_end(&index->lock, slot);
     if (fflush(out) == 0 && !ferror(out))
         return LEAT_OK;
-    return leat__fail(error, errno == ENOSPC ? LEAT_ENOSPC : LEAT_EIO, LEAT_RECOVERY_FATAL,
-                      "session index", "the dump can't be written: %s", strerror(errno));
+    return leat__fail(error, leat__errno_status(errno), LEAT_RECOVERY_FATAL, "session index",
+                      "the dump can't be written: %s", strerror(errno));
 }

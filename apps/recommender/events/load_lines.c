@@ -56,9 +56,7 @@ leat_status load_lines_open(const char *path, load_lines **out, leat_error *erro
 {
     int file = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
-        leat_status status = errno == ENOENT   ? LEAT_ENOTFOUND
-                             : errno == EACCES ? LEAT_EACCES
-                                               : LEAT_EIO;
+        leat_status status = errno == ENOENT ? LEAT_ENOTFOUND : leat__errno_status(errno);
         return leat__fail(error, status, LEAT_RECOVERY_FATAL, "file", "%s can't be opened: %s",
                           path, strerror(errno));
     }

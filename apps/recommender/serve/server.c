@@ -42,11 +42,11 @@ static leat_status make_data_dir(const char *data_dir, leat_error *error)
 {
     if (mkdir(data_dir, 0700) == 0 || errno == EEXIST)
         return LEAT_OK;
-    leat_status status = errno == EACCES || errno == EROFS || errno == EPERM ? LEAT_EACCES
-                         : errno == ENOSPC                                   ? LEAT_ENOSPC
-                                                                             : LEAT_EIO;
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, "--data-dir",
-                      "can't make the directory %s: %s", data_dir, strerror(errno));
+    int cause = errno;
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, leat__errno_status(cause), LEAT_RECOVERY_FATAL, "--data-dir",
+                      "can't make the directory %s: %s", data_dir,
+                      leat__errno_text(cause, text, sizeof text));
 }
 
 leat_status data_dir_open_log(const char *data_dir, const leat_log_opts *opts, leat_log **log,

@@ -17,6 +17,7 @@ static const known_error known[] = {
     {"Disk quota", LEAT_ENOSPC, "raise the quota or free some space, then start again"},
     {"File too large", LEAT_ENOSPC, "raise the limit on file sizes, then start again"},
     {"Permission denied", LEAT_EACCES, "give this user write access to the directory"},
+    {"Operation not permitted", LEAT_EACCES, "give this user write access to the directory"},
     {"Read-only file system", LEAT_EACCES, "mount it writable or open the log read-only"},
     {"While lock file", LEAT_ELOCKED, "end the process that holds it"},
     {"lock hold by current process", LEAT_ELOCKED, "close the other handle first"},
@@ -45,10 +46,8 @@ leat_status leat__embedded_corrupt(const embedded_log *log, leat_error *error, c
 
 leat_status leat__embedded_errno(leat_error *error, const char *path, const char *doing, int code)
 {
-    leat_status status = code == ENOSPC || code == EDQUOT || code == EFBIG  ? LEAT_ENOSPC
-                         : code == EACCES || code == EPERM || code == EROFS ? LEAT_EACCES
-                         : code == ENOENT                                   ? LEAT_ENOTFOUND
-                                                                            : LEAT_EIO;
-    return leat__fail(error, status, LEAT_RECOVERY_FATAL, "log", "%.240s: cannot %s: %s", path,
-                      doing, strerror(code));
+    char text[LEAT__ERRNO_TEXT_BYTES];
+    return leat__fail(error, code == ENOENT ? LEAT_ENOTFOUND : leat__errno_status(code),
+                      LEAT_RECOVERY_FATAL, "log", "%.240s: cannot %s: %s", path, doing,
+                      leat__errno_text(code, text, sizeof text));
 }

@@ -158,7 +158,7 @@ static leat_status read_file(leat__kafka_options *options, const char *path, lea
 {
     FILE *file = fopen(path, "r");
     if (file == NULL)
-        return leat__fail(error, errno == EACCES ? LEAT_EACCES : LEAT_ENOTFOUND,
+        return leat__fail(error, errno == ENOENT ? LEAT_ENOTFOUND : leat__errno_status(errno),
                           LEAT_RECOVERY_FATAL, "kafka",
                           "cannot read the settings in %.200s: %s; check config= or "
                           "LEAT_KAFKA_CONFIG",
