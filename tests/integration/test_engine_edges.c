@@ -519,7 +519,7 @@ static void lines_that_can_not_be_written_end_the_job(void **state)
         leat_from_array(job, "events", &event_type, &(leat_array){.records = events, .count = 1});
     leat_to_file(in, "lines", full);
     leat_error error = {0};
-    assert_int_equal(leat_job_run(job, &error), LEAT_EIO);
+    assert_int_equal(leat_job_run(job, &error), LEAT_ENOSPC);
     assert_string_equal(error.where, "lines");
     leat_job_free(job);
     (void)fclose(full);
