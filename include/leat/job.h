@@ -45,7 +45,9 @@ typedef struct leat_stream {
 /* ------------------------------------------------------------------ job */
 
 /* How records cross to the stage behind a key_by on another field than partitioned_by, or behind a
- * union of unlike partition counts. What comes out is the same. */
+ * union of unlike partition counts. What comes out of windows and of timers of event time is the
+ * same; records of different senders may meet in another order, and only LOG bounds a record's
+ * size (1 MiB with its key) and knows, in dead letters, a place of what failed behind it. */
 typedef enum leat_exchange {
     /* LOG where several processes can share the log (kafka), MEMORY elsewhere */
     LEAT_EXCHANGE_AUTO = 0,

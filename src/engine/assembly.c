@@ -284,10 +284,15 @@ static void wire_edge(leat__task *from, uint32_t edge_number)
 
 static void settle_outputs(leat__task *task)
 {
-    leat__op_settle_output(&task->root);
-    for (size_t i = 0; i < task->stage->node_count; i++)
-        for (size_t k = 0; task->ops[i] != NULL && k < 1 + LEAT_SLOTS_MAX; k++)
-            leat__op_settle_output(&task->ops[i]->output[k]);
+    leat__op_settle_output(&task->root, task->source == NULL ? NULL : task->source->node->type);
+    for (size_t i = 0; i < task->stage->node_count; i++) {
+        leat__op *op = task->ops[i];
+        if (op == NULL)
+            continue;
+        leat__op_settle_output(&op->output[0], op->spec->out);
+        for (size_t k = 0; k < LEAT_SLOTS_MAX; k++)
+            leat__op_settle_output(&op->output[1 + k], op->spec->side[k].type);
+    }
 }
 
 /* ------------------------------------------------------------------ stores */

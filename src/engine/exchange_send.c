@@ -108,8 +108,9 @@ leat_status leat__outlet_check(void *arg, const leat__element *element, bool lar
     append_data(delivery, element);
     size_t size = bytes->length - before + 1 + element->key.length;
     bytes->length = before;
-    return size <= LEAT__RECORD_BYTES_MAX ? LEAT_OK
-                                          : leat__too_big(delivery->outlet->to->topic, size, error);
+    return size <= LEAT__RECORD_BYTES_MAX
+               ? LEAT_OK
+               : leat__too_big(delivery->outlet->to->topic, element->key, size, error);
 }
 
 leat_status leat__outlet_deliver(void *arg, const leat__element *element)
@@ -125,7 +126,7 @@ leat_status leat__outlet_deliver(void *arg, const leat__element *element)
     end_record(task, record);
     delivery->outlet->told[partition].data = true;
     if (record->key_length + (size_t)record->value_length > LEAT__RECORD_BYTES_MAX)
-        return leat__bundle_too_big(task, to->topic,
+        return leat__bundle_too_big(task, to->topic, element->key,
                                     record->key_length + (size_t)record->value_length);
     return LEAT_OK;
 }

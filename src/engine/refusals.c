@@ -204,7 +204,7 @@ leat_status leat__refusals_check(const leat__task *task, const leat__node *sink,
                                      .ahead_ms = atomic_load(&of->ahead_ms)};
     size_t bytes = record->key.length + record->value.length;
     if (bytes > LEAT__RECORD_BYTES_MAX)
-        return leat__too_big(sink->name, bytes, error);
+        return leat__too_big(sink->name, record->key, bytes, error);
     leat_status status = leat__log_check_limits(record, &limits, task->face.clock_ms, error);
     if (status == LEAT_OK && atomic_load(&all->any)) {
         refused wanted;

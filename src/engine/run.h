@@ -473,14 +473,14 @@ bool leat__source_run(leat__task *task);
 leat_status leat__sink_deliver(void *delivery, const leat__element *element);
 leat_status leat__sink_check(void *delivery, const leat__element *element, bool large,
                              leat_error *error);
-leat_status leat__too_big(const char *where, size_t bytes, leat_error *error);
+leat_status leat__too_big(const char *where, leat_str key, size_t bytes, leat_error *error);
 leat_status leat__exchange_deliver(void *delivery, const leat__element *element);
 /* What failed goes to the dead-letter topic with this epoch (R19); element NULL: a timer. */
 void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element *element,
                        const leat_error *error);
 leat__out_record *leat__bundle_record(leat__bundle *bundle); /* a new one, to be filled */
 /* The job ends: the log takes no record of that size. */
-leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t bytes);
+leat_status leat__bundle_too_big(leat__task *task, const char *where, leat_str key, size_t bytes);
 void leat__bundle_reset(leat__bundle *bundle);
 void leat__bundle_free(leat__bundle *bundle);
 /* commit.c */

@@ -11,6 +11,8 @@
 #include "record/codec.h"
 #include "record/keys.h"
 
+enum { KEY_SHOWN_BYTES = 40, LEFT_OUT_BYTES = 160 };
+
 leat__out_record *leat__bundle_record(leat__bundle *bundle)
 {
     if (bundle->count == bundle->capacity) {
@@ -21,17 +23,24 @@ leat__out_record *leat__bundle_record(leat__bundle *bundle)
     return &bundle->records[bundle->count++];
 }
 
-leat_status leat__too_big(const char *where, size_t bytes, leat_error *error)
+leat_status leat__too_big(const char *where, leat_str key, size_t bytes, leat_error *error)
 {
-    return leat__fail(error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, where,
-                      "a record of %zu bytes is over the log's bound of %d; emit smaller records",
-                      bytes, LEAT__RECORD_BYTES_MAX);
+    int shown = key.length < KEY_SHOWN_BYTES ? (int)key.length : KEY_SHOWN_BYTES;
+    char named[KEY_SHOWN_BYTES + 64] = "";
+    if (key.data != NULL)
+        (void)snprintf(named, sizeof(named), " with key '%.*s%s' (%zu bytes)", shown, key.data,
+                       (size_t)shown < key.length ? "..." : "", key.length);
+    return leat__fail(
+        error, LEAT_ETOOBIG, LEAT_RECOVERY_FATAL, where,
+        "a record of %zu bytes for '%s'%s is over the log's bound of %d; emit smaller "
+        "records",
+        bytes, where, named, LEAT__RECORD_BYTES_MAX);
 }
 
-leat_status leat__bundle_too_big(leat__task *task, const char *where, size_t bytes)
+leat_status leat__bundle_too_big(leat__task *task, const char *where, leat_str key, size_t bytes)
 {
     leat_error error;
-    leat_status status = leat__too_big(where, bytes, &error);
+    leat_status status = leat__too_big(where, key, bytes, &error);
     leat__run_fail(task->run, &error);
     return status;
 }
@@ -102,7 +111,9 @@ leat_status leat__sink_deliver(void *arg, const leat__element *element)
     leat__out_record record = encode(sink, element, &bundle->bytes);
     size_t size = record.key_length + (size_t)record.value_length;
     if (size > LEAT__RECORD_BYTES_MAX && sink->kind == LEAT__NODE_SINK_LOG)
-        return leat__bundle_too_big(task, sink->name, size);
+        return leat__bundle_too_big(
+            task, sink->name, (leat_str){bundle->bytes.data + record.key_at, record.key_length},
+            size);
     *leat__bundle_record(bundle) = record;
     task->counters.out++;
     return LEAT_OK;
@@ -134,6 +145,23 @@ static leat_str failed_value(leat__task *task, const leat__op *op, const leat__e
     return value;
 }
 
+/* What of the original a dead letter does not have, and why. */
+static void tell_left_out(leat_str value, size_t value_bytes, size_t key_bytes, bool timer,
+                          char text[LEFT_OUT_BYTES])
+{
+    int at = 0;
+    text[0] = '\0';
+    if (value.data == NULL)
+        at =
+            snprintf(text, LEFT_OUT_BYTES, "; no value: %s",
+                     timer ? "a timer has fired, which is about no record" : "the record had none");
+    else if (value.length < value_bytes)
+        at = snprintf(text, LEFT_OUT_BYTES, "; the value is cut, of %zu bytes", value_bytes);
+    if (key_bytes != 0)
+        (void)snprintf(text + at, (size_t)(LEFT_OUT_BYTES - at),
+                       "; the key is left out, of %zu bytes", key_bytes);
+}
+
 /* {"topic":..,"partition":..,"offset":..,"operator":..,"error":..,"reason":..,"value":..} under the
  * record's key: enough to look at the record and to send it again. Without an origin (timers,
  * behind an exchange in memory) topic is "" and offset -1. Bytes that are not UTF-8 appear as
@@ -148,12 +176,18 @@ void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element
                                .partition = LEAT_PARTITION_BY_KEY,
                                .timestamp_ms = task->face.clock_ms};
     leat_str value = failed_value(task, op, element);
-    leat_str key = origin != NULL ? origin->key : op->ctx.key;
+    leat_str key = origin != NULL ? origin->key : element != NULL ? element->key : op->ctx.key;
+    size_t value_bytes = value.length, key_bytes = 0;
+    char left_out[LEFT_OUT_BYTES], reason[sizeof(error->message) + LEFT_OUT_BYTES];
     /* escapes grow, and a dead letter that is too big itself would stop the job for good */
-    if (key.length > LEAT__RECORD_BYTES_MAX / 16)
+    if (key.length > LEAT__RECORD_BYTES_MAX / 16) {
+        key_bytes = key.length;
         key = (leat_str){0};
+    }
     if (value.length > LEAT__RECORD_BYTES_MAX / 8)
         value.length = LEAT__RECORD_BYTES_MAX / 8;
+    tell_left_out(value, value_bytes, key_bytes, element == NULL, left_out);
+    (void)snprintf(reason, sizeof(reason), "%s%s", error->message, left_out);
     record.has_key = key.data != NULL;
     record.key_at = bytes->length;
     record.key_length = (uint32_t)key.length;
@@ -168,7 +202,7 @@ void leat__dead_letter(leat__task *task, const leat__op *op, const leat__element
     leat__buffer_text(bytes, ",\"error\":");
     leat__buffer_json_str(bytes, leat_str_from(leat_status_name(error->status)));
     leat__buffer_text(bytes, ",\"reason\":");
-    leat__buffer_json_str(bytes, leat_str_from(error->message));
+    leat__buffer_json_str(bytes, leat_str_from(reason));
     leat__buffer_text(bytes, ",\"value\":");
     if (value.data != NULL)
         leat__buffer_json_str(bytes, value);

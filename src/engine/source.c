@@ -394,7 +394,7 @@ static leat_status push_record(leat__task *task, const pending *p, const leat_lo
                                    .key = p->key,
                                    .key_hash = p->key_hash,
                                    .origin = origin};
-    bool large = origin->value.length > LEAT__LARGE_BYTES;
+    bool large = leat__element_is_large(&task->root, &element);
     if ((large || task->root.strict) &&
         leat__op_check_output(&task->root, &element, large, &error) != LEAT_OK) /* R19 */
         return leat__task_failed(task, &source->decode_op, &element, &error);

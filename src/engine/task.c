@@ -42,6 +42,8 @@ leat_status leat__task_failed(void *arg, leat__op *op, const leat__element *elem
     if (policy == LEAT_ON_ERROR_STOP || error->recovery == LEAT_RECOVERY_RESTART) {
         leat_error told = *error;
         const leat_log_record *origin = element != NULL ? element->origin : NULL;
+        if (error->status == LEAT_ETOOBIG) /* the message names the sink */
+            (void)snprintf(told.where, sizeof(told.where), "%s", op->spec->name);
         if (origin != NULL && policy == LEAT_ON_ERROR_STOP)
             (void)snprintf(
                 told.message, sizeof(told.message),
@@ -89,8 +91,14 @@ leat_status leat__task_take(leat__task *task, const leat__target *target,
                             const leat__element *element)
 {
     leat_error error;
-    if (target->op != NULL)
-        return leat__op_push(target->op, element);
+    if (target->op != NULL) {
+        if (!leat__op_hands_on(target->op->spec) ||
+            !leat__element_is_large(&target->op->output[0], element))
+            return leat__op_push(target->op, element);
+        leat__element large = *element;
+        large.large = true;
+        return leat__op_push(target->op, &large);
+    }
     if (!target->strict || target->check(target->arg, element, false, &error) == LEAT_OK)
         return target->deliver(target->arg, element);
     if (task->source != NULL)

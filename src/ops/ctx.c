@@ -385,7 +385,8 @@ static void emit(leat_ctx *ctx, uint32_t output, const leat_type *type, const vo
     size_t before = scratch->used_bytes;
     void *copy = leat__arena_alloc(scratch, type->size_bytes);
     leat__record_copy(scratch, type, record, copy);
-    bool large = scratch->used_bytes - before > LEAT__LARGE_BYTES;
+    size_t bytes = scratch->used_bytes - before + ctx->key.length;
+    bool large = bytes > op_of(ctx)->output[output].large_bytes;
     ctx->emitted[ctx->emitted_count++] = (leat__emitted){output, large, copy, ctx->now_ms};
 }
 

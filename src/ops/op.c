@@ -39,10 +39,15 @@ leat_status leat__op_forward(leat__op *op, uint32_t output, const leat__element 
 {
     const leat__output *out = &op->output[output];
     leat_error error;
-    if (out->strict && leat__op_check_output(out, element, false, &error) != LEAT_OK)
+    bool large = element->large;
+    if ((out->strict || large) && leat__op_check_output(out, element, large, &error) != LEAT_OK)
         return op->ctx.task->failed(op->ctx.task->task, op, element, &error);
     op->records_out++;
-    return leat__op_deliver(out, element);
+    if (!large)
+        return leat__op_deliver(out, element);
+    leat__element asked = *element;
+    asked.large = false;
+    return leat__op_deliver(out, &asked);
 }
 
 static void context_begin(leat__op *op, const leat__element *element, leat_str key, uint64_t hash,
@@ -89,13 +94,36 @@ static leat_status check_through(leat__op *op, const leat__element *element, boo
     return leat__op_check_output(&op->output[0], &out, large, error);
 }
 
-void leat__op_settle_output(leat__output *output)
+bool leat__op_hands_on(const leat__op_spec *spec)
+{
+    return only_passes(spec) || spec->class == &leat__op_map || spec->class == &leat__op_filter;
+}
+
+/* Is there a sink or an exchange that may refuse, behind operators that hand on? */
+static bool is_asked(const leat__output *output)
+{
+    bool asked = false;
+    for (size_t i = 0; i < output->target_count; i++) {
+        const leat__target *target = &output->targets[i];
+        if (target->op == NULL)
+            asked |= target->check != NULL;
+        else if (leat__op_hands_on(target->op->spec))
+            asked |= is_asked(&target->op->output[0]);
+    }
+    return asked;
+}
+
+void leat__op_settle_output(leat__output *output, const leat_type *type)
 {
     output->strict = false;
+    output->type = type;
+    output->large_bytes = SIZE_MAX;
+    if (type != NULL && is_asked(output))
+        output->large_bytes = LEAT__LARGE_BYTES / leat__type_depth(type);
     for (size_t i = 0; i < output->target_count; i++) {
         const leat__target *target = &output->targets[i];
         if (target->op != NULL && only_passes(target->op->spec)) {
-            leat__op_settle_output(&target->op->output[0]);
+            leat__op_settle_output(&target->op->output[0], type);
             output->strict |= target->op->output[0].strict;
         }
         output->strict |= target->op == NULL && target->strict;

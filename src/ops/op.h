@@ -11,6 +11,7 @@
 #define LEAT_OPS_OP_H
 #include "base/arena.h"
 #include "leat/job.h"
+#include "record/codec.h"
 #include "state/store.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ typedef struct leat__element {
     leat_str key;                  /* data NULL: not keyed */
     uint64_t key_hash;             /* leat__hash64(key) */
     const leat_log_record *origin; /* NULL in timers and behind an exchange */
+    bool large; /* whether it is too big (R19) is to be asked when it is handed on */
 } leat__element;
 
 typedef struct leat__op leat__op;
@@ -83,6 +85,9 @@ typedef struct leat__output {
     size_t target_count;
     const leat_type *type;
     bool strict; /* one of the targets is, or one behind operators that only pass on */
+    /* with more in memory, its key included, a record may be too big for a sink once it is encoded,
+     * and is asked about (R19); SIZE_MAX: there is none to ask */
+    size_t large_bytes;
 } leat__output;
 
 /* What a task gives to its operators. */
@@ -116,7 +121,8 @@ static inline void leat__works(leat__task_face *task, const leat__op_spec *spec,
     atomic_store_explicit(&task->works, works + 1, memory_order_relaxed); /* one thread adds */
 }
 
-/* Smaller ones are never too big once encoded: JSON takes at most 80 bytes for one of memory. */
+/* Smaller ones are never too big once encoded, the key included: JSON takes at most 80 bytes for
+ * one of memory, and as many again for each record that it lies in. */
 enum { LEAT__LARGE_BYTES = 8 << 10 };
 
 typedef struct leat__emitted {
@@ -196,8 +202,19 @@ static inline leat_status leat__op_deliver(const leat__output *output, const lea
  * strict. */
 leat_status leat__op_check_output(const leat__output *output, const leat__element *element,
                                   bool large, leat_error *error);
-/* Once all outputs of a task are wired: finds out whether the output is strict. */
-void leat__op_settle_output(leat__output *output);
+/* Does it pass on what it is given, or what it makes of it, without a small transaction of its own?
+ */
+bool leat__op_hands_on(const leat__op_spec *spec);
+/* Once all outputs of a task are wired: finds out what the output asks. Type NULL: nothing comes
+ * out. */
+void leat__op_settle_output(leat__output *output, const leat_type *type);
+/* Is it to be asked about? */
+static inline bool leat__element_is_large(const leat__output *output, const leat__element *element)
+{
+    size_t bytes = output->large_bytes, key = element->key.length;
+    return bytes != SIZE_MAX &&
+           (key > bytes || leat__record_is_over(output->type, element->record, bytes - key));
+}
 
 /* Helpers of the classes: run a user callback as a small transaction (S3) with ctx set up from the
  * element or the timer. */

@@ -13,6 +13,7 @@ static leat_status map_element(leat__op *op, const leat__element *element)
     spec->config.map(element->record, record, spec->arg);
     leat__element out = *element;
     out.record = record;
+    out.large = leat__element_is_large(&op->output[0], &out);
     return leat__op_forward(op, 0, &out);
 }
 

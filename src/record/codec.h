@@ -16,6 +16,12 @@ static inline bool leat__type_is_scalar(const leat_type *type)
 }
 uint32_t leat__type_align(const leat_type *type);
 
+/* How deep records lie in records, lists of them included: 1 without any. Walks the type. */
+uint32_t leat__type_depth(const leat_type *type);
+
+/* Does the record, with all that it points to, take more memory than that? */
+bool leat__record_is_over(const leat_type *type, const void *record, size_t bytes);
+
 /* Deep copy: the fixed part to `copy`, strings and list items into the arena. */
 void leat__record_copy(leat__arena *arena, const leat_type *type, const void *source, void *copy);
 

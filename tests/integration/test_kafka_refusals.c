@@ -106,7 +106,7 @@ static leat_job *pages_job(const world *w, leat_on_error policy, bool stateful)
 
 static void view(world *w, const char *page, int64_t ts_ms)
 {
-    static char json[400000];
+    static char json[700000];
     int length = snprintf(json, sizeof(json), "{\"user\":\"ann\",\"page\":\"%s\",\"ts_ms\":%lld}",
                           page, (long long)ts_ms);
     leat_log_record record = {.topic = "views",
@@ -363,6 +363,50 @@ static void a_changelog_that_would_refuse_state_is_refused_at_the_start(void **s
     leat_job_free(job);
 }
 
+/* ------------------------------------------------------------------ large keys at an exchange */
+
+static leat_job *by_page_job(const world *w)
+{
+    static const leat_process_op first = {.in = &view_type,
+                                          .out = &view_type,
+                                          .on_record = pass,
+                                          .on_error = LEAT_ON_ERROR_DEAD_LETTER};
+    static const leat_process_op second = {.in = &view_type,
+                                           .out = &view_type,
+                                           .state = {{.name = "last", .type = &view_type}},
+                                           .on_record = pass,
+                                           .on_error = LEAT_ON_ERROR_DEAD_LETTER};
+    leat_job *job = leat_job_new(&(leat_job_opts){.name = "by-page", .log = w->url});
+    leat_stream in = leat_from_log(job, "views", &view_type,
+                                   &(leat_log_source){.topic = "views",
+                                                      .time_field = "ts_ms",
+                                                      .partitioned_by = "user",
+                                                      .on_error = LEAT_ON_ERROR_DEAD_LETTER});
+    leat_stream passed = leat_process(leat_key_by(in, "user"), "first", &first, NULL);
+    leat_to_log(leat_process(leat_key_by(passed, "page"), "second", &second, NULL), "pages",
+                &(leat_log_sink){.topic = "pages", .key = "user"});
+    return job;
+}
+
+static void a_key_too_large_for_an_exchange_is_the_failure_of_what_emitted_it(void **state)
+{
+    world *w = *state; /* the value alone fits, and so does the record that was read */
+    static char page[600001];
+    leat_job *job = started(w, by_page_job(w));
+    view(w, "/a", clock_ms());
+    fill(page, 600000);
+    view(w, page, clock_ms());
+    view(w, "/b", clock_ms());
+    leat_job_stats stats = await_counts(job, 2, 1);
+    assert_int_equal(stats.rewinds, 0);
+    assert_letter(w, "with key 'xxxx");
+    ended(w, job);
+    job = started(w, by_page_job(w)); /* and it is got over for good */
+    view(w, "/c", clock_ms());
+    (void)await_counts(job, 1, 0);
+    ended(w, job);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -375,6 +419,7 @@ int main(void)
         CASE(a_commit_tells_which_records_were_refused),
         CASE(appends_are_checked_before_the_first_record_is_sent),
         CASE(small_batches_hold_for_appends_too),
+        CASE(a_key_too_large_for_an_exchange_is_the_failure_of_what_emitted_it),
         CASE(a_changelog_that_would_refuse_state_is_refused_at_the_start),
     };
     if (test_kafka_bootstrap() == NULL)

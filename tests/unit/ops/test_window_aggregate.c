@@ -135,14 +135,14 @@ static void open_world(world *w, leat_window window)
     w->op.ctx.task = &w->face;
     w->main_target = (leat__target){.deliver = take_result, .arg = w};
     w->late_target = (leat__target){.deliver = take_late, .arg = w};
-    w->op.output[0] = (leat__output){&w->main_target, 1, &tally_type, false};
+    w->op.output[0] = (leat__output){&w->main_target, 1, &tally_type, false, SIZE_MAX};
     w->op.output_count = 2;
     assert_int_equal(leat__op_open(&w->op, &error), LEAT_OK);
 }
 
 static void read_late(world *w)
 {
-    w->op.output[1] = (leat__output){&w->late_target, 1, &tick_type, false};
+    w->op.output[1] = (leat__output){&w->late_target, 1, &tick_type, false, SIZE_MAX};
 }
 
 static void close_world(world *w)
