@@ -89,6 +89,17 @@ class Api(unittest.TestCase):
         status, body, _ = self.server.post("/v1/events", [])
         self.assertEqual((status, body["accepted"]), (202, 0))
 
+    def test_an_id_that_no_path_can_name_is_refused_with_its_field(self):
+        for field in ("user_id", "item_id", "event_id", "session_id", "category"):
+            bad = {**event("u", "i", T0), field: "a\0b"}
+            lines = "\n".join(json.dumps(one) for one in (event("nul", "i", T0), bad))
+            for body, index in (([event("nul", "i", T0), bad], 1), (lines, 1)):
+                kind = "application/x-ndjson" if isinstance(body, str) else "application/json"
+                status, answer, _ = self.server.post("/v1/events", body, kind)
+                self.assertEqual((status, answer["accepted"]), (202, 1))
+                self.assertEqual(answer["errors"], [
+                    {"index": index, "field": field, "reason": f"{field} holds a NUL (\\u0000)"}])
+
     def test_limits(self):
         long_id = event("u" * 257, "i", T0)
         self.assert_problem(self.server.post("/v1/events", long_id), 400, "invalid-event")

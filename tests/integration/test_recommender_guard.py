@@ -25,6 +25,48 @@ def ask(port, head, path="/healthz", version="1.1"):
         return answer.status, json.loads(body) if kind == "application/problem+json" else None
 
 
+def post_raw(port, head, body):
+    """What is answered to these bytes on one connection, until it is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        lines = ["POST /v1/events HTTP/1.1", "Host: localhost", *head, "", ""]
+        sock.sendall("\r\n".join(lines).encode() + body)
+        data = b""
+        try:
+            while chunk := sock.recv(65536):
+                data += chunk
+        except ConnectionResetError: # it was closed before it had read all
+            pass
+        return data
+
+
+class Framing(unittest.TestCase):
+    """Where a request ends must be the same for a proxy in front and for us: what one of them takes
+    for the body must not be the next request for the other."""
+
+    def test_a_length_that_is_not_one_is_refused_and_the_connection_closed(self):
+        event = b'{"user_id":"u","item_id":"i"}'
+        chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event)
+        hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        length = f"Content-Length: {len(event)}"
+        with recommender.Server() as server:
+            for head, body in (([length, length], event),
+                               ([length, "content-length: 4"], event),
+                               (["Content-Length: 4", length], event),
+                               ([length, "Transfer-Encoding: chunked"], chunked),
+                               (["transfer-encoding: chunked", "Content-Length: 4"], chunked),
+                               (["Transfer-Encoding: chunked"] * 2, chunked),
+                               (["Transfer-Encoding: gzip, chunked"], chunked),
+                               (["Transfer-Encoding: identity", length], event)):
+                said = post_raw(server.port, head, body + hidden)
+                self.assertTrue(said.startswith(b"HTTP/1.1 400"), (head, said))
+                self.assertEqual(said.count(b"HTTP/1.1 "), 1, (head, said))
+                self.assertIn(b"bad-framing", said, head)
+                self.assertIn(b"connection: close", said.lower(), head)
+            for head, body in (([length], event), (["Transfer-Encoding: Chunked"], chunked)):
+                said = post_raw(server.port, [*head, "Connection: close"], body)
+                self.assertTrue(said.startswith(b"HTTP/1.1 202"), (head, said))
+
+
 class Host(unittest.TestCase):
     def check(self, server, hosts, status):
         for host in hosts:

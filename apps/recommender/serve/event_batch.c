@@ -69,6 +69,28 @@ static void reject(batch_reader *reader, const event_fault *fault)
     batch->rejected_count++;
 }
 
+/* Only here: what is in a topic already counts as it did. */
+static bool ids_are_good(const interaction *event, event_fault *fault)
+{
+    const struct {
+        const char *name;
+        leat_str text;
+    } ids[] = {{"user_id", event->user_id},
+               {"item_id", event->item_id},
+               {"event_id", event->event_id},
+               {"session_id", event->session_id},
+               {"category", event->category}};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        if (ids[i].text.length == 0 || memchr(ids[i].text.data, 0, ids[i].text.length) == NULL)
+            continue;
+        (void)snprintf(fault->field, sizeof fault->field, "%s", ids[i].name);
+        (void)snprintf(fault->reason, sizeof fault->reason, "%s holds a NUL (\\u0000)",
+                       ids[i].name);
+        return false;
+    }
+    return true;
+}
+
 /* W7 */
 static bool time_is_good(batch_reader *reader, interaction *event, event_fault *fault)
 {
@@ -86,7 +108,7 @@ static void read_text(batch_reader *reader, leat_str text)
     interaction event;
     event_fault fault;
     if (event_parse(reader->json, text, reader->opts->accepted_ms, &event, &fault) == LEAT_OK &&
-        time_is_good(reader, &event, &fault))
+        ids_are_good(&event, &fault) && time_is_good(reader, &event, &fault))
         add(reader, &event, one_line(reader->arena, text, false));
     else
         reject(reader, &fault);
@@ -128,7 +150,7 @@ static leat_status read_array(batch_reader *reader, leat_str body, leat_error *e
             reject(reader, &fault);
         } else if (event_from_json(each.value, reader->opts->accepted_ms, &event, &fault) ==
                        LEAT_OK &&
-                   time_is_good(reader, &event, &fault)) {
+                   ids_are_good(&event, &fault) && time_is_good(reader, &event, &fault)) {
             add(reader, &event, one_line(reader->arena, text, true));
         } else {
             reject(reader, &fault);

@@ -245,6 +245,39 @@ static bool check_host(http_item *item)
     return status == 0;
 }
 
+typedef struct framing {
+    unsigned lengths, encodings;
+    bool foreign; /* an encoding that is not known here */
+} framing;
+
+static enum MHD_Result count_framing(void *arg, enum MHD_ValueKind kind, const char *key,
+                                     const char *value)
+{
+    (void)kind;
+    framing *found = arg;
+    found->lengths += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+    if (strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        found->encodings++;
+        found->foreign |= value == NULL || strcasecmp(value, "chunked") != 0;
+    }
+    return MHD_YES;
+}
+
+/* What is not said in one way a proxy in front may understand in the other, and what is the body
+ * for one of us is the next request for the other. False: the answer is a problem, and the
+ * connection ends with it. */
+static bool check_framing(http_item *item)
+{
+    framing found = {0};
+    (void)MHD_get_connection_values(item->connection, MHD_HEADER_KIND, count_framing, &found);
+    if (found.lengths + found.encodings <= 1 && !found.foreign)
+        return true;
+    http_add_header(&item->exchange, MHD_HTTP_HEADER_CONNECTION, "close");
+    http_problem(&item->exchange, 400, "bad-framing",
+                 "a body needs either one Content-Length or 'Transfer-Encoding: chunked'");
+    return false;
+}
+
 /* Finds the route; false: the answer is a problem. */
 static bool route_request(http_item *item, const char *path, const char *method)
 {
@@ -292,6 +325,8 @@ static enum MHD_Result begin(http_server *server, struct MHD_Connection *connect
     *state = item;
     atomic_fetch_add_explicit(&server->open_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&server->bodies_bytes, item->in.capacity, memory_order_relaxed);
+    if (!check_framing(item))
+        return answer(item);
     if (!route_request(item, path, method)) {
         item->phase = HTTP_REFUSED;
         return MHD_YES;
