@@ -413,8 +413,10 @@ leat_status leat__assemble(leat__run *run, leat_error *error)
     if (status == LEAT_OK)
         leat__progress_finished(run);
     uint64_t epoch = run->epoch; /* the seals found may be ahead of what this process knew */
-    for (size_t i = 0; i < run->task_count; i++)
+    for (size_t i = 0; i < run->task_count; i++) {
         run->tasks[i]->epoch = epoch;
+        leat__task_show(run->tasks[i]);
+    }
     atomic_store(&run->barrier_epoch, epoch - 1);
     run->phase = LEAT__OPEN;
     give_to_workers(run);

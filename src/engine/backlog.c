@@ -61,6 +61,8 @@ void leat__backlog_read(leat__task *task, bool nothing)
     leat__source *source = task->source;
     int64_t position =
         nothing && atomic_load(&source->waiting) != 0 ? position_of(task) : source->offset;
+    if (position > atomic_load_explicit(&source->passed, memory_order_relaxed))
+        atomic_store_explicit(&source->passed, position, memory_order_relaxed);
     if (source->known_end - position < behind_records(task->run)) {
         int64_t end = leat__log_reader_end(source->reader, source->topic, task->partition);
         if (end > source->known_end)

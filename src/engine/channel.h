@@ -51,8 +51,8 @@ typedef struct leat__channel {
     leat__batch *pending, *pending_last; /* sender only */
     leat__batch *current;                /* receiver only: half-consumed batch */
     size_t current_at;
-    /* receiver only: blocked until all barriers are there (R23) */
-    bool barriered;
+    /* receiver only, the watchdog looks (R31): blocked until all barriers are there (R23) */
+    _Atomic bool barriered;
     bool ended;              /* receiver only: nothing more comes in this run */
     uint32_t input;          /* receiver only: number in its valve */
     _Atomic bool waited_for; /* the sender found the ring full and sleeps */

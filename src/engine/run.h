@@ -86,6 +86,7 @@ typedef struct leat__source {
     uint64_t sealed_epoch;       /* of the last seal; 0: none */
     int64_t known_end;           /* backlog.c: of the partition */
     _Atomic int64_t waiting;     /* what of it is in run->waiting, or run->inlets_waiting */
+    _Atomic int64_t passed;      /* the reader, as far as it has been asked (R31) */
     int64_t sealed_timestamp_ms; /* highest event time in the last seal (R16) */
     int64_t whole_offset;        /* of the seal before the last; 0: none */
     /* what the group has committed: -1: nothing; the last epoch sealed by then, 0: not known */
@@ -116,6 +117,18 @@ typedef struct leat__delivery { /* where elements leave the chain: a sink or an 
     uint32_t channel_count;
     leat__outlet *outlet; /* instead of channels: through the log */
 } leat__delivery;
+
+/* How a task stands, for other threads (R3, R31): written by the task's own, relaxed, so that who
+ * looks holds nobody up and each number is one that was true; they need not be of one moment. */
+typedef struct leat__shown {
+    /* as of the end of its last turn */
+    _Atomic int64_t offset, clock_ms, watermark_ms;
+    _Atomic bool ended;
+    _Atomic uint64_t epoch; /* open */
+    /* of its last seal; epoch 0: none */
+    _Atomic uint64_t sealed_epoch;
+    _Atomic size_t sealed_outputs, sealed_changes;
+} leat__shown;
 
 struct leat__task {
     leat__task_face face; /* first: face.task is this */
@@ -155,6 +168,7 @@ struct leat__task {
     bool position_kept;                     /* R16: in a seal, or by positions.c, since the start */
     uint64_t sealed_epoch_before; /* R2: the previous epoch sealed in this changelog partition */
     int64_t skip_log_ms, dead_log_ms, ahead_log_us, placement_us;
+    leat__shown shown;
     int64_t monotonic_ms; /* as of clock_ms: silence (W4) is measured by what nobody sets */
 };
 
@@ -230,7 +244,7 @@ struct leat__run {
     uint64_t incarnation;
 
     leat__task **tasks;
-    size_t task_count;
+    _Atomic size_t task_count; /* the watchdog looks, too (R31) */
     leat__worker *workers;
     uint32_t worker_count, workers_started;
     uint32_t *stage_partitions; /* by stage number */
@@ -274,7 +288,7 @@ struct leat__run {
     pthread_t coordinator;
     leat__doorbell bell;
     leat__phase phase;
-    uint64_t epoch;
+    _Atomic uint64_t epoch; /* the watchdog looks, too (R31) */
     int64_t epoch_us, backlog_us, last_commit_us, deferred_since_us;
     size_t deferred_bytes;          /* R6: committed, not in the database yet */
     _Atomic int64_t waiting;        /* records that lie in the logs behind the sources */
@@ -413,7 +427,8 @@ static inline void leat__keep_watermark(leat__task *task, int64_t watermark_ms)
     task->kept_watermark_ms = watermark_ms;
     atomic_store_explicit(&task->shown_watermark_ms, watermark_ms, memory_order_relaxed);
 }
-bool leat__task_run(leat__task *task); /* true: it did something */
+bool leat__task_run(leat__task *task);  /* true: it did something */
+void leat__task_show(leat__task *task); /* after a turn, and once it is open */
 void leat__task_touch(leat__task *task);
 int64_t leat__task_next_due_us(leat__task *task);
 /* How time stands in the task now. */

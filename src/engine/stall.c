@@ -152,12 +152,12 @@ static bool waits_for_transactions(leat__run *run)
     bool readable = false, known = true;
     for (size_t i = 0; i < run->task_count && !readable && known; i++) {
         const leat__task *task = run->tasks[i];
-        int64_t position, end;
-        if (task->source == NULL || task->source->reader == NULL)
+        int64_t end;
+        if (task->source == NULL || task->source->reader == NULL || atomic_load(&task->shown.ended))
             continue;
-        known = leat_log_reader_position(task->source->reader, task->source->topic, task->partition,
-                                         &position, NULL) == LEAT_OK &&
-                leat__log_readable_end(task->source->reader, task->source->topic, task->partition,
+        /* the reader itself belongs to its worker */
+        int64_t position = atomic_load(&task->source->passed);
+        known = leat__log_readable_end(task->source->reader, task->source->topic, task->partition,
                                        &end) == LEAT_OK;
         readable = known && end > position;
         if (known && !readable && atomic_load(&task->source->waiting) > 0)
@@ -195,18 +195,18 @@ static void say_where(const leat__run *run, char *text, size_t room)
         (void)snprintf(text, room,
                        "assignment: the group '%s' has given no partitions, the last generation "
                        "was %" PRId64,
-                       run->graph->opts.name, run->generation);
+                       run->graph->opts.name, atomic_load(&run->generation));
         break;
     case LEAT__DOES_PARK:
         (void)snprintf(text, room, "stop: %" PRIu32 " of %" PRIu32 " workers stand still",
-                       run->parked_count, run->worker_count);
+                       atomic_load(&run->parked_count), run->worker_count);
         break;
     case LEAT__DOES_RESTORE:
         (void)snprintf(text, room, "restore");
         break;
     case LEAT__DOES_BARRIER:
         (void)snprintf(text, room, "barrier: %" PRIu32 " of %zu tasks have sealed",
-                       atomic_load(&run->sealed_count), run->task_count);
+                       atomic_load(&run->sealed_count), atomic_load(&run->task_count));
         break;
     case LEAT__DOES_COMMIT:
         (void)snprintf(text, room, "commit");
@@ -236,9 +236,9 @@ static _Noreturn void end_process(const leat__stall *stall, int64_t at_us)
                    "process ends with exit code %d (R31), start it again: nothing committed is "
                    "lost",
                    run->graph->opts.name, (double)(at_us - stall->since_us) / 1e6,
-                   (double)limit_us(run) / 1e6, where, run->epoch, run->generation,
-                   atomic_load(&run->buffered_bytes), run->buffer_limit,
-                   leat_status_exit_code(LEAT_ETIMEOUT));
+                   (double)limit_us(run) / 1e6, where, atomic_load(&run->epoch),
+                   atomic_load(&run->generation), atomic_load(&run->buffered_bytes),
+                   run->buffer_limit, leat_status_exit_code(LEAT_ETIMEOUT));
     leat__stall_dump(stall, at_us);
     leat__suspects_forgive(run); /* no record is to blame */
     _exit(leat_status_exit_code(LEAT_ETIMEOUT));

@@ -24,6 +24,6 @@ typedef struct leat__stall {
  * Does not return if the job stands still for too long. */
 void leat__stall_look(leat__stall *stall, int64_t at_us, int64_t stopped_us, bool watched);
 void leat__stall_free(leat__stall *stall);
-/* stall_dump.c: a line for each task; just before the process ends, as nothing holds them. */
+/* stall_dump.c: a line for each task; waits for nobody. Also for R3. */
 void leat__stall_dump(const leat__stall *stall, int64_t at_us);
 #endif

@@ -219,6 +219,15 @@ static void account(leat__task *task)
     }
 }
 
+static void show_seal(leat__task *task)
+{
+    leat__shown *shown = &task->shown;
+    const leat__bundle *sealed = task->sealed;
+    atomic_store_explicit(&shown->sealed_epoch, sealed->epoch, memory_order_relaxed);
+    atomic_store_explicit(&shown->sealed_outputs, sealed->count, memory_order_relaxed);
+    atomic_store_explicit(&shown->sealed_changes, sealed->change_count, memory_order_relaxed);
+}
+
 static void seal_epoch(leat__task *task)
 {
     leat__run *run = task->run;
@@ -249,6 +258,7 @@ static void seal_epoch(leat__task *task)
     bundle->counters = task->counters;
     send_control(task, LEAT__ITEM_BARRIER, (int64_t)task->epoch);
     task->sealed = bundle;
+    show_seal(task);
     task->bundle = bundle == &task->bundles[0] ? &task->bundles[1] : &task->bundles[0];
     leat__bundle_reset(task->bundle);
     task->touched = false;
@@ -288,10 +298,15 @@ static bool receive_item(leat__task *task, leat__channel *channel, const leat__i
     case LEAT__ITEM_STOPPED:
         return input_ended(task, channel);
     default: /* LEAT__ITEM_BARRIER (R23): nothing of this channel until all have arrived */
-        channel->barriered = true;
+        atomic_store_explicit(&channel->barriered, true, memory_order_relaxed);
         task->barriers++;
         return true;
     }
+}
+
+static bool barriered(const leat__channel *channel)
+{
+    return atomic_load_explicit(&channel->barriered, memory_order_relaxed);
 }
 
 /* Takes at most one batch's worth from each channel, so that all progress and barriers meet soon.
@@ -303,7 +318,7 @@ static bool receive(leat__task *task)
         leat__channel *channel = task->inputs[i];
         const leat__item *item;
         for (size_t n = 0;
-             n < 256 && !channel->barriered && (item = leat__channel_take(channel)) != NULL; n++) {
+             n < 256 && !barriered(channel) && (item = leat__channel_take(channel)) != NULL; n++) {
             busy = true;
             if (!receive_item(task, channel, item))
                 return false;
@@ -313,7 +328,7 @@ static bool receive(leat__task *task)
     }
     if (task->barriers == task->input_count && (task->input_count != 0 || barrier_due(task))) {
         for (size_t i = 0; i < task->input_count; i++)
-            task->inputs[i]->barriered = false;
+            atomic_store_explicit(&task->inputs[i]->barriered, false, memory_order_relaxed);
         task->barriers = 0;
         seal_epoch(task);
     }
@@ -368,7 +383,7 @@ static bool flush(leat__task *task)
     return all;
 }
 
-bool leat__task_run(leat__task *task)
+static bool take_turn(leat__task *task)
 {
     if (atomic_load(&task->run->failed))
         return false;
@@ -385,6 +400,26 @@ bool leat__task_run(leat__task *task)
     if (busy)
         account(task);
     (void)flush(task);
+    return busy;
+}
+
+void leat__task_show(leat__task *task)
+{
+    leat__shown *shown = &task->shown;
+    const leat__source *source = task->source;
+    if (source != NULL) {
+        atomic_store_explicit(&shown->offset, source->offset, memory_order_relaxed);
+        atomic_store_explicit(&shown->ended, source->ended, memory_order_relaxed);
+    }
+    atomic_store_explicit(&shown->clock_ms, task->face.clock_ms, memory_order_relaxed);
+    atomic_store_explicit(&shown->watermark_ms, task->face.watermark_ms, memory_order_relaxed);
+    atomic_store_explicit(&shown->epoch, task->epoch, memory_order_relaxed);
+}
+
+bool leat__task_run(leat__task *task)
+{
+    bool busy = take_turn(task);
+    leat__task_show(task);
     return busy;
 }
 

@@ -28,7 +28,6 @@ enum {
     LOOK_MS = 500,
     /* a busy machine may be that late; more: nothing of the process ran */
     LATE_MS = 2000,
-    TASKS_TOLD_MAX = 64,
 };
 
 struct leat__watchdog {
@@ -48,26 +47,10 @@ static int64_t now_us(void)
     return env->monotonic_us(env->arg);
 }
 
-static void tell_task(const leat__task *task)
+static _Noreturn void end_process(const leat__watchdog *dog, const char *call, int64_t took_us,
+                                  int64_t at_us)
 {
-    const leat__bundle *sealed = task->sealed;
-    char source[160] = "no source of its own";
-    if (task->source != NULL && task->source->topic != NULL)
-        (void)snprintf(source, sizeof(source), "%.80s at %" PRId64 ", committed %" PRId64,
-                       task->source->topic, task->source->offset,
-                       (int64_t)atomic_load(&task->committed_offset));
-    leat__log_line(LEAT__ERROR, "watchdog",
-                   "  %s partition %u: open epoch %" PRIu64 "; sealed: epoch %" PRIu64
-                   ", %zu outputs, %zu changes; %s",
-                   task->stage->name, task->partition, task->epoch,
-                   sealed == NULL ? 0 : sealed->epoch, sealed == NULL ? 0 : sealed->count,
-                   sealed == NULL ? 0 : sealed->change_count, source);
-}
-
-/* The tasks belong to the thread that hangs, so nobody changes them. */
-static _Noreturn void end_process(const leat__watchdog *dog, const char *call, int64_t took_us)
-{
-    const leat__run *run = dog->run;
+    leat__run *run = dog->run;
     const char *phase = atomic_load(&dog->phase);
     leat__log_line(LEAT__ERROR, "watchdog",
                    "job '%s': the log does not answer: %s, phase %s, since %.1f s (limit %.1f s); "
@@ -75,11 +58,11 @@ static _Noreturn void end_process(const leat__watchdog *dog, const char *call, i
                    ", %zu bytes buffered; the process ends "
                    "with exit code %d (R3), start it again: nothing committed is lost",
                    run->graph->opts.name, call, phase, (double)took_us / 1e6,
-                   (double)atomic_load(&dog->limit_us) / 1e6, run->epoch, run->generation,
-                   atomic_load(&run->buffered_bytes), leat_status_exit_code(LEAT_ETIMEOUT));
-    for (size_t i = 0; i < run->task_count && i < TASKS_TOLD_MAX; i++)
-        tell_task(run->tasks[i]);
-    leat__suspects_forgive(dog->run); /* no record is to blame */
+                   (double)atomic_load(&dog->limit_us) / 1e6, atomic_load(&run->epoch),
+                   atomic_load(&run->generation), atomic_load(&run->buffered_bytes),
+                   leat_status_exit_code(LEAT_ETIMEOUT));
+    leat__stall_dump(&dog->stall, at_us);
+    leat__suspects_forgive(run); /* no record is to blame */
     _exit(leat_status_exit_code(LEAT_ETIMEOUT));
 }
 
@@ -116,7 +99,7 @@ static void look(void *watchdog)
     int64_t took_us = at_us - since_us - dog->stopped_us;
     bool same = atomic_load(&dog->since_us) == since_us; /* not another call by now */
     if (same && took_us > atomic_load(&dog->limit_us))
-        end_process(dog, call, took_us);
+        end_process(dog, call, took_us, at_us);
 }
 
 leat_status leat__watchdog_start(leat__run *run, leat_error *error)

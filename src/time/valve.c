@@ -30,16 +30,16 @@ static bool raise_output(leat__valve *valve, int64_t watermark_ms)
 static bool pass_minimum(leat__valve *valve)
 {
     int64_t minimum_ms = LEAT_TIME_MAX;
-    bool any = false;
+    size_t holder = SIZE_MAX;
     for (size_t i = 0; i < valve->input_count; i++) {
         const leat__valve_input *input = &valve->inputs[i];
-        if (!input->aligned)
+        if (!input->aligned || (holder != SIZE_MAX && input->watermark_ms >= minimum_ms))
             continue;
-        any = true;
-        if (input->watermark_ms < minimum_ms)
-            minimum_ms = input->watermark_ms;
+        minimum_ms = input->watermark_ms;
+        holder = i;
     }
-    return any && raise_output(valve, minimum_ms);
+    atomic_store_explicit(&valve->holder, holder, memory_order_relaxed);
+    return holder != SIZE_MAX && raise_output(valve, minimum_ms);
 }
 
 static bool pass_maximum(leat__valve *valve)
@@ -97,6 +97,7 @@ bool leat__valve_idle(leat__valve *valve, size_t number)
     input->aligned = false;
     if (!all_idle(valve))
         return pass_minimum(valve);
+    atomic_store_explicit(&valve->holder, SIZE_MAX, memory_order_relaxed);
     (void)pass_maximum(valve);
     valve->idle = true;
     return true;
@@ -109,6 +110,7 @@ void leat__valve_begin_at(leat__valve *valve, int64_t watermark_ms)
             (leat__valve_input){.watermark_ms = watermark_ms, .idle = false, .aligned = true};
     valve->output_ms = watermark_ms;
     valve->idle = false;
+    atomic_store_explicit(&valve->holder, 0, memory_order_relaxed);
 }
 
 void leat__valve_restore(leat__valve *valve, size_t number, int64_t watermark_ms, bool idle)

@@ -5,10 +5,12 @@
  *   input 2    3  idle   ─┘           once its watermark has caught up with the output
  *
  * The output never goes back.  When all inputs are idle it is the maximum that any of them has
- * promised, and the task itself is idle.  One thread, no clock. */
+ * promised, and the task itself is idle.  One thread, no clock.
+ */
 #ifndef LEAT_TIME_VALVE_H
 #define LEAT_TIME_VALVE_H
 #include "leat/base.h"
+#include <stdatomic.h>
 
 typedef struct leat__valve_input {
     int64_t watermark_ms;
@@ -21,6 +23,8 @@ typedef struct leat__valve {
     size_t input_count;
     int64_t output_ms; /* LEAT_TIME_MIN before the first */
     bool idle;         /* all inputs are */
+    /* for other threads (R31): the input whose watermark is the minimum; SIZE_MAX: none counts */
+    _Atomic size_t holder;
 } leat__valve;
 
 void leat__valve_init(leat__valve *valve, size_t input_count); /* all active, at LEAT_TIME_MIN */

@@ -168,8 +168,13 @@ static void W3_in_any_sequence_the_output_rises_to_the_least_aligned_input_and_n
             assert_true(valve.output_ms >= before_ms);
             assert_true(changed == (valve.output_ms != before_ms || valve.idle != before_idle));
             int64_t least_ms = least_aligned(&valve);
-            if (least_ms != LEAT_TIME_MAX)
-                assert_true(valve.output_ms >= least_ms);
+            size_t holder = valve.holder; /* as told to other threads (R31) */
+            assert_true((holder == SIZE_MAX) == (least_ms == LEAT_TIME_MAX));
+            if (holder == SIZE_MAX)
+                continue;
+            assert_true(valve.output_ms >= least_ms);
+            assert_true(valve.inputs[holder].aligned);
+            assert_int_equal(valve.inputs[holder].watermark_ms, least_ms);
         }
         leat__valve_free(&valve);
     }
