@@ -223,6 +223,13 @@ static void pause(leat__run *run, leat_recovery recovery)
     leat__doorbell_wait(&run->bell, pause_us);
 }
 
+/* R19: a refusal that names a record is got past, so this one names none. */
+static const char *remedy_of(const leat_error *cause)
+{
+    bool refused = cause->status == LEAT_EDATA || cause->status == LEAT_ETOOBIG;
+    return refused ? "; compare the settings of the topic with what the job writes" : "";
+}
+
 /* R30: a bounded number of rewinds without getting on. One that found out which record the log does
  * not take gets on: that record goes another way now (R19), and there are so many at most. */
 static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_error *error)
@@ -237,8 +244,8 @@ static leat_status rewind_run(leat__run *run, const leat_error *cause, leat_erro
     uint32_t limit = run->graph->opts.restart_limit;
     if (!leat__refusals_got_on(run) && atomic_fetch_add(&run->rewinds_in_row, 1) >= limit)
         return leat__fail(error, cause->status, LEAT_RECOVERY_FATAL, cause->where,
-                          "%.360s (gave up after %" PRIu32 " rewinds in a row)", cause->message,
-                          limit);
+                          "%.320s (gave up after %" PRIu32 " rewinds in a row%s)", cause->message,
+                          limit, remedy_of(cause));
     leat__log_line(LEAT__WARN, "job", "rewinding to the last committed epoch: %s: %s", cause->where,
                    cause->message);
     pause(run, cause->recovery);

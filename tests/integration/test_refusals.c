@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "integration/commit_fault.h"
+#include "integration/log_double.h"
 #include <leat/leat.h>
 #include <leat/test.h>
 #include <unistd.h>
@@ -446,6 +448,48 @@ static void a_job_that_does_not_get_on_is_ended_though_others_of_its_commits_suc
     leat_test_free(test);
 }
 
+/* As a broker that names none of a batch's records (docs/kafka.md). */
+static struct log_double twin;
+static int commits;
+static leat_status refuse_one_of_several(leat_log_txn *txn, leat__written_fn written, void *arg,
+                                         leat_error *error)
+{
+    (void)written, (void)arg;
+    commits++;
+    twin.real->txn_abort(txn);
+    return leat__fail(error, LEAT_EDATA, LEAT_RECOVERY_RESTART, "pages",
+                      "the broker refuses a record for partition 0 of 'pages' (one of several)");
+}
+
+static void a_refusal_that_names_no_record_is_tried_again_then_ends_with_the_remedy(void **state)
+{
+    (void)state; /* R19, R30 */
+    leat_error error = {0};
+    double_open(&twin, url);
+    twin.table.txn_commit = refuse_one_of_several;
+    const leat_topic_opts one = {.partition_count = 1};
+    assert_int_equal(leat_topic_create(twin.log, "views", &one, NULL), LEAT_OK);
+    leat_log_record record = {
+        .topic = "views",
+        .value = leat_str_from("{\"user\":\"ann\",\"page\":\"/a\",\"ts_ms\":1,\"number\":0}")};
+    assert_int_equal(leat_log_append(twin.log, &record, 1, NULL), LEAT_OK);
+    leat_job *job =
+        leat_job_new(&(leat_job_opts){.name = "pages", .log_handle = twin.log, .restart_limit = 4});
+    leat_to_log(leat_from_log(job, "views", &view_type, &(leat_log_source){.topic = "views"}),
+                "pages", &(leat_log_sink){.topic = "pages", .key = "page"});
+    leat_status status = leat_job_run(job, &error);
+    assert_int_equal(leat_status_exit_code(status), 66);
+    for (const char **part =
+             (const char *[]){"of 'pages' (one of several)", "gave up after 4 rewinds in a row",
+                              "compare the settings of the topic with what the job writes", NULL};
+         *part != NULL; part++)
+        if (strstr(error.message, *part) == NULL)
+            fail_msg("'%s' is not in: %s", *part, error.message);
+    assert_int_equal(commits, 5);
+    leat_job_free(job);
+    double_close(&twin);
+}
+
 static void rewinds_are_counted_anew_once_the_job_has_got_on(void **state)
 {
     (void)state; /* R30 */
@@ -483,6 +527,8 @@ int main(void)
         cmocka_unit_test_setup(a_refused_dead_letter_stops_the_job, sim_log),
         cmocka_unit_test_setup(
             a_job_that_does_not_get_on_is_ended_though_others_of_its_commits_succeed, sim_log),
+        cmocka_unit_test_setup(
+            a_refusal_that_names_no_record_is_tried_again_then_ends_with_the_remedy, sim_log),
         cmocka_unit_test_setup(rewinds_are_counted_anew_once_the_job_has_got_on, sim_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

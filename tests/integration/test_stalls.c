@@ -168,6 +168,29 @@ static void a_source_that_is_given_nothing(void **state)
                  "the log gives it nothing of what waits");
 }
 
+static leat_status nobody_says(leat_log_reader *reader, const char *topic, uint32_t partition,
+                               int64_t *end)
+{
+    (void)reader, (void)topic, (void)partition, (void)end;
+    return LEAT_EUNREACHABLE;
+}
+
+static void scene_lost(void)
+{
+    twin.table.readable_end = nobody_says;
+    scene_source();
+}
+
+/* As a client of Kafka that has forgotten its brokers, while another keeps the group: it will not
+ * ask again, so that nobody can say whether a transaction is what it waits for. */
+static void a_source_that_has_lost_its_brokers_for_good(void **state)
+{
+    (void)state; /* R31 */
+    expect_stall(scene_lost, LIMIT_MS, "open: 20 records wait",
+                 "the log gives it nothing of what waits");
+    assert_null(strstr(lines, "belongs to a transaction"));
+}
+
 static void scene_exchange(void)
 {
     exchange = LEAT_EXCHANGE_LOG;
@@ -268,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_rewind_whose_worker_does_not_stop),
         cmocka_unit_test(a_restore_that_is_given_nothing),
         cmocka_unit_test(a_source_that_is_given_nothing),
+        cmocka_unit_test(a_source_that_has_lost_its_brokers_for_good),
         cmocka_unit_test(an_exchange_that_is_given_nothing),
         cmocka_unit_test(a_state_that_is_never_written),
         cmocka_unit_test(a_sink_that_never_returns),

@@ -14,6 +14,8 @@
 #include "apps/recommender/job/operators.h"
 #include "apps/recommender/job/records.h"
 #include "apps/recommender/serve/api.h"
+#include "engine/run.h"
+#include "integration/commit_fault.h"
 #include "leat/test.h"
 
 typedef struct shop {
@@ -170,6 +172,44 @@ static void while_partitions_are_away_everybody_gets_popular_items_and_it_is_sai
     assert_int_equal(get(self, "/readyz"), 200);
 }
 
+/* As long as it does not get past what it had read; docs/guide/operating.md says what to do. */
+static void a_job_that_rewinds_and_does_not_get_on_is_not_ready(void **state)
+{
+    shop *self = *state; /* R30 */
+    self->api.phase = API_READY;
+    send_events(self);
+    assert_int_equal(get(self, "/readyz"), 200);
+    struct fault fault = {.status = LEAT_EABORTED, .times = 1000};
+    inject(self->log, &fault);
+    leat_test_send_keyed(self->test, TOPIC_INTERACTIONS, "ben",
+                         "{\"user_id\":\"ben\",\"item_id\":\"boots\",\"timestamp_ms\":"
+                         "1700000000009}");
+    leat_job_stats stats = {0};
+    for (int i = 0; i < 1000 && stats.rewinds_in_row < 3; i++) {
+        leat__run *run = self->api.job->job->run;
+        atomic_store(&run->barrier_wanted, true);
+        (void)leat_test_step(self->test);
+        leat_job_get_stats(self->api.job->job, &stats);
+    }
+    char said[100];
+    assert_in_range(stats.rewinds_in_row, 3, 9); /* at 10 it ends */
+    (void)snprintf(said, sizeof said, "an epoch has failed %u times in a row; the log says why",
+                   stats.rewinds_in_row);
+    assert_int_equal(get(self, "/readyz"), 503);
+    assert_has(self, "urn:leat:problem:rewinding");
+    assert_has(self, said);
+    assert_int_equal(get(self, "/healthz"), 200);
+    assert_int_equal(get(self, "/metrics"), 200);
+    (void)snprintf(said, sizeof said, "leat_rewinds_in_row %u.0\n", stats.rewinds_in_row);
+    assert_has(self, said);
+    fault.times = 0;
+    assert_int_equal(leat_test_run(self->test), LEAT_OK); /* it gets on */
+    assert_int_equal(get(self, "/readyz"), 200);
+    assert_int_equal(get(self, "/metrics"), 200);
+    assert_has(self, "leat_rewinds_in_row 0.0\n");
+    leat__sim_set_hooks(leat__sim_world_of(self->log), NULL);
+}
+
 static void a_stopping_server_drains(void **state)
 {
     shop *self = *state; /* R20 */
@@ -237,6 +277,7 @@ int main(void)
         TEST(before_the_tables_are_read_nothing_is_answered),
         TEST(partitions_that_are_ready_say_so),
         TEST(while_partitions_are_away_everybody_gets_popular_items_and_it_is_said),
+        TEST(a_job_that_rewinds_and_does_not_get_on_is_not_ready),
         TEST(a_stopping_server_drains),
         TEST(without_a_commit_for_long_answers_are_marked),
         TEST(or_refused),
