@@ -1,6 +1,8 @@
 /* dump - what is on the cluster, as JSON lines, for the judge.
  *
- *     --topic T              the committed records, until what is stable now has been read
+ *     --topic T              the committed records, until what is stable now has been read: as the
+ *                            cluster says when asked, for a leader that has just begun may answer
+ *                            a fetch with an end before what it has acknowledged
  *     --topic T --follow     the same, and all that is committed later, until SIGTERM
  *     --topic T --bounds     {"partition", "begin", "stable", "end"}: stable < end while a
  *                            transaction is open
@@ -26,7 +28,7 @@ typedef struct reader {
     const char *topic;
     int partition_count;
     bool follow, hex;
-    bool *at_end; /* by partition: what was stable has been read */
+    int64_t *ends; /* by partition: what was stable; -1: it has been read */
 } reader;
 
 static volatile sig_atomic_t stopped;
@@ -92,6 +94,18 @@ static void print_record(const reader *r, const rd_kafka_message_t *message)
 
 /* ---------------------------------------------------------------- records */
 
+static void ask_watermarks(rd_kafka_t *handle, const reader *r, int p, int64_t *low, int64_t *high)
+{
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    for (int i = 0; i < ASK_TRIES; i++) {
+        code = rd_kafka_query_watermark_offsets(handle, r->topic, p, low, high, ASK_TIMEOUT_MS);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            return;
+        usleep(PAUSE_US);
+    }
+    client_die("bounds of %s/%d: %s", r->topic, p, rd_kafka_err2str(code));
+}
+
 static void assign_all(const reader *r)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(r->partition_count);
@@ -110,9 +124,10 @@ static int take(reader *r, const rd_kafka_message_t *message)
         return 0;
     }
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        int was = r->at_end[message->partition] ? 0 : 1;
-        r->at_end[message->partition] = true;
-        return was;
+        int64_t *end = &r->ends[message->partition];
+        bool reached = *end >= 0 && message->offset >= *end;
+        *end = reached ? -1 : *end;
+        return reached ? 1 : 0;
     }
     if (r->follow) /* a broker may be down for a while */
         return 0;
@@ -121,6 +136,10 @@ static int take(reader *r, const rd_kafka_message_t *message)
 
 static void read_records(reader *r)
 {
+    for (int p = 0; p < r->partition_count && !r->follow; p++) {
+        int64_t begin;
+        ask_watermarks(r->consumer, r, p, &begin, &r->ends[p]);
+    }
     assign_all(r);
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(r->consumer);
     rd_kafka_message_t **messages = calloc(BATCH, sizeof *messages);
@@ -144,18 +163,6 @@ static void read_records(reader *r)
 }
 
 /* ---------------------------------------------------------------- questions */
-
-static void ask_watermarks(rd_kafka_t *handle, const reader *r, int p, int64_t *low, int64_t *high)
-{
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    for (int i = 0; i < ASK_TRIES; i++) {
-        code = rd_kafka_query_watermark_offsets(handle, r->topic, p, low, high, ASK_TIMEOUT_MS);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-            return;
-        usleep(PAUSE_US);
-    }
-    client_die("bounds of %s/%d: %s", r->topic, p, rd_kafka_err2str(code));
-}
 
 static void print_bounds(const reader *r, const char *bootstrap)
 {
@@ -218,8 +225,8 @@ int main(int argc, char **argv)
     }
     if (r.partition_count == 0)
         return NO_TOPIC;
-    r.at_end = calloc((size_t)r.partition_count, sizeof *r.at_end);
-    if (r.at_end == NULL)
+    r.ends = calloc((size_t)r.partition_count, sizeof *r.ends);
+    if (r.ends == NULL)
         client_die("no memory");
     rd_kafka_poll_set_consumer(r.consumer);
     if (client_flag(argc, argv, "--bounds"))
@@ -228,7 +235,7 @@ int main(int argc, char **argv)
         print_committed(&r);
     else
         read_records(&r);
-    free(r.at_end);
+    free(r.ends);
     rd_kafka_destroy(r.consumer);
     return 0;
 }
