@@ -115,6 +115,8 @@ def judged(status, result, wanted):
 
 def line_of(result):
     ending = "ok" if result["ok"] else f"FAILED: {result['problem']}"
+    if result.get("worlds_given_up"):  # what a broker spoilt, and was played again (hanging.py)
+        ending += f", worlds given up: {len(result['worlds_given_up'])}"
     return (f"{result['kind']:<20} {result['rounds']:>6} rounds {result['records']:>10} records "
             f"{result['faults']:>6} faults {result['seconds']:>6} s  {ending}")
 

@@ -230,6 +230,16 @@ static void wait_for_answer(shop *self, const process *to, int user, const char 
             fail_msg("'%s' never comes: %s", text, self->answer);
 }
 
+/* The counts of items take a way of their own. */
+static void wait_for_popular(shop *self, const process *at)
+{
+    for (int waited_ms = 0;
+         request(self, at, "GET", "/v1/trending", "", "") != 200 || !has(self, "\"item_id\"");
+         waited_ms += 5, nap())
+        if (waited_ms > PATIENCE_MS)
+            fail_msg("nothing gets popular: %s", self->answer);
+}
+
 /* ------------------------------------------------------------------ tests */
 
 static void both_give_the_same_answer_and_name_who_gave_it(void **state)
@@ -280,6 +290,7 @@ static void an_owner_that_is_gone_is_made_up_for(void **state)
     post_event(self, &self->a, user, 1);
     wait_for_answer(self, &self->a, user, "\"events\":1");
     wait_for_answer(self, &self->a, user, "Leat-Owner: b");
+    wait_for_popular(self, &self->a);
     stop_server(&self->b); /* the process is gone, and the group has not noticed yet */
     assert_int_equal(recommend(self, &self->a, user, ""), 200);
     assert_has(self, "Leat-Fallback: owner-unreachable\r\n");
