@@ -2,7 +2,6 @@
 # (CMakePresets.json) and by the scripts in tools/.
 SHELL := /bin/bash
 PREFIX ?= /usr/local
-JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 100
 RELEASE := build/release
@@ -24,7 +23,7 @@ demo: build ## real clicks through the recommender, no server needed
 	@tools/demo.sh
 
 test: build ## set-up, release build, all tests
-	@JOBS=$(JOBS) tools/test.sh release
+	@tools/test.sh release
 
 check: setup ## format, clang-tidy, lint, -Werror with gcc and clang, tests under ASan+UBSan and TSan
 	@tools/check.sh

@@ -32,8 +32,11 @@ set(LEAT_TEST_ENVIRONMENT
 function(leat_test_settings name label timeout_s)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout_s} LABELS ${label} SKIP_RETURN_CODE 77
                        ENVIRONMENT "${LEAT_TEST_ENVIRONMENT}")
-  if(name MATCHES "crash_kafka|kafka_(broker|proxy)") # minutes: first, so that nothing waits for them
+  # What takes long begins first, so that nothing waits for it at the end.
+  if(name MATCHES "crash_kafka|kafka_(broker|proxy)")
     set_tests_properties(${name} PROPERTIES COST 100)
+  elseif(name MATCHES "stalls|evolution|partitions|handover|_guard|crash_|upgrade|log_kafka|processes|simulation")
+    set_tests_properties(${name} PROPERTIES COST 50)
   endif()
   # Those that start, kill and fault brokers have their own.
   if(name MATCHES "kafka" AND NOT name MATCHES "kafka_(broker|proxy)" AND NOT label STREQUAL "crash")
