@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # check.sh [STEP...] - what `make check` does: every step runs, failures are told at the end.
 #
-# Tests wait more than they compute.  So clang-tidy and the build for TSan run beside the tests under
-# ASan, at the lowest priority, and are told when it is their turn.
+# Tests wait more than they compute.  So clang-tidy and the build for TSan run beside the tests
+# under ASan, at the lowest priority, and are told when it is their turn.
 #
 #   format  clang-format leaves the sources alone   werror  gcc, a warning is an error
 #   lint    the rules of tests/lint                 asan    clang -Werror, ASan and UBSan tests

@@ -19,7 +19,7 @@ import tool  # noqa: E402
 PATIENCE_S = 120 if tool.SANITIZED else 40
 # The driver waits 10 s for committed offsets (member.c).
 LONGER_THAN_ASKED_MS = 11500
-NOT_COORDINATOR, OFFSET_NOT_AVAILABLE = 16, 78
+NOT_LEADER, NOT_COORDINATOR, OFFSET_NOT_AVAILABLE = 6, 16, 78
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE, FENCED_INSTANCE_ID = 22, 25, 27, 82
 UUID_BYTES = 36  # a member's id is INSTANCE-UUID
 RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
@@ -267,6 +267,20 @@ class HowFarItIs(Case):
     def test_the_coordinator_does_not_answer(self):
         self.proxy.rule("OffsetFetch", "hold_request", 60000)
         self.assert_refused(69, "is the broker running")
+
+    def consumed(self, patience_ms, expect):
+        log = f"{proxied.log}?leat.prefix={self.prefix}&leat.connect.timeout.ms={patience_ms}"
+        return tool.run("leat", "consume", "--log", log, "relayed", "--until-end", expect=expect)
+
+    def test_a_leader_that_does_not_know_of_it_yet_is_asked_again(self):
+        """As one of a topic that was made a moment ago."""
+        refused = self.proxy.rule("ListOffsets", "refuse", NOT_LEADER, nth=(1, 2, 3), probability=0)
+        self.assertEqual(len(self.consumed(20000, 0).stdout.splitlines()), 50)
+        self.assertEqual(refused.applied, 3)
+
+    def test_nobody_leads_for_long(self):
+        self.proxy.rule("ListOffsets", "refuse", NOT_LEADER)
+        self.assertRegex(self.consumed(1000, 81).stderr, "Not leader for partition.*try again")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ class DebugIndex(unittest.TestCase):
                  for n in range(64)]
         self.assertEqual(server.post("/v1/events", later)[0], 202)
         name = "leat_recommender_index_sessions_counted"
-        server.wait_until(lambda: server.metrics()[name] >= users, "the sessions", 60)
+        server.wait_until(lambda: server.metrics()[name] >= users, "the sessions", 180)
 
     def test_it_is_off_unless_asked_for(self):
         with recommender.Server() as server:

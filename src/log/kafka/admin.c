@@ -17,7 +17,10 @@
 
 /* The disk gets whole segments back, never the newest: of what is trimmed or too old at most so
  * much stays. Brokers' own default is 1 GiB. */
-enum { SEGMENT_BYTES = 64 << 20 };
+enum {
+    SEGMENT_BYTES = 64 << 20,
+    NEW_LEADER_MS = 5000, /* so long may a leader not know that it is one, or not all about it */
+};
 
 /* ---------------------------------------------------------------- requests */
 
@@ -231,6 +234,21 @@ leat_status leat__kafka_topic_delete(leat_log *base, const char *topic, leat_err
 
 /* ---------------------------------------------------------------- bounds */
 
+rd_kafka_resp_err_t leat__kafka_ask_bounds(const leat__kafka *log, rd_kafka_t *handle,
+                                           const char *name, uint32_t partition, int64_t *begin,
+                                           int64_t *end)
+{
+    int timeout_ms = log->options.connect_timeout_ms;
+    int64_t patience_ms = timeout_ms < NEW_LEADER_MS ? timeout_ms : NEW_LEADER_MS;
+    int64_t until_us = leat__kafka_now_us(log) + patience_ms * 1000;
+    rd_kafka_resp_err_t code;
+    while ((code = rd_kafka_query_watermark_offsets(handle, name, (int32_t)partition, begin, end,
+                                                    timeout_ms)) != RD_KAFKA_RESP_ERR_NO_ERROR &&
+           leat__kafka_status(code, NULL) == LEAT_EAGAIN && leat__kafka_now_us(log) < until_us)
+        pause_ms(20);
+    return code;
+}
+
 /* R5: read-uncommitted, as the admin handle is: a restore must wait for what is on its way. */
 leat_status leat__kafka_bounds(leat_log *base, const char *topic, uint32_t partition,
                                int64_t *begin, int64_t *end, leat_error *error)
@@ -242,8 +260,7 @@ leat_status leat__kafka_bounds(leat_log *base, const char *topic, uint32_t parti
         status = leat__kafka_name(log, topic, name, error);
     if (status != LEAT_OK)
         return status;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        log->admin, name, (int32_t)partition, begin, end, log->options.connect_timeout_ms);
+    rd_kafka_resp_err_t code = leat__kafka_ask_bounds(log, log->admin, name, partition, begin, end);
     rd_kafka_poll(log->admin, 0);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return LEAT_OK;

@@ -185,6 +185,11 @@ leat_status leat__kafka_topic_create(leat_log *log, const char *topic, const lea
 leat_status leat__kafka_topic_delete(leat_log *log, const char *topic, leat_error *error);
 leat_status leat__kafka_bounds(leat_log *log, const char *topic, uint32_t partition, int64_t *begin,
                                int64_t *end, leat_error *error);
+/* Of the partition as the handle may see it. A leader that was just elected is asked again, for 5 s
+ * and no longer than the log is waited for. */
+rd_kafka_resp_err_t leat__kafka_ask_bounds(const leat__kafka *log, rd_kafka_t *handle,
+                                           const char *name, uint32_t partition, int64_t *begin,
+                                           int64_t *end);
 leat_status leat__kafka_clean(leat_log *log, leat_error *error);
 leat_status leat__kafka_trim(leat_log *log, const leat_log_offset *offsets, size_t count,
                              leat_error *error);

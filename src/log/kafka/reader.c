@@ -127,9 +127,9 @@ static leat_status resolve(leat__kafka *log, leat__kafka_position *position, int
     if (*offset >= 0)
         return LEAT_OK;
     int64_t begin, end; /* of the consumer: the last stable offset */
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        position->consumer->handle, rd_kafka_topic_name(position->handle),
-        (int32_t)position->partition, &begin, &end, log->options.connect_timeout_ms);
+    rd_kafka_resp_err_t code = leat__kafka_ask_bounds(log, position->consumer->handle,
+                                                      rd_kafka_topic_name(position->handle),
+                                                      position->partition, &begin, &end);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return leat__kafka_fail(
             error, leat__kafka_look_for(log, position->topic, position->partition, code),
