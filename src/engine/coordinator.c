@@ -18,6 +18,8 @@
 #include "engine/suspects.h"
 #include <inttypes.h>
 
+enum { DIVIDED_MS = 30000 };
+
 static int64_t now_us(const leat__run *run)
 {
     return run->env->monotonic_us(run->env->arg);
@@ -265,6 +267,25 @@ static leat_status not_alone(const leat__run *run, leat_error *error)
                       "stop the other, or set .exchange to LEAT_EXCHANGE_LOG");
 }
 
+/* Another process has taken partitions from this one and keeps them, as one of a version with
+ * LEAT_EXCHANGE_LOG does; one like this ends at its first assignment and gives them back. */
+static leat_status check_alone(leat__run *run, leat_error *error)
+{
+    if (run->generation < 0 || !waits_for_the_others(run)) {
+        run->divided_since_us = 0;
+        return LEAT_OK;
+    }
+    if (run->divided_since_us == 0) {
+        run->divided_since_us = now_us(run);
+        leat__log_line(LEAT__WARN, "job",
+                       "another process of job '%s' has taken partitions; this one has an exchange "
+                       "in memory and needs all of them: it waits for %d s",
+                       run->graph->opts.name, DIVIDED_MS / 1000);
+    }
+    return now_us(run) - run->divided_since_us < DIVIDED_MS * INT64_C(1000) ? LEAT_OK
+                                                                            : not_alone(run, error);
+}
+
 static leat_status first_assignment(leat__run *run, leat_error *error)
 {
     leat__does(run, LEAT__DOES_ASSIGNMENT);
@@ -457,8 +478,8 @@ int64_t leat__coordinator_step(leat__run *run)
         return now_us(run);
     }
     leat_error error = {0};
-    if (follow_assignment(run, &error) != LEAT_OK || leat__check_topics(run, &error) != LEAT_OK ||
-        leat__clock_look(run, &error) != LEAT_OK) {
+    if (follow_assignment(run, &error) != LEAT_OK || check_alone(run, &error) != LEAT_OK ||
+        leat__check_topics(run, &error) != LEAT_OK || leat__clock_look(run, &error) != LEAT_OK) {
         settle_failure(run, &error);
         return now_us(run);
     }

@@ -271,6 +271,42 @@ static bool each_record(void *arg, const leat_log_record *record)
     return !u->data;
 }
 
+/* Once nothing is under way the job has done with the topic: it may go. */
+static leat_status check_mark(const finding *f, const char *topic, uint64_t id, const char *stage)
+{
+    char *name = leat__format(LEAT__ENTRY_REPARTITION_NAME "%s", stage);
+    const leat__entry *mark = leat__entry_of(f->entries, name);
+    uint64_t marked = mark == NULL ? 0 : leat__entry_topic_id(mark);
+    leat_status status = LEAT_OK;
+    if (marked != 0 && marked != id)
+        status = leat__exchange_is_lost(f->run, topic, stage, f->error);
+    else if (marked != 0)
+        leat__entry_set(leat__entry_change(f->entries, name), LEAT__ENTRY_MARK, "", 0, "0");
+    leat__free(name);
+    return status;
+}
+
+static bool is_in_plan(const finding *f, const char *stage)
+{
+    bool found = false;
+    for (size_t s = 0; s < f->plan->stage_count; s++)
+        found |= strcmp(f->plan->stages[s].name, stage) == 0;
+    return found;
+}
+
+static leat_status still_under_way(const finding *f, const char *topic, const char *stage)
+{
+    char remedy[LEAT__REMEDY_BYTES];
+    bool in_memory = is_in_plan(f, stage);
+    return leat__fail(
+        f->error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, topic,
+        "records are under way to stage '%.64s', which this version of the job %s: %s, let it read "
+        "all of its input and end (until_end), then start this one; to give them up, %s",
+        stage, in_memory ? "feeds in memory (LEAT_EXCHANGE_MEMORY)" : "has no more",
+        in_memory ? "set .exchange to LEAT_EXCHANGE_LOG as before" : "run the former version again",
+        leat__remedy(f->run, remedy));
+}
+
 static leat_status check_topic(const finding *f, const char *stage)
 {
     const leat__run *run = f->run;
@@ -292,11 +328,9 @@ static leat_status check_topic(const finding *f, const char *stage)
         *f->error = missing;
     }
     if (u.data)
-        status = leat__fail(f->error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, topic,
-                            "records are under way to stage '%s', which this version of the job "
-                            "has no more or feeds in memory: let the former version come to its "
-                            "end, then start this one",
-                            stage);
+        status = still_under_way(f, topic, stage);
+    if (status == LEAT_OK)
+        status = check_mark(f, topic, opts.id, stage);
     leat__free(u.from);
     leat__free(topic);
     return status;
@@ -311,14 +345,22 @@ static bool is_fed(const finding *f, const char *name)
     return false;
 }
 
+/* Also of an exchange whose receivers have no entry, as a sink has none. */
+static const char *stage_of(const leat__entry *entry)
+{
+    size_t head = sizeof(LEAT__ENTRY_REPARTITION_NAME) - 1;
+    bool mark = strncmp(entry->name, LEAT__ENTRY_REPARTITION_NAME, head) == 0;
+    return mark ? entry->name + head : entry->stage;
+}
+
 static leat_status check_under_way(const finding *f)
 {
     leat_status status = LEAT_OK;
     for (size_t i = 0; i < f->entries->count && status == LEAT_OK; i++) {
-        const char *stage = f->entries->all[i].stage;
+        const char *stage = stage_of(&f->entries->all[i]);
         bool asked = stage[0] == '\0' || is_fed(f, stage);
         for (size_t j = 0; j < i && !asked; j++)
-            asked = strcmp(f->entries->all[j].stage, stage) == 0;
+            asked = strcmp(stage_of(&f->entries->all[j]), stage) == 0;
         if (!asked)
             status = check_topic(f, stage);
     }

@@ -23,12 +23,14 @@
  *   offset size  field
  *        0    1  format, 2 (R26); 1 ends behind the field: slots, timers and size are not known
  *        1    1  kind: 0 an operator with state, 1 one without whose stage has an exchange, 2 a
- *                generator or array (its position), 3 a mark: "/", "/changelog/STAGE"
+ *                generator or array (its position), 3 a mark: "/", "/changelog/STAGE",
+ *                "/repartition/STAGE"
  *        2    1  bit 0: its state was dropped
  *        3    4  revision: the highest holds; of the same one the first
- *        7    2  number of the stored stage in the database
+ *        7    2  number of the stored stage in the database; of "/changelog/STAGE" how many
+ *                partitions its state was made for, 0: not known
  *        9    …  str stored stage; str the field by which it is keyed, empty: not known; of
- *                "/changelog/STAGE" the id of its changelog (operators_kept.c)
+ *                "/changelog/STAGE" and "/repartition/STAGE" the topic's id (operators_kept.c)
  *        …    8  size of its windows in ms; 0: it has none
  *        …    …  varint count of slots and timers; of each: u8 bit 0 dropped, str name: "SLOT" or
  *                "timer:TIMER"
@@ -73,6 +75,7 @@ typedef struct leat__entries {
 
 #define LEAT__ENTRY_MARK_NAME "/" /* no operator's name */
 #define LEAT__ENTRY_CHANGELOG_NAME "/changelog/"
+#define LEAT__ENTRY_REPARTITION_NAME "/repartition/"
 
 /* ------------------------------------------------------------------ operator_entry.c */
 /* Reads what the topic has; LEAT_ENOTFOUND: there is none. run NULL: a tool asks. */
@@ -104,9 +107,14 @@ char *leat__stage_of_topic(const char *job, const char *topic, const char *kind)
 leat_status leat__operators_adopt(leat__run *run, leat__entries *entries, leat_error *error);
 
 /* ------------------------------------------------------------------ operators_kept.c */
-/* LEAT_EVIOLATION: a changelog is not the topic that the state was kept in; after they are opened.
- */
+/* After the changelogs and the topics of exchanges are opened, before anything is written there.
+ * LEAT_EVIOLATION: a changelog is not the topic that the state was kept in. LEAT_EGRAPH: it was
+ * made for another number of partitions. LEAT_ECORRUPT: the topic of an exchange is another one. */
 leat_status leat__operators_kept(leat__run *run, leat_error *error);
+uint64_t leat__entry_topic_id(const leat__entry *mark); /* 0: not known */
+/* Says so: LEAT_ECORRUPT. */
+leat_status leat__exchange_is_lost(const leat__run *run, const char *topic, const char *stage,
+                                   leat_error *error);
 
 /* ------------------------------------------------------------------ operator_parts.c */
 /* Are what the operator keeps and the size of its windows as they are stored, or may they change?

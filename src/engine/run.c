@@ -312,9 +312,9 @@ static leat_status prepare_topics(leat__run *run, leat_error *error)
         if (status == LEAT_OK)
             status = other_topics(run, error);
         if (status == LEAT_OK)
-            status = leat__operators_kept(run, error);
-        if (status == LEAT_OK)
             status = leat__repartitions_open(run, error);
+        if (status == LEAT_OK)
+            status = leat__operators_kept(run, error);
         if (status == LEAT_OK)
             run->placed = leat__placed_new(run);
     }

@@ -241,6 +241,7 @@ struct leat__run {
     leat__database *database;
     leat_log_member *member;
     _Atomic int64_t generation; /* R7: of the assignment that this assembly was made from */
+    int64_t divided_since_us; /* another process has partitions of a job that runs in one; 0: no */
     uint64_t incarnation;
 
     leat__task **tasks;

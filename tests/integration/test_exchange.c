@@ -691,6 +691,35 @@ static void a_topic_of_another_width_is_refused(void **state)
     expect_stop(LEAT_EGRAPH, "has 3 partitions but the stage behind it 2");
 }
 
+/* A version with an exchange through the log is started beside one that has it in memory. */
+static void one_with_an_exchange_in_memory_does_not_wait_for_ever(void **state)
+{
+    (void)state; /* R31 */
+    assert_int_equal(leat_topic_delete(w.log, "events", NULL), LEAT_OK);
+    make_topic("events", 2);
+    start(0, &(setting){.in_memory = true});
+    run_all();
+    start(1, &(setting){0});
+    for (int seconds = 0; seconds < 20; seconds++)
+        run_all(); /* the other may be one that gives them back */
+    leat_error error = {0};
+    leat_status status = LEAT_OK;
+    for (int seconds = 0; seconds < 20 && status == LEAT_OK; seconds++) {
+        w.now_us += 1000000;
+        status = step(0, &error);
+    }
+    assert_int_equal(status, LEAT_EGRAPH);
+    assert_non_null(strstr(error.message, "another instance of this job is running"));
+    assert_non_null(strstr(error.message, "set .exchange to LEAT_EXCHANGE_LOG"));
+    kill_process(0);
+    for (uint32_t p = 0; p < 2; p++)
+        send_to(p, page_in(0), 1100);
+    for (uint32_t p = 0; p < 2; p++)
+        send_to(p, page_in(0), 9000);
+    run_all();
+    expect_visits(0, page_in(0), 2); /* the other has them all */
+}
+
 int main(void)
 {
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
@@ -715,6 +744,7 @@ int main(void)
         IN_A_WORLD(what_was_deleted_unread_is_never_skipped),
         IN_A_WORLD(an_exchange_of_more_senders_than_can_be_kept_is_refused),
         IN_A_WORLD(a_topic_of_another_width_is_refused),
+        IN_A_WORLD(one_with_an_exchange_in_memory_does_not_wait_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,13 +11,12 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "integration/identity_job.h"
 #include "log/driver.h"
 #include "log/sim/sim.h"
 #include "log/sim/world.h"
 #include <leat/leat.h>
 #include <rocksdb/c.h>
-
-enum { READ = 10, STEPS = 60 };
 
 struct event {
     leat_str user;
@@ -54,12 +53,6 @@ static bool keep_all(const void *record, void *arg)
 
 /* ------------------------------------------------------------------ a job and its log */
 
-typedef struct kind {
-    const char *log;                     /* what its URL begins with */
-    bool stateless, exchange, in_memory; /* in_memory: an exchange that is not in the log */
-    const char *input;                   /* NULL: events */
-} kind;
-
 static int sequence;
 static char place[64], url[128];
 
@@ -78,7 +71,7 @@ static int remove_place(void **state)
     return system(command);
 }
 
-static leat_log *open_new(const kind *of)
+leat_log *open_new(const kind *of)
 {
     leat_log *log;
     leat_error error;
@@ -91,7 +84,7 @@ static leat_log *open_new(const kind *of)
     return log;
 }
 
-static void make_topic(leat_log *log, const char *topic)
+void make_topic(leat_log *log, const char *topic)
 {
     const leat_topic_opts one = {.partition_count = 1};
     assert_int_equal(leat_topic_create(log, topic, &one, NULL), LEAT_OK);
@@ -108,12 +101,12 @@ static void append_to(leat_log *log, const char *user, uint32_t partition)
     assert_int_equal(leat_log_append(log, &record, 1, NULL), LEAT_OK);
 }
 
-static void append_event(leat_log *log, const char *user)
+void append_event(leat_log *log, const char *user)
 {
     append_to(log, user, 0);
 }
 
-static void append_events(leat_log *log, int count)
+void append_events(leat_log *log, int count)
 {
     for (int i = 0; i < count; i++)
         append_event(log, "ann");
@@ -125,7 +118,7 @@ static void make_again(leat_log *log, const char *topic)
     make_topic(log, topic);
 }
 
-static leat_job *job_on(leat_log *log, const kind *of, const char *state_dir)
+leat_job *job_on(leat_log *log, const kind *of, const char *state_dir)
 {
     leat_job *job =
         leat_job_new(&(leat_job_opts){.name = "life",
@@ -152,7 +145,7 @@ static leat_job *job_on(leat_log *log, const kind *of, const char *state_dir)
 }
 
 /* Steps for a while; what the job says. */
-static leat_status step(leat_job *job, leat_error *error)
+leat_status step(leat_job *job, leat_error *error)
 {
     bool busy;
     *error = (leat_error){0};
@@ -172,14 +165,14 @@ static void run_well(leat_job *job)
         fail_msg("%s: %s", error.where, error.message);
 }
 
-static void run_and_end(leat_log *log, const kind *of)
+void run_and_end(leat_log *log, const kind *of)
 {
     leat_job *job = job_on(log, of, NULL);
     run_well(job);
     leat_job_free(job);
 }
 
-static int64_t written(leat_log *log)
+int64_t written(leat_log *log)
 {
     int64_t begin, end;
     assert_int_equal(leat_log_bounds(log, "out", 0, &begin, &end, NULL), LEAT_OK);
@@ -695,6 +688,9 @@ int main(void)
         cmocka_unit_test(offsets_that_expired_are_not_the_beginning),
         cmocka_unit_test(a_position_that_stands_still_is_kept_too),
         cmocka_unit_test(a_topic_made_again_is_found_where_only_the_position_tells),
+        cmocka_unit_test(records_under_way_in_a_deleted_topic_are_missed),
+        cmocka_unit_test(an_exchange_goes_back_to_memory_once_it_is_empty),
+        cmocka_unit_test(state_of_other_partitions_is_not_taken_for_none),
     };
     return cmocka_run_group_tests(tests, fresh_place, remove_place);
 }

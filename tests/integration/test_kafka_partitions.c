@@ -222,12 +222,36 @@ static void so_do_those_added_between_two_runs(void **state)
     }
 }
 
+/* The source and its changelog agree, with each other and not with what the state was made for. */
+static void those_added_to_a_source_and_its_changelog_alike_are_noticed(void **state)
+{
+    (void)state;
+    const growth *how = &growths[0];
+    world *w = new_world(how);
+    leat_job *job = started(w, how);
+    leat_job_stop(job);
+    must(w, leat_job_wait(job, &w->error));
+    leat_job_free(job);
+    add_partitions(w, "views");
+    add_partitions(w, "grow-numbering-changelog");
+    for (int start = 0; start < 2; start++) { /* it does not come to terms with it */
+        job = numbering_job(w, how);
+        leat_status status = leat_job_start(job, &w->error);
+        assert_refused(w, status, "grow-numbering-changelog", "use a new job name");
+        assert_refused(w, status, "grow-numbering-changelog", "made for 2 partitions");
+        assert_refused(w, status, "grow-numbering-changelog", "there are 4 now");
+        leat_job_free(job);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     if (test_kafka_bootstrap() == NULL)
         return TEST_SKIPPED;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(so_do_those_added_between_two_runs),
+        cmocka_unit_test(those_added_to_a_source_and_its_changelog_alike_are_noticed),
         cmocka_unit_test(partitions_added_while_a_job_runs_end_it_by_the_topics_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
