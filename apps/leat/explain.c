@@ -50,7 +50,7 @@ static bool collect_state(void *arg, const char *topic, const leat_topic_opts *o
 
 static uint64_t epoch_of(leat_str value)
 {
-    leat__reader seal = {.next = value.data, .end = value.data + value.length};
+    leat__reader seal = leat__reader_of(value);
     (void)leat__read_u8(&seal);
     (void)leat__read_u64(&seal); /* incarnation */
     return leat__read_u64(&seal);

@@ -87,6 +87,12 @@ typedef struct leat__reader {
     bool failed; /* sticky: every later read gives 0 / {NULL, 0} */
 } leat__reader;
 
+static inline leat__reader leat__reader_of(leat_str bytes)
+{
+    const char *data = bytes.data != NULL ? bytes.data : ""; /* no arithmetic on NULL */
+    return (leat__reader){.next = data, .end = data + bytes.length};
+}
+
 leat_str leat__read_bytes(leat__reader *reader, size_t length); /* borrows from the input */
 uint64_t leat__read_varint_slow(leat__reader *reader);          /* two bytes and more */
 

@@ -425,7 +425,7 @@ static bool take_time(leat__task *task, const leat_log_record *in, leat__reader 
 
 static bool take(leat__task *task, group *g, leat_log_record *in)
 {
-    leat__reader reader = {.next = in->value.data, .end = in->value.data + in->value.length};
+    leat__reader reader = leat__reader_of(in->value);
     uint8_t format = in->value.data == NULL ? 0 : leat__read_u8(&reader);
     if (format == 0 || format > LEAT__EXCHANGE_FORMAT) /* R26: N reads N - 1 */
         return damaged(task, in, LEAT_EVERSION,

@@ -106,7 +106,7 @@ static void read_topic(leat__reader *reader, leat__arena *arena, leat__member_to
 
 leat_status leat__member_decode(leat_str value, leat__member *member, leat_error *error)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     *member = (leat__member){.arena.chunk_bytes = 512};
     uint8_t format = leat__read_u8(&reader);
     if (!reader.failed && format > FORMAT) /* R26 */

@@ -266,8 +266,7 @@ static void read_parts(leat__reader *reader, leat__entry *read)
 static bool take_record(void *arg, const leat_log_record *record)
 {
     reading *r = arg;
-    leat__reader reader = {.next = record->value.data,
-                           .end = record->value.data + record->value.length};
+    leat__reader reader = leat__reader_of(record->value);
     if (record->value.data == NULL || record->key.data == NULL)
         return damaged(r, record);
     uint8_t format = leat__read_u8(&reader);

@@ -46,8 +46,7 @@ leat_status leat__positions_add(const leat__run *run, leat_log_txn *txn,
 
 static leat_status take(leat__task *task, const leat_log_record *record, leat_error *error)
 {
-    leat__reader reader = {.next = record->value.data,
-                           .end = record->value.data + record->value.length};
+    leat__reader reader = leat__reader_of(record->value);
     uint8_t format = record->value.data == NULL ? 0 : leat__read_u8(&reader);
     if (format != FORMAT)
         return leat__fail(error, LEAT_EVERSION, LEAT_RECOVERY_FATAL, record->topic,

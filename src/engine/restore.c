@@ -113,8 +113,7 @@ static int64_t watermark_of_record(const leat__task *task, const leat_log_record
 /* R26: formats 1 and 2 are read too. */
 static bool seal_read(const leat__task *task, const leat_log_record *record, seal *out)
 {
-    leat__reader reader = {.next = record->value.data,
-                           .end = record->value.data + record->value.length};
+    leat__reader reader = leat__reader_of(record->value);
     uint8_t format = leat__read_u8(&reader);
     out->incarnation = leat__read_u64(&reader);
     out->epoch = leat__read_u64(&reader);
@@ -136,7 +135,7 @@ static bool seal_read(const leat__task *task, const leat_log_record *record, sea
 
 bool leat__seal_is_of(leat_str value, const char *job, const char *stage)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     uint8_t format = leat__read_u8(&reader);
     for (size_t skipped = 1; skipped < SEAL_OWNER_AT; skipped++)
         (void)leat__read_u8(&reader);

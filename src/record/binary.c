@@ -224,7 +224,7 @@ leat_status leat__binary_decode_fields(leat__arena *arena, const leat_type *type
 {
     decoding d = {.arena = arena, .lend = lend, .list_bytes_left = LEAT__DECODED_BYTES_MAX};
     memset(record, 0, type->size_bytes);
-    d.reader = (leat__reader){.next = fields.data, .end = fields.data + fields.length};
+    d.reader = leat__reader_of(fields);
     bool whole = decode_fields(&d, type, record) && d.reader.next == d.reader.end;
     if (whole)
         return LEAT_OK;

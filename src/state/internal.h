@@ -401,12 +401,6 @@ void leat__row_key_append(leat__buffer *out, leat__row_kind kind, uint32_t id, l
 bool leat__row_key_parse(leat_str bytes, leat__row_key *row);
 leat__row_kind leat__row_kind_of(leat__role role);
 
-static inline leat__reader leat__reader_of(leat_str bytes)
-{
-    const char *data = bytes.data != NULL ? bytes.data : ""; /* no arithmetic on NULL */
-    return (leat__reader){.next = data, .end = data + bytes.length};
-}
-
 typedef struct leat__row_value {
     bool has_time;
     uint8_t layout;

@@ -121,7 +121,7 @@ static bool read_record(leat__reader *reader, leat_log_record *record, leat__buf
 bool handover_get_records(leat_str payload, leat_log_record **records, size_t *count,
                           leat__buffer *names)
 {
-    leat__reader reader = {.next = payload.data, .end = payload.data + payload.length};
+    leat__reader reader = leat__reader_of(payload);
     uint64_t announced = leat__read_varint(&reader);
     *records = NULL;
     *count = 0;
@@ -159,7 +159,7 @@ void handover_put_topic(leat__buffer *out, const char *topic, const leat_topic_o
 
 bool handover_get_topic(leat_str payload, leat__buffer *name, leat_topic_opts *opts)
 {
-    leat__reader reader = {.next = payload.data, .end = payload.data + payload.length};
+    leat__reader reader = leat__reader_of(payload);
     leat_str topic;
     if (!read_name(&reader, &topic) || topic.data == NULL)
         return false;

@@ -78,7 +78,7 @@ void leat__embedded_encode_topic(leat__buffer *out, const embedded_topic *topic)
 
 bool leat__embedded_decode_topic(leat_str value, uint32_t *number, leat_topic_opts *opts)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     uint8_t version = leat__read_u8(&reader);
     *number = leat__read_u32(&reader);
     opts->partition_count = leat__read_u32(&reader);
@@ -103,7 +103,7 @@ void leat__embedded_encode_partition(leat__buffer *out, const embedded_partition
 
 bool leat__embedded_decode_partition(leat_str value, embedded_partition *partition)
 {
-    leat__reader reader = {.next = value.data, .end = value.data + value.length};
+    leat__reader reader = leat__reader_of(value);
     uint8_t version = leat__read_u8(&reader);
     atomic_store(&partition->begin, (int64_t)leat__read_u64(&reader));
     partition->bytes_before_begin = (int64_t)leat__read_u64(&reader);
