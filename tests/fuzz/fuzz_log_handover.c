@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(bytes, data, size);
     const leat_str payload = {bytes + 1, size - 1};
     leat_error error;
-    leat__reader reader = {.next = payload.data, .end = payload.data + payload.length};
+    leat__reader reader = leat__reader_of(payload);
     read_frame(bytes, size);
     if (bytes[0] == 'r')
         read_records(payload);

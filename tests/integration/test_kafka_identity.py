@@ -18,10 +18,11 @@ import kafka  # noqa: E402
 import tool  # noqa: E402
 
 BROKER = kafka.shared()
+REGROUP = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_regroup")
 RELAY = os.path.join(os.path.dirname(tool.BIN), "tests", "crash_kafka_relay")
 COUNTS = "examples/user_counts"
 READ, LATER = 10, 30
-NOT_FOUND, OF_ANOTHER = 72, 76
+NOT_FOUND, OF_ANOTHER, IN_USE = 72, 76, 83
 
 
 class MadeAgain(unittest.TestCase):
@@ -84,6 +85,57 @@ class MadeAgain(unittest.TestCase):
     def topic_is_missing(self):
         listed = tool.run("leat", "topics", "--log", self.log).stdout
         return "user_recommendations" not in listed
+
+
+class Reset(MadeAgain):
+    """`leat reset` takes all that one job keeps, with an exchange too, and nothing else; a state
+    directory that is still there is not taken for the state of the new life."""
+
+    test_the_seal_tells = None
+    test_the_kept_position_tells_where_there_is_no_state = None
+    test_nothing_of_it_is_read_while_the_job_runs = None
+
+    def topics(self):
+        listed = tool.run("leat", "topics", "--log", self.log, "--json").stdout
+        return {row["topic"] for row in tool.json_lines(listed)}
+
+    def counted(self):
+        """The last count of each group, and how many outputs there were."""
+        rows = [row["value"] for row in tool.consume(self.log, "regrouped")]
+        return {row["user_id"]: row["event_count"] for row in rows}, len(rows)
+
+    def reset(self, expect):
+        return tool.run("leat", "reset", "--log", self.log, "regroup", "--json", expect=expect)
+
+    def test_a_job_with_an_exchange_begins_anew(self):
+        tool.run(COUNTS, "--log", self.log, "--until-end")  # another job on the same topics
+        others = self.topics()
+        self.produce(90)
+        self.job(REGROUP)
+        counts, outputs = self.counted()
+        self.assertEqual((sum(counts.values()), outputs), (100, 100))
+        running = tool.start(REGROUP, "--log", self.log, "--state-dir", self.state)
+        self.addCleanup(tool.end, running)
+        self.produce(1)
+        give_up_s = time.monotonic() + tool.TIMEOUT_S
+        while self.counted()[1] < 101:
+            self.assertIsNone(running.poll())
+            self.assertLess(time.monotonic(), give_up_s, "the job does not get on")
+            time.sleep(0.1)
+        counts = self.counted()[0]
+        self.reset(expect=IN_USE)
+        tool.end(running)
+        self.reset(expect=0)
+        self.assertEqual(self.topics(), others | {"regrouped"})
+        self.reset(expect=NOT_FOUND)
+        for state_dir in (self.state, None):  # the former one, and none
+            before = self.counted()[1]
+            arguments = () if state_dir is None else ("--state-dir", state_dir)
+            tool.run(REGROUP, "--log", self.log, "--until-end", *arguments)
+            self.assertEqual(self.counted(), (counts, before + 101))
+            self.reset(expect=0)
+        tool.run(COUNTS, "--log", self.log, "--until-end")  # goes on where it was
+        self.assertEqual(self.written("user_recommendations"), 101)
 
 
 if __name__ == "__main__":

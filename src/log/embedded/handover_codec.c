@@ -90,12 +90,13 @@ void handover_put_records(leat__buffer *out, const leat_log_record *records, siz
     }
 }
 
-/* A name that can be a C string, no longer than a topic's may be. */
+/* A name that can be a C string, as long as a topic's may be. */
 static bool read_name(leat__reader *reader, leat_str *name)
 {
     *name = leat__read_str(reader);
-    return !reader->failed && (name->data == NULL || (name->length <= LEAT__TOPIC_NAME_MAX &&
-                                                      memchr(name->data, 0, name->length) == NULL));
+    return !reader->failed &&
+           (name->data == NULL || (name->length != 0 && name->length <= LEAT__TOPIC_NAME_MAX &&
+                                   memchr(name->data, 0, name->length) == NULL));
 }
 
 static bool read_record(leat__reader *reader, leat_log_record *record, leat__buffer *names,
