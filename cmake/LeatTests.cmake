@@ -178,11 +178,16 @@ endfunction()
 
 # A job whose bytes of earlier versions are in tests/upgrade/data, and a clock as it was then.
 function(leat_upgrade_programs)
-  foreach(name upgrade_shop upgrade_shop_changed)
+  set(shops upgrade_shop upgrade_shop_changed upgrade_shop_operator_renamed
+            upgrade_shop_slot_renamed upgrade_shop_timer_renamed)
+  foreach(name ${shops})
     add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/upgrade/shop.c)
     target_link_libraries(${name} PRIVATE leat_static)
   endforeach()
   target_compile_definitions(upgrade_shop_changed PRIVATE SHOP_CHANGED)
+  target_compile_definitions(upgrade_shop_operator_renamed PRIVATE SHOP_VISIT="visitor")
+  target_compile_definitions(upgrade_shop_slot_renamed PRIVATE SHOP_TALLY="number")
+  target_compile_definitions(upgrade_shop_timer_renamed PRIVATE SHOP_QUIET="gone")
   add_executable(upgrade_kafka_load ${CMAKE_SOURCE_DIR}/tests/upgrade/kafka_load.c
                  ${CMAKE_SOURCE_DIR}/tests/crash/kafka/client.c)
   target_include_directories(upgrade_kafka_load PRIVATE ${CMAKE_SOURCE_DIR}/tests)
@@ -190,8 +195,8 @@ function(leat_upgrade_programs)
   add_library(upgrade_clock MODULE ${CMAKE_SOURCE_DIR}/tests/upgrade/clock.c)
   target_link_libraries(upgrade_clock PRIVATE ${CMAKE_DL_LIBS})
   target_compile_options(upgrade_clock PRIVATE -Wno-missing-prototypes)
-  set_target_properties(upgrade_shop upgrade_shop_changed PROPERTIES LINKER_LANGUAGE CXX)
-  set_target_properties(upgrade_shop upgrade_shop_changed upgrade_kafka_load upgrade_clock PROPERTIES
+  set_target_properties(${shops} PROPERTIES LINKER_LANGUAGE CXX)
+  set_target_properties(${shops} upgrade_kafka_load upgrade_clock PROPERTIES
                         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()

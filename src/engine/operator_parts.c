@@ -220,15 +220,30 @@ leat_status leat__parts_check(leat__run *run, const leat__entry *entry, const le
     return status == LEAT_OK ? check_windows(run, entry, node, error) : status;
 }
 
-bool leat__parts_noted(const leat__entry *entry, const leat__node *node)
+bool leat__parts_found(const leat__entry *entry, const leat__node *node)
 {
-    bool noted = entry->parts_known && entry->window_ms == window_ms(node);
-    for (size_t i = 0; i < part_count(node) && noted; i++) {
+    bool found = true;
+    for (size_t i = 0; i < part_count(node) && found; i++) {
         char *name = part_name(node, i);
-        noted = leat__part_of(entry, leat_str_from(name)) != NULL;
+        found = leat__part_of(entry, leat_str_from(name)) != NULL;
         leat__free(name);
     }
-    return noted;
+    return found;
+}
+
+bool leat__parts_noted(const leat__entry *entry, const leat__node *node)
+{
+    return entry->parts_known && entry->window_ms == window_ms(node) &&
+           leat__parts_found(entry, node);
+}
+
+/* Each partition of a changelog names it. */
+void leat__part_found(leat__entry *entry, leat_str stored, bool is_timer)
+{
+    char *name = leat__format("%s%.*s", is_timer ? TIMER : "", (int)stored.length, stored.data);
+    if (leat__part_of(entry, leat_str_from(name)) == NULL)
+        (void)leat__part_add(entry, leat_str_from(name));
+    leat__free(name);
 }
 
 void leat__parts_note(leat__entry *entry, const leat__node *node)

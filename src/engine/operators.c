@@ -390,6 +390,14 @@ static void note_operator(finding *f, const leat__stage *stage, const leat__node
     leat__free(key);
 }
 
+/* The last: it says that all of them are there. */
+static void note_mark(leat__entries *entries)
+{
+    if (entries->count != 0 && leat__entry_of(entries, LEAT__ENTRY_MARK_NAME) == NULL)
+        leat__entry_set(leat__entry_change(entries, LEAT__ENTRY_MARK_NAME), LEAT__ENTRY_MARK, "", 0,
+                        "");
+}
+
 static void note(finding *f)
 {
     for (size_t s = 0; s < f->plan->stage_count; s++) {
@@ -406,9 +414,7 @@ static void note(finding *f)
     for (size_t i = 0; i < f->entries->count; i++)
         if (f->entries->all[i].contested) /* compaction would keep the later one */
             (void)leat__entry_change(f->entries, f->entries->all[i].name);
-    if (f->entries->count != 0 && leat__entry_of(f->entries, LEAT__ENTRY_MARK_NAME) == NULL)
-        leat__entry_set(leat__entry_change(f->entries, LEAT__ENTRY_MARK_NAME), LEAT__ENTRY_MARK, "",
-                        0, ""); /* the last: it says that all of them are there */
+    note_mark(f->entries);
 }
 
 static leat_status find(finding *f)
@@ -425,6 +431,16 @@ static leat_status find(finding *f)
     return status;
 }
 
+static leat_status write_down(leat__run *run, leat__entries *entries, leat_error *error)
+{
+    const leat_topic_opts wanted = {.partition_count = 1, .compacted = true};
+    leat_topic_opts opts;
+    leat_status status = leat__find_or_make(run, entries->topic, &wanted, &opts, error);
+    if (status == LEAT_OK)
+        status = leat__entries_write(entries, run->log, run->env->now_ms(run->env->arg), error);
+    return status;
+}
+
 /* One reading, and what it leads to; *again: something was written, look what came of it. */
 static leat_status round_of(leat__run *run, leat__entries *entries, bool *again, leat_error *error)
 {
@@ -436,7 +452,8 @@ static leat_status round_of(leat__run *run, leat__entries *entries, bool *again,
         status = LEAT_OK;
     if (status != LEAT_OK)
         *error = missing;
-    if (status == LEAT_OK && leat__entry_of(entries, LEAT__ENTRY_MARK_NAME) == NULL)
+    bool adopted = status == LEAT_OK && leat__entry_of(entries, LEAT__ENTRY_MARK_NAME) == NULL;
+    if (adopted)
         status = leat__operators_adopt(run, entries, error);
     if (status != LEAT_OK)
         return status;
@@ -446,14 +463,15 @@ static leat_status round_of(leat__run *run, leat__entries *entries, bool *again,
     leat__free(f.found);
     for (size_t i = 0; i < entries->count; i++)
         *again |= entries->all[i].changed;
-    if (status != LEAT_OK || !*again)
-        return status;
-    const leat_topic_opts wanted = {.partition_count = 1, .compacted = true};
-    leat_topic_opts opts;
-    status = leat__find_or_make(run, entries->topic, &wanted, &opts, error);
-    if (status == LEAT_OK)
-        status = leat__entries_write(entries, run->log, run->env->now_ms(run->env->arg), error);
-    return status;
+    if (status == LEAT_EGRAPH && adopted && *again) {
+        /* "leat operators --drop", which the refusal names, looks into the topic */
+        note_mark(entries);
+        leat_error unwritten;
+        if (write_down(run, entries, &unwritten) != LEAT_OK)
+            leat__log_line(LEAT__WARN, "state", "%s: what was found is not written down: %s",
+                           unwritten.where, unwritten.message);
+    }
+    return status == LEAT_OK && *again ? write_down(run, entries, error) : status;
 }
 
 leat_status leat__operators_open(leat__run *run, leat_error *error)

@@ -10,7 +10,8 @@
  * too: its changelog, its rows in the database, its exchange. At a start each stage takes the
  * stored name that its operators have; what has none joins it. A job that has no such topic yet was
  * made by a version that named the stored stage by the first keyed operator: what is there is found
- * from the changelogs themselves (operators_adopt.c), once.
+ * from the changelogs themselves (operators_adopt.c), once; it is written down also if the start is
+ * refused then, for the commands that the refusal names.
  *
  * Refused, before anything is read or written: operators of one stage whose states lie apart, and
  * those of one stored stage that are now apart; state that is keyed by another field; a new
@@ -103,7 +104,8 @@ leat_status leat__read_all(leat_log *log, leat__run *run, const char *topic, uin
 /* ------------------------------------------------------------------ operators_adopt.c */
 /* X of "JOB-X-KIND", copied; NULL: another name. */
 char *leat__stage_of_topic(const char *job, const char *topic, const char *kind);
-/* What a version without the topic has left: entries for all that is found. */
+/* What a version without the topic has left: entries for all that is found. Sizes of windows are
+ * not: those of the program are noted. */
 leat_status leat__operators_adopt(leat__run *run, leat__entries *entries, leat_error *error);
 
 /* ------------------------------------------------------------------ operators_kept.c */
@@ -121,6 +123,10 @@ leat_status leat__exchange_is_lost(const leat__run *run, const char *topic, cons
  */
 leat_status leat__parts_check(leat__run *run, const leat__entry *entry, const leat__node *node,
                               leat_error *error);
+/* Has the entry all slots and timers of the operator? */
+bool leat__parts_found(const leat__entry *entry, const leat__node *node);
+/* A slot or a timer that a changelog names. */
+void leat__part_found(leat__entry *entry, leat_str stored, bool is_timer);
 /* Has the entry all that the operator has? */
 bool leat__parts_noted(const leat__entry *entry, const leat__node *node);
 void leat__parts_note(leat__entry *entry, const leat__node *node);

@@ -1,12 +1,15 @@
 /* engine/operators_adopt.c - what a version without the topic JOB-operators has left, found in the
  * log itself; operators.h has the picture.
  *
- *   JOB-X-changelog      directory rows "operator/slot", at its beginning: the operators stored in
- * X JOB-X-position       the position of generator or array X, if the group has committed one
+ *   JOB-X-changelog      begins with the names "operator/slot" and "operator/timer" stored in X
+ *
+ *   JOB-X-position       the position of generator or array X, if the group has committed one
+ *
  *   JOB-X-repartition    records may be under way to stage X
  *
  * It is read once. Each partition's changelog begins with the rows that name its slots, so that
- * this mostly ends soon; an operator that is not found is looked for to the end, as new ones are.
+ * this mostly ends soon; an operator, slot or timer that is not found is looked for to the end, as
+ * new ones are.
  */
 #include "base/error.h"
 #include "base/hash.h"
@@ -97,9 +100,12 @@ static bool has_state(const leat__node *node)
 static bool all_found(const finding *f)
 {
     const leat__graph *graph = f->run->graph;
-    for (size_t n = 0; n < graph->node_count; n++)
-        if (has_state(&graph->nodes[n]) && leat__entry_of(f->entries, graph->nodes[n].name) == NULL)
+    for (size_t n = 0; n < graph->node_count; n++) {
+        const leat__node *node = &graph->nodes[n];
+        const leat__entry *entry = leat__entry_of(f->entries, node->name);
+        if (has_state(node) && (entry == NULL || !leat__parts_found(entry, node)))
             return false;
+    }
     return true;
 }
 
@@ -117,7 +123,7 @@ static bool stored_twice(finding *f, const leat__entry *entry)
     return false;
 }
 
-static bool take_directory(finding *f, leat_str slot)
+static bool take_directory(finding *f, leat_str slot, bool is_timer)
 {
     const char *slash = memchr(slot.data, '/', slot.length);
     if (slash == NULL)
@@ -129,9 +135,13 @@ static bool take_directory(finding *f, leat_str slot)
         go_on = stored_twice(f, entry);
     } else {
         const char *stage = f->reading->stage;
-        leat__entry_set(leat__entry_change(f->entries, name), LEAT__ENTRY_STATE, stage,
+        entry = leat__entry_change(f->entries, name);
+        leat__entry_set(entry, LEAT__ENTRY_STATE, stage,
                         (uint16_t)(leat__murmur2(stage, strlen(stage)) & 0xffff), "");
+        entry->parts_known = true;
     }
+    leat__part_found(entry, (leat_str){slash + 1, (size_t)(slot.data + slot.length - slash - 1)},
+                     is_timer);
     leat__free(name);
     return go_on;
 }
@@ -140,12 +150,14 @@ static bool each_row(void *arg, const leat_log_record *record)
 {
     finding *f = arg;
     leat_str slot;
+    bool is_timer;
     if (leat_str_equal(record->key, leat__seal_key)) {
         f->foreign = !leat__seal_is_of(record->value, f->job, f->reading->stage);
         f->settled = !f->foreign && all_found(f);
         return !f->foreign && !f->settled;
     }
-    return !leat__changelog_names(record->key, record->value, &slot) || take_directory(f, slot);
+    return !leat__changelog_names(record->key, record->value, &slot, &is_timer) ||
+           take_directory(f, slot, is_timer);
 }
 
 static void drop_behind(leat__entries *entries, size_t count)

@@ -234,14 +234,14 @@ leat_status leat__directory_row(leat__cells *cells, leat_str value, leat_error *
     return status == LEAT_OK ? settle_layouts(cells, error) : status;
 }
 
-bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot)
+bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot, bool *is_timer)
 {
     leat__row_key row;
     if (!leat__row_key_parse(key, &row) || row.kind != LEAT__ROW_DIRECTORY || value.data == NULL)
         return false;
     leat__reader reader = leat__reader_of(value);
-    (void)leat__read_u8(&reader); /* format, role */
-    (void)leat__read_u8(&reader);
+    (void)leat__read_u8(&reader); /* format */
+    *is_timer = leat__read_u8(&reader) == LEAT__ROLE_TIMER;
     *slot = leat__read_str(&reader);
     return !reader.failed && slot->data != NULL;
 }

@@ -210,7 +210,7 @@ leat_status leat__store_has_row(leat__store *store, leat_str key, leat_str value
 leat_status leat__store_restore(leat__store *store, leat_str key, leat_str value,
                                 leat_error *error);
 /* A record of a changelog that names a slot or a timer, "operator/slot"; lent as the record is. */
-bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot);
+bool leat__changelog_names(leat_str key, leat_str value, leat_str *slot, bool *is_timer);
 /* A record of a changelog about an entry of the map "operator/slot". */
 bool leat__changelog_is_of_map(leat_str key, const char *slot);
 /* flush, load timers */

@@ -9,12 +9,23 @@
  *
  * Only what 75d99c2 knew is used: make.py builds this file against the version whose bytes it
  * makes. With SHOP_CHANGED it is a later version of the job (S6): other keys, a filter and
- * operators with state before the old ones; what these have is theirs.
+ * operators with state before the old ones; what these have is theirs. SHOP_VISIT, SHOP_TALLY
+ * and SHOP_QUIET are other names of an operator, a slot and a timer.
  */
 #include <leat/leat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifndef SHOP_VISIT
+#define SHOP_VISIT "visit"
+#endif
+#ifndef SHOP_TALLY
+#define SHOP_TALLY "tally"
+#endif
+#ifndef SHOP_QUIET
+#define SHOP_QUIET "quiet"
+#endif
 
 struct event {
     int64_t ts_ms;
@@ -89,13 +100,13 @@ static leat_status on_quiet(leat_ctx *ctx, int timer)
 static const leat_process_op visit_op = {
     .in = &event_type,
     .out = &visit_type,
-    .state = {[STATE_TALLY] = {.name = "tally", .type = &tally_type},
+    .state = {[STATE_TALLY] = {.name = SHOP_TALLY, .type = &tally_type},
               [STATE_RECENT] = {.name = "recent", .kind = LEAT_STATE_LIST, .type = &event_type},
               [STATE_ITEMS] = {.name = "items",
                                .kind = LEAT_STATE_MAP,
                                .map_key = &leat_type_str,
                                .type = &tally_type}},
-    .timer = {[TIMER_QUIET] = "quiet"},
+    .timer = {[TIMER_QUIET] = SHOP_QUIET},
     .side = {[SIDE_QUIET] = {"quiet", &quiet_type}},
     .on_record = on_event,
     .on_timer = on_quiet};
@@ -172,7 +183,7 @@ static void build(leat_job *job, bool until_end)
 #ifdef SHOP_CHANGED
     put_before(by_user, "a-user", &event_pass);
 #endif
-    leat_stream visits = leat_process(by_user, "visit", &visit_op, NULL);
+    leat_stream visits = leat_process(by_user, SHOP_VISIT, &visit_op, NULL);
     leat_to_log(visits, "visits", &(leat_log_sink){.topic = "visits", .key = "user"});
     leat_to_log(leat_side(visits, SIDE_QUIET), "quiet",
                 &(leat_log_sink){.topic = "quiet", .key = "user"});

@@ -19,6 +19,7 @@ import cases
 DATA = os.path.join(HERE, "data")
 TESTS = os.path.join(os.path.dirname(tool.BIN), "tests")
 MINUTE_S = 60
+OF_ANOTHER_JOB = 65
 
 
 FOLDERS = [tool.BIN, os.path.join(tool.BIN, "examples"), TESTS]
@@ -97,6 +98,64 @@ class Changed(Upgrade):
         super().each(prepare, lambda case: isinstance(case, cases.Shop))
 
     test_from_the_snapshot = None
+
+
+class Renamed(unittest.TestCase):
+    """A name that is changed together with the version (S6): the start is refused, writes no output
+    and harms nothing; the command that it names gives the old one up."""
+
+    def refused(self, program, old):
+        count = 0
+        for version, name, path in archives():
+            with self.subTest(f"{version} {name}"), tool.Folder("upgrade") as folder:
+                stored = Stored(path, folder)
+                if not isinstance(stored.case, cases.Shop):
+                    continue
+                count += 1
+                self.refused_once(stored, program, old)
+                stored.case.go_on(stored.programs(), stored.world, stored.rest)
+        self.assertGreater(count, 0)
+
+    def refused_once(self, stored, program, old):
+        programs, world = stored.programs(), stored.world
+        before = programs.topic(world.log, "visits")
+        command = [program, *stored.case.command(world, True)[1:]]
+        said = programs.run(*command, expect=OF_ANOTHER_JOB).stderr
+        self.assertIn("if it was renamed give it the old name", said)
+        drop = f"leat operators --log {world.log} --drop {old} shop"
+        self.assertIn(drop, said)
+        self.assertEqual(programs.topic(world.log, "visits"), before)
+        return command, drop
+
+    def given_up(self, program, old):
+        path = os.path.join(DATA, "75d99c2", "shop-memory-term.tar.xz")
+        with tool.Folder("upgrade") as folder:
+            stored = Stored(path, folder)
+            command, drop = self.refused_once(stored, program, old)
+            programs, log = stored.programs(), stored.world.log
+            before = len(programs.topic(log, "visits"))
+            programs.run(*drop.split())
+            programs.produce(log, stored.case.topic, stored.rest, stored.case.key)
+            programs.run(*command)
+            self.assertGreater(len(programs.topic(log, "visits")), before)
+
+    def test_an_operator(self):
+        self.refused("upgrade_shop_operator_renamed", "visit")
+
+    def test_an_operator_given_up(self):
+        self.given_up("upgrade_shop_operator_renamed", "visit")
+
+    def test_a_slot(self):
+        self.refused("upgrade_shop_slot_renamed", "visit/tally")
+
+    def test_a_timer(self):
+        self.refused("upgrade_shop_timer_renamed", "visit/timer:quiet")
+
+    def test_a_timer_given_up(self):
+        self.given_up("upgrade_shop_timer_renamed", "visit/timer:quiet")
+
+    def test_a_slot_given_up(self):
+        self.given_up("upgrade_shop_slot_renamed", "visit/tally")
 
 
 class TheClock(unittest.TestCase):
