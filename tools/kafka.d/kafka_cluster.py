@@ -76,6 +76,14 @@ def first_error(log_path):
 
 # -- the folder -----------------------------------------------------------------------------------
 
+def keep_former_lives(log):
+    """What a broker has said is added to LOG.before, one life after the other."""
+    with contextlib.suppress(OSError):
+        with open(log, "rb") as former, open(log + ".before", "ab") as kept:
+            shutil.copyfileobj(former, kept)
+        os.remove(log)
+
+
 class Cluster:
     """The brokers of one folder.  Methods raise Problem; none may run twice at a time (locked)."""
 
@@ -268,8 +276,7 @@ class Cluster:
     def launch(self, brokers):
         for broker in brokers:
             log = self.file_of(broker, "log")
-            with contextlib.suppress(OSError):
-                os.replace(log, log + ".before")
+            keep_former_lives(log)
             choices = [QUICK] if self.plan["compiler"] == "quick" else []
             if self.plan.get("young"):
                 choices.append(f"-Xmn{self.plan['young']}")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -68,10 +69,11 @@ class WhatIsOpen(unittest.TestCase):
 
 class Broker:
     """A broker as far as a world knows it: a log."""
+    bootstrap = "127.0.0.1:0"
 
-    def __init__(self, folder, *lines):
+    def __init__(self, folder, *lines, life=""):
         self.path = os.path.join(folder, "log")
-        with open(self.path, "w", encoding="utf-8") as file:
+        with open(self.path + life, "w", encoding="utf-8") as file:
             file.writelines(lines)
 
     def describe(self):
@@ -82,7 +84,7 @@ class World(worlds.World):
     """One whose job gets on no more: a transaction is open on partition 1."""
 
     def __init__(self, broker):  # pylint: disable=super-init-not-called
-        self.broker, self.prefix = broker, "w0-"
+        self.broker, self.prefix, self.dump_timeout_s = broker, "w0-", 0
         self.work, self.output, self.jobs = works.Relay, "relayed", {}
         self.loader, self.follower = mock.Mock(), mock.Mock()
         self.loader.sync.return_value = 10
@@ -115,6 +117,22 @@ class AWorld(unittest.TestCase):
         for wait in self.ways_to_wait(line("w0-relayed-1")):
             with self.assertRaisesRegex(worlds.BrokerGaveUp, "w0-relayed-1"):
                 wait()
+
+    def test_is_given_up_for_what_the_broker_said_in_a_former_life(self):
+        world = World(Broker(self.folder, line("w0-relayed-1"), life=".before"))
+        with self.assertRaisesRegex(worlds.BrokerGaveUp, "w0-relayed-1"):
+            world.settle(0)
+
+    def test_is_given_up_if_a_reader_waits_for_what_is_pending(self):
+        """For the offsets of the group, as the judge does that asks for them."""
+        def nobody_answers(command, **_how):
+            raise subprocess.TimeoutExpired(command, 0)
+
+        for said, problem in ((line("w0-relayed-1"), worlds.BrokerGaveUp), ("", tool.Failed)):
+            world = World(Broker(self.folder, said))
+            with mock.patch.object(worlds.subprocess, "run", nobody_answers):
+                with self.assertRaises(problem):
+                    worlds.World.dump(world, "relayed", "--group", "w0-relay")
 
     def test_fails_if_the_broker_says_nothing(self):
         for wait in self.ways_to_wait(line("w0-relayed-0")):

@@ -139,6 +139,8 @@ class World:
     """`broker` is a kafka.Broker; `options` go into the log's URL; `listen` replaces its address
     for the job (a proxy's); `compacting`: the broker may take old records of changelogs away."""
 
+    dump_timeout_s = 120 * SLOWER
+
     def __init__(self, broker, folder, name, seed, users=200, rate=1000, memory_only=False,
                  options=None, listen=None, work=works.UserCounts, snapshots=False,
                  compacting=False):
@@ -253,9 +255,14 @@ class World:
 
     def dump(self, topic, *arguments, prefix=None):
         name = (self.prefix if prefix is None else prefix) + topic
-        done = subprocess.run([client("dump"), "--bootstrap", self.broker.bootstrap, "--topic",
-                               name, *arguments], capture_output=True, check=False,
-                              timeout=120 * SLOWER)
+        try:
+            done = subprocess.run([client("dump"), "--bootstrap", self.broker.bootstrap, "--topic",
+                                   name, *arguments], capture_output=True, check=False,
+                                  timeout=self.dump_timeout_s)
+        except subprocess.TimeoutExpired as problem:  # it waits for what is pending
+            if "--bounds" not in arguments:
+                self.give_up_what_hangs()
+            raise tool.Failed(f"reading {topic}: {problem}") from problem
         if done.returncode == 3:
             return []
         if done.returncode != 0:
@@ -269,8 +276,9 @@ class World:
     def expected(self):
         return judge.Expected(self.dump(INPUT))
 
-    def settle(self, timeout_s=60):
-        """No more input, and the job has worked off what there is."""
+    def settle(self, timeout_s=90):
+        """No more input, and the job has worked off what there is; one that stands still ends after
+        60 s (R31), and is started again."""
         self.loader.rate(0)
         wanted = self.work.wanted(self, self.loader.sync())
         until = time.monotonic() + timeout_s * SLOWER
@@ -317,7 +325,8 @@ class World:
     def give_up_what_hangs(self):
         """Before a failure is told: is it the broker's?"""
         places = self.what_hangs()
-        logs = [broker["log"] for broker in self.broker.describe()["brokers"]]
+        logs = [path for broker in self.broker.describe()["brokers"]
+                for path in (broker["log"] + ".before", broker["log"]) if os.path.exists(path)]
         if hanging.is_the_brokers(places, hanging.lines_of(logs), self.prefix):
             raise BrokerGaveUp(f"transactions on {', '.join(sorted(places))} stay open")
 
