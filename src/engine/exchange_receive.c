@@ -102,6 +102,7 @@ static const leat__sender_stage *inputs_at(const leat__inlet *inlet, uint32_t se
         if (sender->id == sender_id)
             return sender;
     }
+    *count = 0; /* of a source that was renamed or removed */
     return NULL;
 }
 

@@ -4,7 +4,14 @@
 #include "base/mem.h"
 #include "engine/operators.h"
 
-enum { FORMAT = 2, DROPPED = 1, READ_WAIT_US = 20000, READ_RECORDS = 256 };
+enum {
+    FORMAT = 3,
+    WITHOUT_OFFSET = 2,
+    WITHOUT_PARTS = 1,
+    DROPPED = 1,
+    READ_WAIT_US = 20000,
+    READ_RECORDS = 256
+};
 
 /* ------------------------------------------------------------------ a topic to its end */
 
@@ -174,7 +181,7 @@ void leat__entries_free(leat__entries *entries)
 
 static void encode(const leat__entry *entry, leat__buffer *value)
 {
-    leat__buffer_u8(value, entry->parts_known ? FORMAT : FORMAT - 1);
+    leat__buffer_u8(value, entry->parts_known ? FORMAT : WITHOUT_PARTS);
     leat__buffer_u8(value, (uint8_t)entry->kind);
     leat__buffer_u8(value, entry->dropped ? DROPPED : 0);
     leat__buffer_u32(value, entry->revision);
@@ -190,6 +197,7 @@ static void encode(const leat__entry *entry, leat__buffer *value)
         leat__buffer_u8(value, entry->parts[i].dropped ? DROPPED : 0);
         leat__buffer_str(value, leat_str_from(entry->parts[i].name));
     }
+    leat__buffer_u64(value, (uint64_t)entry->window_offset_ms);
 }
 
 typedef struct reading {
@@ -210,6 +218,7 @@ static bool damaged(reading *r, const leat_log_record *record)
 static bool same_parts(const leat__entry *entry, const leat__entry *other)
 {
     bool same = entry->parts_known == other->parts_known && entry->window_ms == other->window_ms &&
+                entry->window_offset_ms == other->window_offset_ms &&
                 entry->part_count == other->part_count;
     for (size_t i = 0; i < entry->part_count && same; i++)
         same = strcmp(entry->parts[i].name, other->parts[i].name) == 0 &&
@@ -240,6 +249,7 @@ static void take(leat__entries *entries, const char *name, leat__entry *read, le
     free_parts(entry);
     entry->parts_known = read->parts_known;
     entry->window_ms = read->window_ms;
+    entry->window_offset_ms = read->window_offset_ms;
     entry->parts = read->parts;
     entry->part_count = read->part_count;
     read->parts = NULL;
@@ -248,7 +258,7 @@ static void take(leat__entries *entries, const char *name, leat__entry *read, le
     leat__free(key_text);
 }
 
-static void read_parts(leat__reader *reader, leat__entry *read)
+static void read_parts(leat__reader *reader, uint8_t format, leat__entry *read)
 {
     read->parts_known = true;
     read->window_ms = (int64_t)leat__read_u64(reader);
@@ -261,6 +271,8 @@ static void read_parts(leat__reader *reader, leat__entry *read)
         else
             leat__part_add(read, name)->dropped = dropped;
     }
+    read->window_offset_ms =
+        format > WITHOUT_OFFSET ? (int64_t)leat__read_u64(reader) : LEAT_TIME_MIN;
 }
 
 static bool take_record(void *arg, const leat_log_record *record)
@@ -283,8 +295,8 @@ static bool take_record(void *arg, const leat_log_record *record)
     read.number = leat__read_u8(&reader);
     read.number = (uint16_t)(read.number | leat__read_u8(&reader) << 8);
     leat_str stage = leat__read_str(&reader), key = leat__read_str(&reader);
-    if (format == FORMAT)
-        read_parts(&reader, &read);
+    if (format > WITHOUT_PARTS)
+        read_parts(&reader, format, &read);
     if (reader.failed || format == 0 || reader.next != reader.end || stage.data == NULL ||
         key.data == NULL || read.kind > LEAT__ENTRY_MARK) {
         free_parts(&read);

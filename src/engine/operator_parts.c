@@ -54,6 +54,12 @@ static int64_t window_ms(const leat__node *node)
     return node->as.op.class == &leat__op_window ? node->as.op.config.aggregate.window.size_ms : 0;
 }
 
+static int64_t window_offset_ms(const leat__node *node)
+{
+    bool window = node->as.op.class == &leat__op_window;
+    return window ? node->as.op.config.aggregate.window.offset_ms : 0;
+}
+
 char *leat__drop_command(const leat__run *run, const char *name)
 {
     const leat_job_opts *opts = &run->graph->opts;
@@ -194,19 +200,21 @@ static leat_status count_open(leat__run *run, const leat__entry *entry, const le
 static leat_status check_windows(leat__run *run, const leat__entry *entry, const leat__node *node,
                                  leat_error *error)
 {
-    int64_t now_ms = window_ms(node);
+    int64_t now_ms = window_ms(node), offset_ms = window_offset_ms(node);
+    bool moved = entry->window_offset_ms != LEAT_TIME_MIN && entry->window_offset_ms != offset_ms;
     size_t open = 0;
-    if (now_ms == 0 || entry->window_ms == 0 || now_ms == entry->window_ms)
+    if (now_ms == 0 || entry->window_ms == 0 || (now_ms == entry->window_ms && !moved))
         return LEAT_OK;
     leat_status status = count_open(run, entry, node, &open, error);
     if (status != LEAT_OK || open == 0)
         return status;
     return leat__fail(error, LEAT_EGRAPH, LEAT_RECOVERY_FATAL, node->name,
                       "its windows are of %" PRId64 " ms now and were of %" PRId64
-                      " ms, and %zu of those %s open: let the job run to the end of its input once "
-                      "with the old size and --drain, then change it; or give the operator a new "
-                      "name",
-                      now_ms, entry->window_ms, open, open == 1 ? "is" : "are");
+                      " ms (offset %" PRId64 ", was %" PRId64 "), and %zu of those %s open: let "
+                      "the job run to the end of its input once as it was and with --drain, then "
+                      "change it; or give the operator a new name",
+                      now_ms, entry->window_ms, offset_ms,
+                      moved ? entry->window_offset_ms : offset_ms, open, open == 1 ? "is" : "are");
 }
 
 /* ------------------------------------------------------------------ both */
@@ -234,7 +242,7 @@ bool leat__parts_found(const leat__entry *entry, const leat__node *node)
 bool leat__parts_noted(const leat__entry *entry, const leat__node *node)
 {
     return entry->parts_known && entry->window_ms == window_ms(node) &&
-           leat__parts_found(entry, node);
+           entry->window_offset_ms == window_offset_ms(node) && leat__parts_found(entry, node);
 }
 
 /* Each partition of a changelog names it. */
@@ -250,6 +258,7 @@ void leat__parts_note(leat__entry *entry, const leat__node *node)
 {
     entry->parts_known = true;
     entry->window_ms = window_ms(node);
+    entry->window_offset_ms = window_offset_ms(node);
     for (size_t i = 0; i < part_count(node); i++) {
         char *name = part_name(node, i);
         if (leat__part_of(entry, leat_str_from(name)) == NULL)

@@ -17,12 +17,13 @@
  * those of one stored stage that are now apart; state that is keyed by another field; a new
  * operator with state while state is left over whose operator is gone (it may have been renamed,
  * and would begin from nothing), likewise a new slot or timer of an operator; windows of another
- * size while some are open; records under way to a stage that the job has no more.
+ * size or offset while some are open; records under way to a stage that the job has no more.
  *
  * The key of a record is the operator's name; the value, numbers little endian:
  *
  *   offset size  field
- *        0    1  format, 2 (R26); 1 ends behind the field: slots, timers and size are not known
+ *        0    1  format, 3 (R26); 2 ends before the offset of windows, which is not known then; 1
+ *                behind the field: slots, timers and size are not known either
  *        1    1  kind: 0 an operator with state, 1 one without whose stage has an exchange, 2 a
  *                generator or array (its position), 3 a mark: "/", "/changelog/STAGE",
  *                "/repartition/STAGE"
@@ -35,6 +36,7 @@
  *        …    8  size of its windows in ms; 0: it has none
  *        …    …  varint count of slots and timers; of each: u8 bit 0 dropped, str name: "SLOT" or
  *                "timer:TIMER"
+ *        …    8  offset of its windows in ms
  *
  * Processes that start at once find the same and write the same. If they do not, the first holds,
  * and the others see it when they read again.
@@ -63,7 +65,7 @@ typedef struct leat__entry {
     uint32_t revision;
     uint16_t number;
     bool parts_known; /* else written by a version that did not write the following */
-    int64_t window_ms;
+    int64_t window_ms, window_offset_ms; /* offset LEAT_TIME_MIN: not known */
     leat__part *parts;
     size_t part_count;
 } leat__entry;

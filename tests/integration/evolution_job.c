@@ -235,7 +235,7 @@ static leat_job *parts_job(const parts *p)
         keeping.timer[i] = p->timer[i];
     static const leat_aggregate_op counting_all = {
         .in = &event_type, .acc = &tally_type, .out = &tally_type, .add = count_event};
-    const leat_window window = {.size_ms = p->window_ms};
+    const leat_window window = {.size_ms = p->window_ms, .offset_ms = p->offset_ms};
     leat_stream events = leat_from_log(
         job, "events", &event_type,
         &(leat_log_source){

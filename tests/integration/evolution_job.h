@@ -32,10 +32,10 @@ typedef struct version {
     const char *other_key; /* instead of "user" */
 } version;
 
-/* Of the other job, an operator and a window beside each other: what they keep, and the size. */
+/* Of the other job, an operator and a window beside each other: what they keep, size and offset. */
 typedef struct parts {
     const char *slot[3], *timer[2];
-    int64_t window_ms;
+    int64_t window_ms, offset_ms;
     bool drain;
 } parts;
 

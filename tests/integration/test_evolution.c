@@ -301,6 +301,30 @@ static void S6_a_windows_size_changes_when_none_is_open(void **state)
         }
 }
 
+static void S6_a_windows_offset_changes_when_none_is_open(void **state)
+{
+    (void)state;
+    parts other = kept, last = kept;
+    other.offset_ms = 5;
+    last.drain = true;
+    int64_t events;
+    open_world(false, LEAT_EXCHANGE_AUTO, 1);
+    send(40);
+    must_run_parts(&kept);
+    refused_parts(&other, "offset 5, was 0", "--drain");
+    refused_parts(&other, "open", "--drain"); /* it does not come to terms with it */
+    must_run_parts(&last);
+    must_run_parts(&other);
+    send(40);
+    must_run_parts(&other);
+    refused_parts(&kept, "offset 0, was 5", "open");
+    other.drain = true;
+    must_run_parts(&other);
+    (void)fired(&events);
+    assert_int_equal(events, 80);
+    close_world();
+}
+
 /* What the version before has written ends behind the field: not known, and completed. */
 static void S6_entries_without_slots_are_completed(void **state)
 {
@@ -465,6 +489,7 @@ int main(void)
         cmocka_unit_test(S6_slots_and_timers_are_added_removed_and_come_back),
         cmocka_unit_test(S6_a_slot_that_was_dropped_makes_room_and_stays_so),
         cmocka_unit_test(S6_a_windows_size_changes_when_none_is_open),
+        cmocka_unit_test(S6_a_windows_offset_changes_when_none_is_open),
         cmocka_unit_test(S6_entries_without_slots_are_completed),
         cmocka_unit_test(S6_any_change_again_and_again),
     };

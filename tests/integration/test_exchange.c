@@ -691,6 +691,32 @@ static void a_topic_of_another_width_is_refused(void **state)
     expect_stop(LEAT_EGRAPH, "has 3 partitions but the stage behind it 2");
 }
 
+/* Behind the exchange nothing is kept of a source that is gone, and one that comes is awaited. */
+static void a_source_that_goes_or_comes_is_no_fault(void **state)
+{
+    (void)state; /* S6 */
+    const setting with[] = {{.beside = true}, {0}, {.beside = true}, {0}};
+    for (int turn = 0; turn < 4; turn++) {
+        for (int64_t n = 0; n < 20; n++)
+            send(page_in((uint32_t)n % 2), 1000 * turn + 10 * n);
+        start(0, &with[turn]);
+        run_all();
+        run_all();
+        kill_process(0);
+    }
+    send(page_in(0), 20000);
+    start(0, &(setting){0});
+    run_all();
+    int64_t counted = 0;
+    for (int64_t at = 0; at < end_of("visits", 0); at++) {
+        const char *count = strstr(value_at("visits", at), "\"count\":");
+        assert_non_null(count);
+        counted += strtol(count + strlen("\"count\":"), NULL, 10);
+    }
+    assert_in_range(counted, 80, 83); /* those of "made" may be among them */
+    assert_int_equal(end_of("late", 0), 0);
+}
+
 /* A version with an exchange through the log is started beside one that has it in memory. */
 static void one_with_an_exchange_in_memory_does_not_wait_for_ever(void **state)
 {
@@ -744,6 +770,7 @@ int main(void)
         IN_A_WORLD(what_was_deleted_unread_is_never_skipped),
         IN_A_WORLD(an_exchange_of_more_senders_than_can_be_kept_is_refused),
         IN_A_WORLD(a_topic_of_another_width_is_refused),
+        IN_A_WORLD(a_source_that_goes_or_comes_is_no_fault),
         IN_A_WORLD(one_with_an_exchange_in_memory_does_not_wait_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
