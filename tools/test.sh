@@ -5,12 +5,11 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 preset=$1
 shift
-jobs=${JOBS:-$((($(nproc) * 3 + 1) / 2))} # tests wait more than they compute
 results=$PWD/build/$preset/tests.xml
 rm -f "$results"
 status=0
 # Whole outputs of tests that passed: their skipped cases are looked for in them.
-ctest --preset "$preset" -j "$jobs" --output-junit "$results" \
+ctest --preset "$preset" -j "${JOBS:-$(nproc)}" --output-junit "$results" \
     --test-output-size-passed 100000000 "$@" || status=$?
 [ ! -e "$results" ] || python3 tools/test_report.py "$preset" || [ $status != 0 ] || status=1
 exit $status
