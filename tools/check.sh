@@ -15,7 +15,7 @@ passed=0
 failed=""
 declare -A early=() # what runs beside the tests: its process id, by name
 mkdir -p build
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'for group in "${early[@]}"; do kill -- "-$group" 2>/dev/null; done' EXIT
 
 # What git tracks: other files in somebody's checkout are nobody's business.
 sources() {
@@ -33,7 +33,9 @@ step_lint() { tools/build.sh release && tools/test.sh release -L 'lint|install';
 step_werror() { tools/build.sh werror; }
 
 begin_early() { # NAME COMMAND...
+    set -m # a process group of its own, so that all of it can be ended
     (renice -n 19 "$BASHPID" && "${@:2}") >"build/early-$1.log" 2>&1 </dev/null &
+    set +m
     early[$1]=$!
 }
 
@@ -45,6 +47,7 @@ done_early() { # NAME COMMAND...
     }
     local result=0
     wait "${early[$1]}" || result=$?
+    unset "early[$1]"
     grep -v '(process ID) old priority' "build/early-$1.log"
     return $result
 }
